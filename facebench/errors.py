@@ -1,0 +1,81 @@
+"""The exception tree and the exit codes.
+
+    FaceBenchError                exit 2   anything FaceBench refuses or cannot do
+    ├── InputError                exit 2   a file, an option or a dataset is wrong
+    │   └── UnknownNameError      exit 2   a name that is not registered, with a suggestion
+    ├── ModelError                exit 2   the model cannot be loaded, or returns what it must not
+    ├── IncompleteError           exit 3   the work could not be finished; running again resumes it
+    │   └── WriteError            exit 3   a file could not be written (full disk, no permission)
+    └── NotComparableError        exit 4   two results do not measure the same thing
+
+Every message says what is wrong, where, and how to mend it: it is printed to people without a traceback.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What the process returns to the shell; scripts and CI jobs rely on these numbers."""
+
+    PASS = 0
+    REGRESSION = 1
+    USAGE = 2
+    INCOMPLETE = 3
+    NOT_COMPARABLE = 4
+    INTERRUPTED = 130
+
+
+class FaceBenchError(Exception):
+    """Base of every error FaceBench raises on purpose."""
+
+    exit_code = ExitCode.USAGE
+
+
+class InputError(FaceBenchError):
+    """A file, an option or a dataset is wrong."""
+
+
+class UnknownNameError(InputError):
+    """A name was asked for that does not exist."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str], *, where: str = "") -> None:
+        options = sorted(known)
+        place = f" in {where}" if where else ""
+        message = f"unknown {kind} {name!r}{place}.{did_you_mean(name, options)}"
+        if options:
+            message += f" Known: {', '.join(options)}."
+        super().__init__(message)
+
+
+class ModelError(FaceBenchError):
+    """The model cannot be loaded, or returns what it must not."""
+
+
+class IncompleteError(FaceBenchError):
+    """The work could not be finished; running the same command again resumes it."""
+
+    exit_code = ExitCode.INCOMPLETE
+
+
+class WriteError(IncompleteError):
+    """A file could not be written."""
+
+
+class NotComparableError(FaceBenchError):
+    """Two results do not measure the same thing."""
+
+    exit_code = ExitCode.NOT_COMPARABLE
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return ``" Did you mean 'x'?"`` for the closest known name, or an empty string.
+
+    >>> did_you_mean("fmr_target", ["fmr_targets", "groups"])
+    " Did you mean 'fmr_targets'?"
+    """
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f" Did you mean {close[0]!r}?" if close else ""

@@ -1,0 +1,65 @@
+"""The records FaceBench reads and writes; every file format of its own is defined here."""
+
+from facebench.schema._base import Strict
+from facebench.schema.model import (
+    Alignment,
+    Colour,
+    Comparator,
+    Flip,
+    InputSpec,
+    Layout,
+    ModelCard,
+    ModelFile,
+)
+from facebench.schema.protocol import (
+    ComparisonKind,
+    ComparisonSpec,
+    DatasetSpec,
+    GroupSpec,
+    IdentificationSpec,
+    ProtocolSpec,
+    UncertaintySpec,
+)
+from facebench.schema.result import (
+    SCHEMA_VERSION,
+    Artifact,
+    Curve,
+    DataSummary,
+    Estimate,
+    Failure,
+    Flag,
+    ProtocolRef,
+    Result,
+    RunInfo,
+    Unmeasured,
+)
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "Alignment",
+    "Artifact",
+    "Colour",
+    "Comparator",
+    "ComparisonKind",
+    "ComparisonSpec",
+    "Curve",
+    "DataSummary",
+    "DatasetSpec",
+    "Estimate",
+    "Failure",
+    "Flag",
+    "Flip",
+    "GroupSpec",
+    "IdentificationSpec",
+    "InputSpec",
+    "Layout",
+    "ModelCard",
+    "ModelFile",
+    "ProtocolRef",
+    "ProtocolSpec",
+    "Result",
+    "RunInfo",
+    "Strict",
+    "UncertaintySpec",
+    "Unmeasured",
+]

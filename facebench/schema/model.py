@@ -1,0 +1,112 @@
+"""What a model is and what it expects: InputSpec, the model file, the model card."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any, Self
+
+from pydantic import Field, model_validator
+
+from facebench.schema._base import Strict
+
+
+class Colour(StrEnum):
+    """Order of the colour channels the network was trained on."""
+
+    RGB = "RGB"
+    BGR = "BGR"
+
+
+class Layout(StrEnum):
+    """Order of the axes of the network's input."""
+
+    NCHW = "NCHW"
+    NHWC = "NHWC"
+
+
+class Flip(StrEnum):
+    """What is done with the mirrored image: nothing, concatenate both embeddings, or add them."""
+
+    NONE = "none"
+    CONCAT = "concat"
+    SUM = "sum"
+
+
+class Alignment(StrEnum):
+    """How the faces must have been aligned before they reach the adapter."""
+
+    ARCFACE_112 = "arcface-112"
+    NONE = "none"
+
+
+class Comparator(StrEnum):
+    """How two embeddings are compared; higher is always more alike."""
+
+    COSINE = "cosine"
+    DOT = "dot"
+    EUCLIDEAN = "euclidean"
+
+
+Channels = float | Annotated[tuple[float, float, float], Field(description="one value per channel, in `colour` order")]
+
+
+class InputSpec(Strict):
+    """How aligned RGB faces (uint8, 0..255) become the network's input.
+
+    The steps, in this order: cut out `crop`, resize to `height` x `width` if the cut differs (bilinear), reorder the
+    channels to `colour`, compute ``(x - mean) / std`` on values 0..255, and arrange the axes as `layout`.
+    """
+
+    height: int = Field(gt=0, le=4096, description="rows of the network's input, pixels")
+    width: int = Field(gt=0, le=4096, description="columns of the network's input, pixels")
+    crop: tuple[int, int, int, int] | None = Field(None, description="top, left, bottom, right in the aligned image, pixels")
+    colour: Colour = Colour.RGB
+    layout: Layout = Layout.NCHW
+    mean: Channels = Field(127.5, description="subtracted, on the scale 0..255; one number, or one per channel in `colour` order")
+    std: Channels = Field(127.5, description="divided by, on the scale 0..255")
+    flip: Flip = Flip.NONE
+    alignment: Alignment = Alignment.ARCFACE_112
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.crop is not None:
+            top, left, bottom, right = self.crop
+            if not (0 <= top < bottom and 0 <= left < right):
+                raise ValueError(f"crop {list(self.crop)} must be top, left, bottom, right with top < bottom and left < right")
+        stds = self.std if isinstance(self.std, tuple) else (self.std,)
+        if any(value <= 0 for value in stds):
+            raise ValueError("std must be above 0")
+        return self
+
+
+class ModelFile(Strict):
+    """A model as its owner describes it in a YAML file."""
+
+    name: str = Field(min_length=1, max_length=120, pattern=r"^[A-Za-z0-9][\w.+-]*$")
+    adapter: str = Field(description="onnx, torch, embeddings, or the name of an installed plug-in")
+    weights: str | None = Field(None, description="path, relative to the model file")
+    input: InputSpec | None = None
+    comparator: Comparator = Comparator.COSINE
+    revision: str = ""
+    licence: str = ""
+    training_data: tuple[str, ...] = ()
+    factory: str | None = Field(None, description="torch only: package.module:function that returns the network")
+    state_dict_key: str | None = Field(None, description="torch only: key under which the weights lie in the file")
+    ids: str | None = Field(None, description="embeddings only: text file with one image_id per row")
+    options: dict[str, Any] = Field(default_factory=dict, description="handed to plug-in adapters as they are")
+
+
+class ModelCard(Strict):
+    """What a result says of the model it measured."""
+
+    name: str
+    adapter: str
+    revision: str = ""
+    weights_sha256: str | None = None
+    licence: str = ""
+    training_data: tuple[str, ...] = ()
+    input: InputSpec | None = None
+    embedding_dim: int = Field(gt=0)
+    comparator: Comparator = Comparator.COSINE
+    code: str | None = Field(None, description="code the model ran from the user's side: package.module:function and its sha256")
+    options: dict[str, Any] = Field(default_factory=dict)

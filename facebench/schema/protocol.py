@@ -1,0 +1,120 @@
+"""What a protocol asks for."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from itertools import pairwise
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from facebench.schema._base import Strict
+
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+
+
+class ComparisonKind(StrEnum):
+    """Which comparisons are made."""
+
+    ALL_PAIRS = "all-pairs"
+    PAIR_LIST = "pair-list"
+
+
+class DatasetSpec(Strict):
+    """The dataset a protocol runs on: bound by ``--data NAME=PATH``, or by `path`."""
+
+    name: str = Field("faces", pattern=r"^[A-Za-z0-9_-]+$")
+    path: str | None = Field(None, description="folder or file, relative to the protocol file; or `builtin:NAME`, shipped with FaceBench")
+    manifest_sha256: str | None = Field(None, description="refuse any other data")
+    n_images: int | None = Field(None, gt=0, description="refuse any other count")
+    n_genuine: int | None = Field(None, ge=0)
+    n_impostor: int | None = Field(None, ge=0)
+
+
+class ComparisonSpec(Strict):
+    """Which images are compared with which."""
+
+    kind: ComparisonKind = ComparisonKind.ALL_PAIRS
+    pairs: str | None = Field(None, description="file of the pair list inside the dataset; default: the dataset's own")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.pairs and self.kind is not ComparisonKind.PAIR_LIST:
+            raise ValueError("`pairs` needs `kind: pair-list`")
+        return self
+
+
+class GroupSpec(Strict):
+    """The demographic groups errors are broken down by."""
+
+    attributes: Literal["all"] | tuple[str, ...] = Field("all", description="columns of the manifest")
+    bins: dict[str, tuple[float, ...]] = Field(
+        default_factory=dict, description="edges for numeric columns; a bin holds lower <= value < upper"
+    )
+    intersections: Literal["none", "pairwise"] | tuple[tuple[str, ...], ...] = Field(
+        "pairwise", description="pairwise: every two categorical columns; or the lists of columns to cross"
+    )
+    min_identities: int = Field(10, ge=2, description="evidence floor: smaller groups are listed and flagged, never dropped")
+
+    @field_validator("bins")
+    @classmethod
+    def _rising(cls, bins: dict[str, tuple[float, ...]]) -> dict[str, tuple[float, ...]]:
+        for name, edges in bins.items():
+            if len(edges) < 2 or any(b <= a for a, b in pairwise(edges)):
+                raise ValueError(f"bins of {name!r} must be at least two rising edges")
+        return bins
+
+    @field_validator("intersections")
+    @classmethod
+    def _several(cls, value: object) -> object:
+        if isinstance(value, tuple) and any(len(set(columns)) < 2 for columns in value):
+            raise ValueError("an intersection lists at least two different columns")
+        return value
+
+
+class UncertaintySpec(Strict):
+    """How intervals are computed."""
+
+    confidence: Fraction = 0.95
+    replicates: int = Field(1000, ge=100, le=100_000, description="vertex-bootstrap replicates over identities")
+
+
+class IdentificationSpec(Strict):
+    """Closed-set 1:N search: the first image of each identity is the gallery, all others are probes."""
+
+    ranks: tuple[Annotated[int, Field(gt=0)], ...] = (1,)
+
+
+class ProtocolSpec(Strict):
+    """One protocol file.
+
+    `threshold_policy` names the impostor comparisons that set the threshold fairness numbers are read at: ``pooled``
+    (all of them), ``reference:<group>`` (both ends in that group, for example ``reference:race=white``), ``worst``
+    (the highest of the groups' own thresholds, per grouping), or ``per-group`` (each its own; a diagnostic).
+    """
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=80)
+    title: str
+    version: int = Field(1, ge=1)
+    description: str = ""
+    data_statement: str = Field("", description="what the data can and cannot show; printed in every report")
+    source: str = ""
+    licence: str = ""
+    known_defects: tuple[str, ...] = ()
+    dataset: DatasetSpec = DatasetSpec()
+    comparisons: ComparisonSpec = ComparisonSpec()
+    fmr_targets: tuple[Fraction, ...] = (1e-1, 1e-2, 1e-3, 1e-4)
+    primary_fmr_target: Fraction = Field(1e-3, description="the operating point the report leads with")
+    threshold_policy: str = Field("pooled", pattern=r"^(pooled|worst|per-group|reference:.+=.+)$")
+    groups: GroupSpec | None = GroupSpec()
+    identification: IdentificationSpec | None = None
+    uncertainty: UncertaintySpec = UncertaintySpec()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if not self.fmr_targets or len(set(self.fmr_targets)) != len(self.fmr_targets):
+            raise ValueError("fmr_targets must be different values, at least one")
+        if self.primary_fmr_target not in self.fmr_targets:
+            listed = ", ".join(f"{target:g}" for target in self.fmr_targets)
+            raise ValueError(f"primary_fmr_target {self.primary_fmr_target:g} is not among fmr_targets ({listed})")
+        return self

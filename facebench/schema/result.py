@@ -1,0 +1,170 @@
+"""What a run found: estimates with intervals and counts, and all that is needed to recompute them."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any, Literal
+
+from pydantic import Field
+
+from facebench.files import canonical_json, sha256_bytes
+from facebench.schema._base import Strict
+from facebench.schema.model import ModelCard
+
+SCHEMA_VERSION = 1
+
+
+class Flag(StrEnum):
+    """What a reader must know before trusting a number."""
+
+    UNRESOLVABLE = "unresolvable"  # the FMR target allows less than one false accept
+    FEW_ERRORS = "few_errors"  # fewer than 30 errors: the rule of 30 is not met
+    ZERO_ERRORS = "zero_errors"  # no error seen: only an upper bound is known
+    FEW_IDENTITIES = "few_identities"  # fewer identities than the protocol's evidence floor
+    NO_GENUINE = "no_genuine_comparisons"
+    NO_IMPOSTOR = "no_impostor_comparisons"
+    INSUFFICIENT = "insufficient"  # undefined on these counts, for example a ratio over a zero cell
+    NAIVE_INTERVAL = "naive_interval"  # no identity labels: the interval ignores dependence and is too narrow
+    NO_INTERVAL = "no_interval"  # no interval is known for this quantity here
+    LABELS_INCOMPLETE = "labels_incomplete"  # images without this attribute are left out of the group
+
+
+class Estimate(Strict):
+    """One number: which metric, of which group, under which condition, how certain, from how much."""
+
+    metric: str = Field(description="tar, fnmr, fmr, eer, auc, ... as documented in docs/metrics.md")
+    value: float | None = Field(description="null when it cannot be computed; a flag then says why")
+    fmr_target: float | None = Field(None, description="the FMR the threshold was set for")
+    k: int | None = Field(None, description="rank, for `rank`")
+    group: str = Field("all", description="all, race=asian, race=asian&gender=female; for a differential the attributes, e.g. race&gender")
+    group_b: str | None = Field(None, description="other group of a cross-group cell")
+    condition: str = Field("clean", description="what was done to the probe images")
+    rule: str = Field("strict", description="threshold rule: strict, or the compatibility rule reproduced")
+    failures: Literal["counted", "excluded"] = Field(
+        "counted", description="whether comparisons with a failed image count as non-matches or are left out"
+    )
+    ci_low: float | None = None
+    ci_high: float | None = Field(None, description="null with ci_low given: no upper limit can be stated")
+    ci_method: str | None = None
+    bracket: tuple[float, float] | None = Field(
+        None, description="with zero errors: upper bounds assuming the pooled design effect, and assuming nothing"
+    )
+    expected_if_fair: float | None = Field(None, description="what this differential would be on average were all groups alike")
+    excess: float | None = Field(None, description="value minus expected_if_fair")
+    p_value: float | None = None
+    threshold: float | None = Field(None, description="accept when score >= threshold")
+    threshold_source: str | None = None
+    n_genuine: int | None = None
+    n_impostor: int | None = None
+    n_identities: int | None = None
+    errors: int | None = Field(None, description="comparisons counted as errors; value = errors / comparisons for rates")
+    n_eff: float | None = Field(None, description="effective number of independent comparisons")
+    near_threshold: int | None = Field(None, description="comparisons within 2e-6 of the threshold")
+    flags: tuple[Flag, ...] = ()
+
+
+class Curve(Strict):
+    """Points of a curve or bars of a histogram, for the report."""
+
+    kind: Literal["det", "histogram"]
+    name: str = Field(description="det: all; histogram: genuine or impostor")
+    group: str = "all"
+    condition: str = "clean"
+    x: tuple[float, ...] = Field(description="det: FMR; histogram: bin edges, one more than y")
+    y: tuple[float, ...] = Field(description="det: FNMR; histogram: counts")
+
+
+class Artifact(Strict):
+    """A file that lies beside the result."""
+
+    path: str
+    sha256: str
+    kind: Literal["embeddings", "images", "protocol", "pairs"]
+
+
+class Failure(Strict):
+    """An image that could not be used, and where it failed."""
+
+    image_id: str
+    stage: Literal["read", "decode", "embed"]
+    reason: str
+
+
+class Unmeasured(Strict):
+    """Something the protocol asks for that this data cannot answer, and why."""
+
+    what: str
+    why: str
+
+
+class ProtocolRef(Strict):
+    """Which protocol was run, on exactly which data."""
+
+    name: str
+    title: str
+    version: int
+    sha256: str
+    manifest_sha256: str
+
+
+class DataSummary(Strict):
+    """What the dataset held."""
+
+    name: str
+    n_images: int
+    n_identities: int | None = Field(description="null when the dataset has no identity labels")
+    n_failed: int
+    attributes: dict[str, dict[str, int]] = Field(default_factory=dict, description="images per value of each grouping")
+    phantom: bool = Field(False, description="faces are rendered: results say nothing about people")
+
+
+class RunInfo(Strict):
+    """How, when and with what the run was made."""
+
+    facebench: str
+    seed: int
+    device: str
+    batch_size: int
+    limit: int | None = Field(None, description="a limited run never ranks")
+    compat: tuple[str, ...] = ()
+    packages: dict[str, str]
+    python: str
+    platform: str
+    git_sha: str | None = None
+    git_dirty: bool | None = None
+    command: str
+    started: str = Field(description="UTC, ISO 8601")
+    wall_s: float
+    trust_code: bool = False
+    embedded_images: int = Field(description="images the model was run on; the rest came from the cache")
+
+
+class Result(Strict):
+    """One model under one protocol."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    result_id: str = Field("", description="sha256 of the canonical JSON of protocol, model, data, seed, limit and estimates")
+    protocol: ProtocolRef
+    model: ModelCard
+    data: DataSummary
+    run: RunInfo
+    estimates: tuple[Estimate, ...]
+    curves: tuple[Curve, ...] = ()
+    unmeasured: tuple[Unmeasured, ...] = ()
+    failures: tuple[Failure, ...] = ()
+    artifacts: tuple[Artifact, ...] = ()
+
+    def with_id(self) -> Result:
+        """Return the same result with `result_id` filled in."""
+        return self.model_copy(update={"result_id": self.compute_id()})
+
+    def compute_id(self) -> str:
+        """Return the sha256 that names this result: of what was measured, not of when or how fast."""
+        return sha256_bytes(canonical_json(self.identity_body()).encode())
+
+    def identity_body(self) -> dict[str, Any]:
+        """Return the canonical body: all that must be equal for two results to be the same finding."""
+        body = self.model_dump(mode="json", exclude={"result_id", "run", "artifacts"})
+        body["run"] = self.run.model_dump(mode="json", include={"seed", "limit", "batch_size", "compat"})
+        body["artifacts"] = [a.model_dump(mode="json") for a in self.artifacts if a.kind == "embeddings"]
+        return body
