@@ -105,6 +105,14 @@ class ProtocolRef(Strict):
     version: int
     sha256: str
     manifest_sha256: str
+    primary_fmr_target: float = Field(1e-3, description="the operating point the report leads with")
+    description: str = ""
+    data_statement: str = Field("", description="what the data can and cannot show")
+    source: str = ""
+    licence: str = ""
+    known_defects: tuple[str, ...] = ()
+    threshold_policy: str = Field("pooled", description="whose impostor comparisons set the threshold, as in the protocol")
+    confidence: float = Field(0.95, description="nominal coverage of every interval")
 
 
 class DataSummary(Strict):
