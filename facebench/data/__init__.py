@@ -1,0 +1,26 @@
+"""Datasets: readers of the field's formats, strict decoding, checks and conversion."""
+
+from facebench.data.dataset import Dataset, PairList, dataset_sha256
+from facebench.data.decode import decode
+from facebench.data.load import load_dataset
+from facebench.data.pairs import OWN_PAIRS
+from facebench.data.parallel import LoadedImage, decode_batches, hash_images, iter_images
+from facebench.data.sources import BytesSource, FileSource, ImageError, ImageSource, PixelSource
+
+__all__ = [
+    "OWN_PAIRS",
+    "BytesSource",
+    "Dataset",
+    "FileSource",
+    "ImageError",
+    "ImageSource",
+    "LoadedImage",
+    "PairList",
+    "PixelSource",
+    "dataset_sha256",
+    "decode",
+    "decode_batches",
+    "hash_images",
+    "iter_images",
+    "load_dataset",
+]

@@ -1,0 +1,91 @@
+"""Reads a folder per identity: ``identity/image.*``, with an optional ``attributes.csv``."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import PurePosixPath
+
+from facebench.data.dataset import Dataset
+from facebench.data.manifest import check_unique, read_attributes
+from facebench.data.pairs import OWN_PAIRS, read_pairs
+from facebench.data.sources import Tree
+from facebench.data.table import Table, read_table
+from facebench.errors import InputError
+
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".gif"})
+ATTRIBUTES = "attributes.csv"
+PAIRS = "pairs.csv"
+
+
+def is_image(name: str) -> bool:
+    """Whether a file name ends like an image's."""
+    return PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
+
+
+def has_identity_folders(tree: Tree) -> bool:
+    """Whether an image lies in some subfolder."""
+    return any("/" in name and is_image(name) for name in tree.files())
+
+
+def read_folders(tree: Tree, name: str, pairs: str | None) -> Dataset:
+    """Read a folder of identity folders; the image id is the path without its ending, such as ``s1/1``.
+
+    `attributes.csv` has a column ``identity`` or ``image_id`` and further columns; images it does not name have
+    empty attributes. A pair list is a CSV as beside a manifest.
+
+    Raises:
+        InputError: an image outside an identity folder or deeper, two images that differ only in their ending, or
+            attributes of an image or identity that is not there.
+    """
+    files = tree.files()
+    paths = [path for path in files if is_image(path)]
+    for path in paths:
+        if path.count("/") != 1:
+            raise InputError(
+                f"{tree.where(path)}: expected identity/image in {tree.root}; move it or write a manifest.csv"
+            )
+    image_ids = [path.rpartition(".")[0] for path in paths]
+    if len(set(image_ids)) < len(image_ids):
+        twice = next(image_id for image_id, count in Counter(image_ids).items() if count > 1)
+        raise InputError(f"{tree.root} has several images called {twice!r} that differ only in their ending; keep one")
+    identities = tuple(path.partition("/")[0] for path in paths)
+    wanted = PAIRS if pairs == OWN_PAIRS else pairs
+    others = sorted(set(files) - set(paths) - {ATTRIBUTES, PAIRS, wanted})
+    return Dataset(
+        name=name,
+        root=tree.root,
+        image_ids=tuple(image_ids),
+        images=tuple(tree.source(path) for path in paths),
+        identities=identities,
+        attributes=_attributes(tree, image_ids, identities) if tree.has(ATTRIBUTES) else {},
+        pairs=read_pairs(tree, wanted, image_ids, paths, identities) if wanted else None,
+        format="identity folders",
+        notes=(f"left out {len(others):,} other files such as {others[0]}",) if others else (),
+    )
+
+
+def _attributes(
+    tree: Tree, image_ids: list[str], identities: tuple[str, ...]
+) -> dict[str, tuple[str | float | None, ...]]:
+    table = read_table(tree.read(ATTRIBUTES, "attributes"), tree.where(ATTRIBUTES), parquet=False)
+    keys = [column for column in ("image_id", "identity") if column in table.columns]
+    if len(keys) != 1:
+        raise InputError(
+            f"{table.where} needs either a column identity or a column image_id to say whose the attributes are; "
+            f"it has {', '.join(table.columns)}"
+        )
+    check_unique(table, keys[0])
+    rows = {key: row for row, key in enumerate(table.columns[keys[0]])}
+    wanted = image_ids if keys[0] == "image_id" else identities
+    _check_known(table, keys[0], set(wanted))
+    columns = read_attributes(table, [column for column in table.columns if column != keys[0]])
+    return {
+        name: tuple(values[rows[key]] if key in rows else None for key in wanted) for name, values in columns.items()
+    }
+
+
+def _check_known(table: Table, column: str, known: set[str]) -> None:
+    unknown = [row for row, cell in enumerate(table.columns[column]) if cell not in known]
+    if unknown:
+        cell = table.columns[column][unknown[0]]
+        raise InputError(f"{table.places(unknown)}: {column} {cell!r} has no image in the folder")

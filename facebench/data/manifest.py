@@ -1,0 +1,186 @@
+"""Reads a FaceBench manifest: a CSV or Parquet file with one row per image, beside or above its images."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facebench.data.dataset import Dataset
+from facebench.data.pairs import OWN_PAIRS, read_pairs
+from facebench.data.sources import ImageSource, Tree
+from facebench.data.table import Table, number_column, read_table
+from facebench.errors import InputError
+
+REQUIRED = ("image_id", "path")
+RESERVED = (*REQUIRED, "identity", "template_id", "media_id", "region_mask", "landmarks")
+MANIFESTS = ("manifest.csv", "manifest.parquet")
+PAIRS = "pairs.csv"
+INFO = "dataset.json"
+
+
+def find_manifest(tree: Tree) -> str | None:
+    """Return the name of the tree's manifest; None when it has none."""
+    found = [name for name in MANIFESTS if tree.has(name)]
+    if len(found) > 1:
+        raise InputError(f"{tree.root} has both {' and '.join(found)}; keep one, or name the file itself")
+    return found[0] if found else None
+
+
+def read_manifest(tree: Tree, manifest: str, name: str, pairs: str | None) -> Dataset:
+    """Read the manifest called `manifest` from a folder or archive.
+
+    Columns: ``image_id`` and ``path`` (relative to the manifest), ``identity`` if known, and optionally
+    ``template_id``, ``media_id``, ``region_mask`` (a path) and ``landmarks`` (x1 y1 .. x5 y5, pixels). Every other
+    column is an attribute; one whose cells are all numbers holds floats. `dataset.json` beside it may say
+    ``{"phantom": true}``; its other keys are free. A missing image file is no error here: it fails when it is read.
+
+    Raises:
+        InputError: with the file and line, for whatever does not add up.
+    """
+    where = tree.where(manifest)
+    table = read_table(tree.read(manifest, "manifest"), where, parquet=manifest.endswith(".parquet"))
+    _check_columns(table)
+    check_unique(table, "image_id")
+    sources = _sources(tree, table)
+    info = _read_info(tree)
+    identities = _identities(table)
+    pair_list = None
+    if pairs is not None:
+        wanted = PAIRS if pairs == OWN_PAIRS else pairs
+        pair_list = read_pairs(tree, wanted, table.columns["image_id"], table.columns["path"], identities)
+    return Dataset(
+        name=name,
+        root=tree.root,
+        image_ids=tuple(table.columns["image_id"]),
+        images=sources,
+        identities=identities,
+        attributes=read_attributes(table, [column for column in table.columns if column not in RESERVED]),
+        landmarks=_landmarks(table),
+        region_masks=_region_masks(tree, table),
+        pairs=pair_list,
+        phantom=info.get("phantom", False),
+        template_ids=_optional(table, "template_id"),
+        media_ids=_optional(table, "media_id"),
+        format=manifest,
+        info=info,
+    )
+
+
+def read_attributes(table: Table, names: list[str]) -> dict[str, tuple[str | float | None, ...]]:
+    """Return columns as attributes: floats when every filled cell is a number, else text; None where empty."""
+    return {name: number_column(table, name) or tuple(cell or None for cell in table.columns[name]) for name in names}
+
+
+def check_unique(table: Table, column: str) -> None:
+    """Refuse an empty or repeated cell in a column that names things."""
+    cells = table.columns[column]
+    empty = [row for row, cell in enumerate(cells) if not cell]
+    if empty:
+        raise InputError(f"{table.places(empty)}: {column} is empty; every row needs one")
+    if len(set(cells)) < len(cells):
+        twice = next(cell for cell, count in Counter(cells).items() if count > 1)
+        rows = [row for row, cell in enumerate(cells) if cell == twice]
+        raise InputError(f"{table.places(rows)}: {column} {twice!r} is given {len(rows)} times; it must be unique")
+
+
+def _check_columns(table: Table) -> None:
+    absent = [name for name in RESERVED if name not in table.columns]
+    for column in table.columns:
+        meant = None if column in RESERVED else _near_miss(column, absent)
+        if meant:
+            raise InputError(f"{table.where}: unknown column {column!r}. Did you mean {meant!r}? Rename the column.")
+    missing = [name for name in REQUIRED if name not in table.columns]
+    if missing:
+        raise InputError(
+            f"{table.where} lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}; "
+            f"it has {', '.join(table.columns)}. A manifest needs image_id and path, and identity if it is known."
+        )
+
+
+def _near_miss(column: str, absent: list[str]) -> str | None:
+    """Return the reserved column a name looks like a misspelling of, if the table lacks that one."""
+    plain = column.lower().replace(" ", "_").replace("-", "_")
+    return next(iter(difflib.get_close_matches(plain, absent, n=1, cutoff=0.8)), None)
+
+
+def _sources(tree: Tree, table: Table) -> tuple[ImageSource, ...]:
+    sources: list[ImageSource] = []
+    for row, path in enumerate(table.columns["path"]):
+        try:
+            sources.append(tree.source(path))
+        except InputError as error:
+            raise InputError(f"{table.place(row)}: {error}") from None
+    return tuple(sources)
+
+
+def _identities(table: Table) -> tuple[str, ...] | None:
+    cells = table.columns.get("identity")
+    if cells is None:
+        return None
+    empty = [row for row, cell in enumerate(cells) if not cell]
+    if empty:
+        raise InputError(
+            f"{table.places(empty)}: identity is empty; give every image one, or leave out the column if none is known"
+        )
+    return tuple(cells)
+
+
+def _optional(table: Table, column: str) -> tuple[str | None, ...] | None:
+    cells = table.columns.get(column, [])
+    return tuple(cell or None for cell in cells) if any(cells) else None
+
+
+def _landmarks(table: Table) -> NDArray[np.float64] | None:
+    cells = table.columns.get("landmarks", [])
+    if not any(cells):
+        return None
+    points = np.full((len(cells), 5, 2), np.nan)
+    for row, cell in enumerate(cells):
+        if cell:
+            points[row] = _five_points(cell, table.place(row))
+    return points
+
+
+def _five_points(cell: str, place: str) -> NDArray[np.float64]:
+    try:
+        values = [float(value) for value in cell.split()]
+    except ValueError:
+        values = []
+    if len(values) != 10 or not all(map(math.isfinite, values)):
+        raise InputError(f"{place}: landmarks {cell!r} must be 10 numbers separated by blanks: x1 y1 .. x5 y5")
+    return np.array(values).reshape(5, 2)
+
+
+def _region_masks(tree: Tree, table: Table) -> tuple[Path | None, ...] | None:
+    cells = table.columns.get("region_mask", [])
+    if not any(cells):
+        return None
+    masks: list[Path | None] = []
+    for row, cell in enumerate(cells):
+        try:
+            masks.append(tree.path(cell) if cell else None)
+        except InputError as error:
+            raise InputError(f"{table.place(row)}: region_mask: {error}") from None
+    return tuple(masks)
+
+
+def _read_info(tree: Tree) -> dict[str, Any]:
+    if not tree.has(INFO):
+        return {}
+    where = tree.where(INFO)
+    try:
+        info = json.loads(tree.read(INFO, "dataset file"))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{where} is not valid JSON: {error}") from None
+    if not isinstance(info, dict):
+        raise InputError(f"{where}: expected keys and values, found {type(info).__name__}")
+    if not isinstance(info.get("phantom", False), bool):
+        raise InputError(f"{where}: phantom must be true or false (found {info['phantom']!r})")
+    return info

@@ -1,0 +1,320 @@
+"""Where images come from: a file, a member of a zip archive, bytes or pixels inside another file.
+
+A reader of a dataset format sees a `Tree`, so that a folder and an archive of that folder read alike.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import zipfile
+import zlib
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facebench.data.png import encode_png
+from facebench.errors import InputError
+from facebench.files import read_bytes
+
+MAX_IMAGE_BYTES = 256 * 2**20
+_MAX_ARCHIVE_BYTES = 2**30  # an archive may unpack to this much, or to _MAX_RATIO times its own size
+_MAX_RATIO = 100
+
+
+class ImageError(InputError):
+    """One image cannot be used; the message is a plain reason without a path, fit for a result file."""
+
+
+class ImageSource(Protocol):
+    """One encoded image that is read when asked for."""
+
+    @property
+    def where(self) -> str:
+        """Where the image lies, for people."""
+
+    def read(self) -> bytes:
+        """Return the encoded bytes.
+
+        Raises:
+            ImageError: it is missing, unreadable or too large.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class FileSource:
+    """An image file."""
+
+    path: str
+
+    @property
+    def where(self) -> str:
+        """Return the path."""
+        return self.path
+
+    def read(self) -> bytes:
+        """Return the file's bytes; see `ImageSource.read`."""
+        try:
+            facts = Path(self.path).stat()
+            if not stat.S_ISREG(facts.st_mode):  # reading a pipe or a device would never end
+                raise ImageError("not a regular file")
+            _check_size(facts.st_size)
+            return Path(self.path).read_bytes()
+        except FileNotFoundError:
+            raise ImageError("the file does not exist") from None
+        except OSError as error:
+            raise ImageError(f"the file cannot be read: {error.strerror or type(error).__name__}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class MemberSource:
+    """An image inside a zip archive."""
+
+    archive: zipfile.ZipFile
+    member: str
+
+    @property
+    def where(self) -> str:
+        """Return the archive and the member."""
+        return f"{self.archive.filename}: {self.member}"
+
+    def read(self) -> bytes:
+        """Return the member's bytes; see `ImageSource.read`."""
+        try:
+            _check_size(self.archive.getinfo(self.member).file_size)
+            return self.archive.read(self.member)
+        except KeyError:
+            raise ImageError("the archive has no such file") from None
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+            raise ImageError(f"the archive is damaged here: {error}") from error
+        except OSError as error:
+            raise ImageError(f"the archive cannot be read: {error.strerror or type(error).__name__}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class BytesSource:
+    """An encoded image held in memory."""
+
+    data: bytes = field(repr=False)
+    where: str
+
+    def read(self) -> bytes:
+        """Return the bytes."""
+        return self.data
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PixelSource:
+    """An image stored as pixels, (H, W) or (H, W, 3) uint8 RGB; it reads as PNG, the same bytes on every machine."""
+
+    pixels: NDArray[np.uint8] = field(repr=False)
+    where: str
+
+    def read(self) -> bytes:
+        """Return the image as PNG."""
+        return encode_png(self.pixels)
+
+
+def _check_size(size: int) -> None:
+    if size > MAX_IMAGE_BYTES:
+        raise ImageError(f"the file has {size:,} bytes; an image has at most {MAX_IMAGE_BYTES:,}")
+
+
+class Tree(Protocol):
+    """Files under relative names with ``/``: a folder or an archive."""
+
+    @property
+    def root(self) -> Path:
+        """The folder, or the archive file."""
+
+    def where(self, name: str) -> str:
+        """Where a file lies, for people."""
+
+    def has(self, name: str) -> bool:
+        """Whether there is a file of that name."""
+
+    def files(self) -> list[str]:
+        """All files, sorted; hidden ones left out."""
+
+    def top(self) -> list[str]:
+        """The files of the uppermost level, sorted; hidden ones left out."""
+
+    def read(self, name: str, what: str) -> bytes:
+        """The bytes of a file that must be there; `what` names it in the error."""
+
+    def source(self, name: str) -> ImageSource:
+        """An image under that name, which need not exist; a name that leaves the tree is an InputError."""
+
+    def path(self, name: str) -> Path:
+        """The path on disk of a name, which need not exist; an archive refuses."""
+
+
+class FolderTree:
+    """The files of a folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._real_root = os.path.realpath(root)
+        self._inside: dict[str, bool] = {}
+
+    def where(self, name: str) -> str:
+        """Return the path."""
+        return str(self.root / name)
+
+    def has(self, name: str) -> bool:
+        """Return whether there is a file of that name."""
+        return (self.root / name).is_file()
+
+    def files(self) -> list[str]:
+        """Return all files, sorted; hidden ones left out."""
+        found = []
+        for folder, folders, names in os.walk(self.root):
+            folders[:] = [name for name in folders if not _hidden(name)]
+            place = Path(folder).relative_to(self.root)
+            found += [(place / name).as_posix() for name in names if not _hidden(name)]
+        return sorted(found)
+
+    def top(self) -> list[str]:
+        """Return the files of the uppermost level, sorted; hidden ones left out."""
+        with os.scandir(self.root) as entries:
+            return sorted(entry.name for entry in entries if entry.is_file() and not _hidden(entry.name))
+
+    def read(self, name: str, what: str) -> bytes:
+        """Return the bytes of a file."""
+        return read_bytes(self.path(name), what)
+
+    def source(self, name: str) -> FileSource:
+        """Return the image under that name."""
+        return FileSource(str(self.path(name)))
+
+    def path(self, name: str) -> Path:
+        """Return the path of a name; one that leads out of the folder is an error."""
+        safe = safe_name(name)
+        path = os.path.join(self.root, safe)  # noqa: PTH118 - called once per image; pathlib is five times slower
+        folder = os.path.dirname(path)  # noqa: PTH120
+        if folder not in self._inside:
+            self._inside[folder] = self._is_inside(folder)
+        if not self._inside[folder] or (os.path.islink(path) and not self._is_inside(path)):  # noqa: PTH114
+            raise InputError(f"path {name!r} is a link that leads out of the dataset's folder; copy the file into it")
+        return Path(path)
+
+    def _is_inside(self, path: str) -> bool:
+        real = os.path.realpath(path)
+        return real == self._real_root or real.startswith(self._real_root.rstrip(os.sep) + os.sep)
+
+
+class ZipTree:
+    """The files of a zip archive, read in place; a folder that holds everything else is seen through.
+
+    Refused: encrypted members, names that leave the archive, a name given twice, and archives that unpack to
+    implausibly much. Nothing is ever unpacked to disk, and one member at a time is in memory.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.root = path
+        try:
+            self._archive = zipfile.ZipFile(path)
+        except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError) as error:
+            raise InputError(f"{path} is not a zip archive that can be read: {error}") from None
+        except OSError as error:
+            raise InputError(f"cannot read archive {path}: {error.strerror}") from error
+        members = [info for info in self._archive.infolist() if not info.is_dir()]
+        _check_members(path, members)
+        self._names = sorted(info.filename for info in members)
+        self._prefix = _common_folder(self._visible)
+
+    @property
+    def _visible(self) -> list[str]:
+        return [name for name in self._names if not any(_hidden(part) for part in name.split("/"))]
+
+    @cached_property
+    def _files(self) -> dict[str, str]:
+        return {name[len(self._prefix) :]: name for name in self._names if name.startswith(self._prefix)}
+
+    def where(self, name: str) -> str:
+        """Return the archive and the member."""
+        return f"{self.root}: {self._prefix}{name}"
+
+    def has(self, name: str) -> bool:
+        """Return whether there is a file of that name."""
+        return name in self._files
+
+    def files(self) -> list[str]:
+        """Return all files, sorted; hidden ones left out."""
+        return [name[len(self._prefix) :] for name in self._visible]
+
+    def top(self) -> list[str]:
+        """Return the files of the uppermost level, sorted; hidden ones left out."""
+        return [name for name in self.files() if "/" not in name]
+
+    def read(self, name: str, what: str) -> bytes:
+        """Return the bytes of a file."""
+        safe = safe_name(name)
+        if safe not in self._files:
+            raise InputError(f"{what} not found: {self.where(safe)}")
+        try:
+            return self._archive.read(self._files[safe])
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError) as error:
+            raise InputError(f"cannot read {what} {self.where(safe)}: {error}") from error
+
+    def source(self, name: str) -> MemberSource:
+        """Return the image under that name."""
+        return MemberSource(self._archive, self._prefix + safe_name(name))
+
+    def path(self, name: str) -> Path:
+        """Refuse: what lies in an archive has no path."""
+        raise InputError(f"{self.where(name)} must be a file of its own; unpack the archive and name the folder")
+
+
+def safe_name(name: str) -> str:
+    """Return a relative name in its plain form.
+
+    >>> safe_name("./a//b.png")
+    'a/b.png'
+
+    Raises:
+        InputError: absolute, with ``..``, ``\\`` or control characters, or empty.
+    """
+    if not name.isprintable():
+        raise InputError(f"path {name!r} contains control characters")
+    if "\\" in name:
+        raise InputError(f"path {name!r} contains a backslash; separate folders by /")
+    pure = PurePosixPath(name)
+    if pure.is_absolute() or PureWindowsPath(name).drive:
+        raise InputError(f"path {name!r} is absolute; write it relative to the dataset's folder")
+    if ".." in pure.parts:
+        raise InputError(f"path {name!r} leads out of the dataset's folder ('..'); move the file into it")
+    if not pure.parts:
+        raise InputError(f"path {name!r} names no file")
+    return str(pure)
+
+
+def _hidden(name: str) -> bool:
+    return name.startswith(".") or name in ("__MACOSX", "Thumbs.db")
+
+
+def _check_members(path: Path, members: list[zipfile.ZipInfo]) -> None:
+    seen: set[str] = set()
+    for info in members:
+        try:
+            plain = safe_name(info.filename)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
+        if plain in seen:
+            raise InputError(f"{path}: {info.filename!r} is in the archive twice; pack it again")
+        if info.flag_bits & 1:
+            raise InputError(f"{path}: {info.filename!r} is encrypted; pack it again without a password")
+        seen.add(plain)
+    total, packed = sum(info.file_size for info in members), path.stat().st_size
+    if total > max(_MAX_ARCHIVE_BYTES, _MAX_RATIO * packed):
+        raise InputError(f"{path} would unpack from {packed:,} to {total:,} bytes; refused as a likely zip bomb")
+
+
+def _common_folder(names: list[str]) -> str:
+    """Return ``"folder/"`` when all names lie in that one folder, else an empty string."""
+    folders = {name.partition("/")[0] if "/" in name else "" for name in names}
+    return f"{folders.pop()}/" if len(folders) == 1 and "" not in folders else ""
