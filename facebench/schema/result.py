@@ -111,7 +111,7 @@ class ProtocolRef(Strict):
     source: str = ""
     licence: str = ""
     known_defects: tuple[str, ...] = ()
-    threshold_policy: str = Field("pooled", description="whose impostor comparisons set the threshold, as in the protocol")
+    threshold_policy: str = Field("pooled", description="whose impostor comparisons set the threshold")
     confidence: float = Field(0.95, description="nominal coverage of every interval")
 
 

@@ -1,0 +1,82 @@
+"""The HTML page: one file, no network, scripts allowed by hash only, every text escaped."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from facebench.files import asset_dir, write_atomic
+from facebench.report import format as fmt
+from facebench.report import sections
+from facebench.report.provenance import provenance
+from facebench.report.reading import Reading
+from facebench.report.verdict import verdict
+from facebench.schema import Result
+
+
+def write_report(result: Result, path: Path) -> Path:
+    """Write the report of a result as one HTML file and return its path.
+
+    Raises:
+        WriteError: the file cannot be written.
+    """
+    write_atomic(path, render_report(result))
+    return Path(path)
+
+
+def render_report(result: Result) -> str:
+    """Return the report of a result as a complete HTML page; equal results give equal bytes."""
+    reading = Reading(result)
+    environment = _environment()
+    script = _asset("report.js")
+    page = environment.get_template("report.html").render(
+        csp=content_security_policy(script),
+        style=Markup(_asset("report.css")),  # noqa: S704 - our own file
+        script=Markup(script),  # noqa: S704 - our own file
+        result=result,
+        verdict=verdict(reading),
+        sections=sections.build(reading),
+        provenance=provenance(result),
+    )
+    return page + "\n"
+
+
+def content_security_policy(script: str) -> str:
+    """Return the policy of the page: nothing is loaded, and only this script runs."""
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return (
+        f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_templates()),
+        # always on: the customary switch by file ending has let unescaped names into other projects' pages
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        finalize=_finalize,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["clip"] = fmt.clip
+    return environment
+
+
+def _finalize(value: Any) -> Any:
+    """Make every text from outside visible before it is escaped."""
+    return fmt.visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _templates() -> Path:
+    return asset_dir("reports") / "templates"
+
+
+def _asset(name: str) -> str:
+    return (_templates() / name).read_text(encoding="utf-8")

@@ -1,0 +1,109 @@
+"""Where a result comes from: model, protocol, data and run, as lists of facts a reader can check."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from facebench.report import format as fmt
+from facebench.report.wording import policy_words
+from facebench.schema import Result
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One named fact; `code` ones are set in a fixed-width face."""
+
+    name: str
+    text: str
+    code: bool = False
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Facts under one heading."""
+
+    title: str
+    facts: tuple[Fact, ...]
+
+
+def provenance(result: Result) -> list[Facts]:
+    """Return all that is known of how the result came about; empty facts are left out."""
+    found = [_model(result), _protocol(result), _data(result), _run(result), _files(result)]
+    return [Facts(part.title, tuple(fact for fact in part.facts if fact.text)) for part in found]
+
+
+def _model(result: Result) -> Facts:
+    card = result.model
+    facts = [
+        Fact("Name", card.name),
+        Fact("Adapter", card.adapter),
+        Fact("Revision", card.revision),
+        Fact("Weights sha256", card.weights_sha256 or "", True),
+        Fact("Licence", card.licence),
+        Fact("Training data", ", ".join(card.training_data) or "not stated"),
+        Fact("Embedding", f"{fmt.count(card.embedding_dim)} dimensions, compared by {card.comparator}"),
+        Fact("Input", card.input.model_dump_json() if card.input else "", True),
+        Fact("Code from the user", card.code or "", True),
+        Fact("Options", ", ".join(f"{key}={value}" for key, value in card.options.items()), True),
+    ]
+    return Facts("Model", tuple(facts))
+
+
+def _protocol(result: Result) -> Facts:
+    protocol = result.protocol
+    facts = [
+        Fact("Name", f"{protocol.name}, version {protocol.version}"),
+        Fact("Title", protocol.title),
+        Fact("What it does", protocol.description),
+        Fact("Thresholds", policy_words(protocol.threshold_policy)),
+        Fact("Leading operating point", f"FMR target {fmt.target(protocol.primary_fmr_target)}"),
+        Fact("Intervals", f"{fmt.percent(protocol.confidence)} nominal coverage"),
+        Fact("Protocol sha256", protocol.sha256, True),
+        Fact("Source", protocol.source),
+        Fact("Licence", protocol.licence),
+    ]
+    return Facts("Protocol", tuple(facts))
+
+
+def _data(result: Result) -> Facts:
+    data, protocol = result.data, result.protocol
+    facts = [
+        Fact("Name", data.name),
+        Fact("What it can show", protocol.data_statement),
+        *(Fact("Known defect", defect) for defect in protocol.known_defects),
+        Fact("Faces", "rendered (phantoms)" if data.phantom else ""),
+        Fact("Images", f"{fmt.count(data.n_images)}, of which {fmt.count(data.n_failed)} could not be used"),
+        Fact("Identities", fmt.count(data.n_identities) if data.n_identities is not None else "not labelled"),
+        *(Fact(f"Images by {fmt.clip(name, 60)}", _counts(values)) for name, values in data.attributes.items()),
+        Fact("Manifest sha256", protocol.manifest_sha256, True),
+    ]
+    return Facts("Data", tuple(facts))
+
+
+def _counts(values: dict[str, int]) -> str:
+    return ", ".join(f"{value} {fmt.count(n)}" for value, n in values.items())
+
+
+def _run(result: Result) -> Facts:
+    run = result.run
+    dirty = {True: " with uncommitted changes", False: "", None: ""}[run.git_dirty]
+    facts = [
+        Fact("Result id", result.result_id or result.compute_id(), True),
+        Fact("Command", run.command, True),
+        Fact("Started", f"{run.started}, took {fmt.number(run.wall_s)} s"),
+        Fact("FaceBench", run.facebench + (f", git {run.git_sha}{dirty}" if run.git_sha else "")),
+        Fact("Seed, batch size", f"{run.seed}, {run.batch_size}"),
+        Fact("Device", f"{run.device}, {run.platform}, Python {run.python}"),
+        Fact("Packages", ", ".join(f"{name} {version}" for name, version in sorted(run.packages.items()))),
+        Fact("Limit", "" if run.limit is None else f"{fmt.count(run.limit)} images"),
+        Fact("Compatibility rules", ", ".join(run.compat)),
+        Fact("Images embedded in this run", f"{fmt.count(run.embedded_images)}; the rest came from the cache"),
+        Fact("Trusted code", "the user allowed the model's own Python code to run" if run.trust_code else ""),
+    ]
+    return Facts("Run", tuple(facts))
+
+
+def _files(result: Result) -> Facts:
+    facts = [Fact(f"{a.kind}: {a.path}", f"sha256 {a.sha256}", True) for a in result.artifacts]
+    facts.append(Fact("Recompute every number from the saved embeddings", "facebench rescore result.json", True))
+    return Facts("Files and how to recompute", tuple(facts))

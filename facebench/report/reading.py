@@ -1,0 +1,175 @@
+"""Look-ups in a result: which estimate answers which question, and in which order groups are shown."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from facebench.schema import Estimate, Flag, Result
+
+Key = tuple[str, float | None, str, str | None, str, str, str, int | None]
+
+DEFAULT_TARGET = 1e-3
+BLIND = frozenset({Flag.UNRESOLVABLE, Flag.INSUFFICIENT, Flag.NO_GENUINE, Flag.NO_IMPOSTOR, Flag.NO_INTERVAL})
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A result with an index over its estimates."""
+
+    result: Result
+    _index: dict[Key, Estimate] = field(init=False, default_factory=dict, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        for e in self.result.estimates:
+            key = (e.metric, e.fmr_target, e.group, e.group_b, e.condition, e.rule, e.failures, e.k)
+            self._index.setdefault(key, e)
+
+    def find(
+        self,
+        metric: str,
+        *,
+        target: float | None = None,
+        group: str = "all",
+        group_b: str | None = None,
+        rule: str = "strict",
+        failures: str = "counted",
+    ) -> Estimate | None:
+        """Return the estimate under the clean condition, or None."""
+        return self._index.get((metric, target, group, group_b, "clean", rule, failures, None))
+
+    def cell(self, target: float, a: str, b: str) -> Estimate | None:
+        """Return the FMR between two groups; each unordered pair is stored once, the diagonal as the group's own."""
+        if a == b:
+            return self.find("fmr", target=target, group=a)
+        return self.find("fmr", target=target, group=a, group_b=b) or self.find(
+            "fmr", target=target, group=b, group_b=a
+        )
+
+    def missed(self, target: float, group: str, *, rule: str = "strict", failures: str = "counted") -> Estimate | None:
+        """Return the FNMR of a group; where only the TAR is stored, its complement."""
+        found = self.find("fnmr", target=target, group=group, rule=rule, failures=failures)
+        if found:
+            return found
+        tar = self.find("tar", target=target, group=group, rule=rule, failures=failures)
+        return complement(tar) if tar else None
+
+    @cached_property
+    def targets(self) -> tuple[float, ...]:
+        """All FMR targets, from the loosest to the strictest."""
+        return tuple(sorted({e.fmr_target for e in self.clean() if e.fmr_target is not None}, reverse=True))
+
+    @cached_property
+    def primary(self) -> float:
+        """The operating point the report leads with: the protocol's, or the nearest that was measured."""
+        wanted = self.result.protocol.primary_fmr_target or DEFAULT_TARGET
+        return min(self.targets, key=lambda t: abs(math.log(t / wanted)), default=wanted)
+
+    @cached_property
+    def groupings(self) -> dict[str, tuple[str, ...]]:
+        """Groups by the attributes that define them, both in the order of the result."""
+        found: dict[str, dict[str, None]] = {}
+        for e in self.clean():
+            for group in (e.group, e.group_b):
+                if group and "=" in group:
+                    found.setdefault(grouping_of(group), {})[group] = None
+        return {name: tuple(groups) for name, groups in found.items()}
+
+    def differentials(self, grouping: str) -> list[Estimate]:
+        """Return the differential measures of a grouping at the primary operating point."""
+        return [
+            e
+            for e in self.clean()
+            if e.group == grouping and is_differential(e) and e.fmr_target in (None, self.primary)
+        ]
+
+    def differential_groupings(self) -> list[str]:
+        """Return the groupings that have differential measures, in the order of the result."""
+        return list(dict.fromkeys(e.group for e in self.clean() if is_differential(e)))
+
+    def clean(self) -> Iterator[Estimate]:
+        """Iterate over the estimates on untouched images."""
+        return (e for e in self.result.estimates if e.condition == "clean")
+
+    def seen(self, flag: Flag) -> bool:
+        """Tell whether any estimate carries a flag."""
+        return any(flag in e.flags for e in self.result.estimates)
+
+
+def is_differential(estimate: Estimate) -> bool:
+    """Tell whether an estimate compares all groups of a grouping (its group is then a list of attributes)."""
+    return estimate.group != "all" and "=" not in estimate.group
+
+
+def grouping_of(group: str) -> str:
+    """Return the attributes a group is defined by.
+
+    >>> grouping_of("race=asian&gender=female")
+    'race&gender'
+    """
+    return "&".join(name for name, _ in parts_of(group))
+
+
+def parts_of(group: str) -> list[tuple[str, str]]:
+    """Split a group into attributes and values; an ampersand inside a value stays with it.
+
+    >>> parts_of("job=R&D&gender=female")
+    [('job', 'R&D'), ('gender', 'female')]
+    """
+    parts: list[tuple[str, str]] = []
+    for piece in group.split("&"):
+        name, equals, value = piece.partition("=")
+        if equals or not parts:
+            parts.append((name, value))
+        else:
+            parts[-1] = (parts[-1][0], f"{parts[-1][1]}&{piece}")
+    return parts
+
+
+def short_label(group: str) -> str:
+    """Return a group's values without their attributes, for places where the grouping is named beside it.
+
+    >>> short_label("race=asian&gender=female"), short_label("all")
+    ('asian, female', 'all')
+    """
+    return ", ".join(value for _, value in parts_of(group)) if "=" in group else group
+
+
+def grouping_label(grouping: str) -> str:
+    """Return a grouping in words.
+
+    >>> grouping_label("race&gender")
+    'race and gender'
+    """
+    return grouping.replace("&", " and ")
+
+
+def comparisons(estimate: Estimate) -> int | None:
+    """Return how many comparisons a rate was counted over."""
+    return estimate.n_impostor if estimate.metric.startswith("fmr") else estimate.n_genuine
+
+
+def upper_bound(estimate: Estimate) -> float | None:
+    """Return the upper limit of a rate, the wider one where no error was seen."""
+    limits = [x for x in (estimate.ci_high, *(estimate.bracket or ())) if x is not None]
+    return min(1.0, max(limits)) if limits else None
+
+
+def complement(estimate: Estimate) -> Estimate:
+    """Turn a TAR into an FNMR."""
+
+    def flip(x: float | None) -> float | None:
+        return None if x is None else 1 - x
+
+    n = estimate.n_genuine
+    missed = None if n is None or estimate.value is None else n - round(estimate.value * n)
+    changes = {
+        "metric": "fnmr",
+        "value": flip(estimate.value),
+        "ci_low": flip(estimate.ci_high),
+        "ci_high": flip(estimate.ci_low),
+        "errors": missed,
+    }
+    return estimate.model_copy(update=changes)
