@@ -1,5 +1,7 @@
 """Datasets: readers of the field's formats, strict decoding, checks and conversion."""
 
+from facebench.data.check import DatasetReport, GroupCounts, check_dataset
+from facebench.data.convert import convert_dataset, manifest_csv
 from facebench.data.dataset import Dataset, PairList, dataset_sha256
 from facebench.data.decode import decode
 from facebench.data.load import load_dataset
@@ -11,16 +13,21 @@ __all__ = [
     "OWN_PAIRS",
     "BytesSource",
     "Dataset",
+    "DatasetReport",
     "FileSource",
+    "GroupCounts",
     "ImageError",
     "ImageSource",
     "LoadedImage",
     "PairList",
     "PixelSource",
+    "check_dataset",
+    "convert_dataset",
     "dataset_sha256",
     "decode",
     "decode_batches",
     "hash_images",
     "iter_images",
     "load_dataset",
+    "manifest_csv",
 ]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Pixels = NDArray[np.uint8]
 
 MAX_PIXELS = 64_000_000
-FORMATS = ("JPEG", "MPO", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 _TIFF_BITS_PER_SAMPLE = 258
 
 
@@ -91,5 +91,6 @@ def _to_rgb(image: Image.Image) -> Pixels:
 
 
 def _explain_unknown(data: bytes) -> str:
-    known = ", ".join(name for name in FORMATS if name != "MPO")
-    return f"not an image of a known format ({known}); it begins with {data[:8]!r}"
+    return (
+        f"not an image of a known format ({', '.join(FORMATS)}), or cut off at its start; it begins with {data[:8]!r}"
+    )

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import PurePosixPath
 
 from facebench.data.dataset import Dataset
-from facebench.data.manifest import check_unique, read_attributes
+from facebench.data.manifest import PAIRS, RESERVED, check_attribute_names, check_unique, read_attributes
 from facebench.data.pairs import OWN_PAIRS, read_pairs
 from facebench.data.sources import Tree
 from facebench.data.table import Table, read_table
@@ -14,7 +13,6 @@ from facebench.errors import InputError
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".gif"})
 ATTRIBUTES = "attributes.csv"
-PAIRS = "pairs.csv"
 
 
 def is_image(name: str) -> bool:
@@ -27,6 +25,21 @@ def has_identity_folders(tree: Tree) -> bool:
     return any("/" in name and is_image(name) for name in tree.files())
 
 
+def identity_images(tree: Tree) -> dict[str, str]:
+    """Return the path of each image, by image id (the path without its ending), for a tree of identity folders."""
+    images: dict[str, str] = {}
+    for path in filter(is_image, tree.files()):
+        if path.count("/") != 1:
+            raise InputError(
+                f"{tree.where(path)}: expected identity/image in {tree.root}; move it or write a manifest.csv"
+            )
+        image_id = path.rpartition(".")[0]
+        if image_id in images:
+            raise InputError(f"{tree.root} has both {images[image_id]} and {path}; keep one")
+        images[image_id] = path
+    return images
+
+
 def read_folders(tree: Tree, name: str, pairs: str | None) -> Dataset:
     """Read a folder of identity folders; the image id is the path without its ending, such as ``s1/1``.
 
@@ -37,20 +50,11 @@ def read_folders(tree: Tree, name: str, pairs: str | None) -> Dataset:
         InputError: an image outside an identity folder or deeper, two images that differ only in their ending, or
             attributes of an image or identity that is not there.
     """
-    files = tree.files()
-    paths = [path for path in files if is_image(path)]
-    for path in paths:
-        if path.count("/") != 1:
-            raise InputError(
-                f"{tree.where(path)}: expected identity/image in {tree.root}; move it or write a manifest.csv"
-            )
-    image_ids = [path.rpartition(".")[0] for path in paths]
-    if len(set(image_ids)) < len(image_ids):
-        twice = next(image_id for image_id, count in Counter(image_ids).items() if count > 1)
-        raise InputError(f"{tree.root} has several images called {twice!r} that differ only in their ending; keep one")
+    files = identity_images(tree)
+    image_ids, paths = list(files), list(files.values())
     identities = tuple(path.partition("/")[0] for path in paths)
     wanted = PAIRS if pairs == OWN_PAIRS else pairs
-    others = sorted(set(files) - set(paths) - {ATTRIBUTES, PAIRS, wanted})
+    others = sorted(set(tree.files()) - set(paths) - {ATTRIBUTES, PAIRS, wanted})
     return Dataset(
         name=name,
         root=tree.root,
@@ -78,7 +82,9 @@ def _attributes(
     rows = {key: row for row, key in enumerate(table.columns[keys[0]])}
     wanted = image_ids if keys[0] == "image_id" else identities
     _check_known(table, keys[0], set(wanted))
-    columns = read_attributes(table, [column for column in table.columns if column != keys[0]])
+    names = [column for column in table.columns if column != keys[0]]
+    check_attribute_names(table, names, [column for column in RESERVED if column != keys[0]])
+    columns = read_attributes(table, names)
     return {
         name: tuple(values[rows[key]] if key in rows else None for key in wanted) for name, values in columns.items()
     }

@@ -7,8 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from facebench.data.bin_reader import bin_files, read_bin
 from facebench.data.dataset import Dataset
 from facebench.data.folders import has_identity_folders, read_folders
+from facebench.data.lfw import pair_files, read_lfw
 from facebench.data.manifest import find_manifest, read_manifest
 from facebench.data.sources import FolderTree, Tree, ZipTree
 from facebench.errors import InputError
@@ -29,8 +31,14 @@ def _read_manifest(tree: Tree, name: str, pairs: str | None) -> Dataset:
     return read_manifest(tree, manifest, name, pairs)
 
 
+def _read_only_bin(tree: Tree, name: str, pairs: str | None) -> Dataset:
+    return read_bin(tree, bin_files(tree)[0], name, pairs)
+
+
 FORMATS = (  # the first that matches is read
     Format("manifest.csv or manifest.parquet", lambda tree: find_manifest(tree) is not None, _read_manifest),
+    Format("an LFW pair list (pairs.txt) beside folders of images", lambda tree: bool(pair_files(tree)), read_lfw),
+    Format("one insightface .bin file", lambda tree: len(bin_files(tree)) == 1, _read_only_bin),
     Format("folders of images, one per identity", has_identity_folders, read_folders),
 )
 
@@ -54,6 +62,8 @@ def load_dataset(path: Path, name: str = "faces", pairs: str | None = None) -> D
     suffix = path.suffix.lower()
     if suffix in (".csv", ".parquet"):
         return read_manifest(FolderTree(path.parent), path.name, name, pairs)
+    if suffix == ".bin":
+        return read_bin(FolderTree(path.parent), path.name, name, pairs)
     if suffix == ".zip" or zipfile.is_zipfile(path):
         return _read_tree(ZipTree(path), name, pairs)
     raise InputError(

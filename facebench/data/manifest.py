@@ -92,16 +92,23 @@ def check_unique(table: Table, column: str) -> None:
 
 def _check_columns(table: Table) -> None:
     absent = [name for name in RESERVED if name not in table.columns]
-    for column in table.columns:
-        meant = None if column in RESERVED else _near_miss(column, absent)
-        if meant:
-            raise InputError(f"{table.where}: unknown column {column!r}. Did you mean {meant!r}? Rename the column.")
+    check_attribute_names(table, [column for column in table.columns if column not in RESERVED], absent)
     missing = [name for name in REQUIRED if name not in table.columns]
     if missing:
         raise InputError(
             f"{table.where} lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}; "
             f"it has {', '.join(table.columns)}. A manifest needs image_id and path, and identity if it is known."
         )
+
+
+def check_attribute_names(table: Table, names: list[str], absent: list[str]) -> None:
+    """Refuse attributes that are called like, or almost like, a reserved column the table lacks."""
+    for name in names:
+        meant = _near_miss(name, absent)
+        if meant == name:
+            raise InputError(f"{table.where}: the column name {name!r} is reserved; rename the column")
+        if meant:
+            raise InputError(f"{table.where}: unknown column {name!r}. Did you mean {meant!r}? Rename the column.")
 
 
 def _near_miss(column: str, absent: list[str]) -> str | None:

@@ -10,7 +10,6 @@ import stat
 import zipfile
 import zlib
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Protocol
 
@@ -172,8 +171,11 @@ class FolderTree:
     def files(self) -> list[str]:
         """Return all files, sorted; hidden ones left out."""
         found = []
-        for folder, folders, names in os.walk(self.root):
+        for folder, folders, names in os.walk(self.root, onerror=_refuse_folder):
             folders[:] = [name for name in folders if not _hidden(name)]
+            for name in folders:
+                if (Path(folder) / name).is_symlink():  # the walk would pass it over
+                    raise InputError(f"{Path(folder) / name} is a link to a folder; put the folder itself there")
             place = Path(folder).relative_to(self.root)
             found += [(place / name).as_posix() for name in names if not _hidden(name)]
         return sorted(found)
@@ -223,17 +225,10 @@ class ZipTree:
         except OSError as error:
             raise InputError(f"cannot read archive {path}: {error.strerror}") from error
         members = [info for info in self._archive.infolist() if not info.is_dir()]
-        _check_members(path, members)
-        self._names = sorted(info.filename for info in members)
-        self._prefix = _common_folder(self._visible)
-
-    @property
-    def _visible(self) -> list[str]:
-        return [name for name in self._names if not any(_hidden(part) for part in name.split("/"))]
-
-    @cached_property
-    def _files(self) -> dict[str, str]:
-        return {name[len(self._prefix) :]: name for name in self._names if name.startswith(self._prefix)}
+        self._members = _checked_members(path, members)
+        visible = sorted(name for name in self._members if not any(map(_hidden, name.split("/"))))
+        self._prefix = _common_folder(visible)
+        self._visible = [name[len(self._prefix) :] for name in visible]
 
     def where(self, name: str) -> str:
         """Return the archive and the member."""
@@ -241,29 +236,33 @@ class ZipTree:
 
     def has(self, name: str) -> bool:
         """Return whether there is a file of that name."""
-        return name in self._files
+        return self._prefix + name in self._members
 
     def files(self) -> list[str]:
         """Return all files, sorted; hidden ones left out."""
-        return [name[len(self._prefix) :] for name in self._visible]
+        return list(self._visible)
 
     def top(self) -> list[str]:
         """Return the files of the uppermost level, sorted; hidden ones left out."""
-        return [name for name in self.files() if "/" not in name]
+        return [name for name in self._visible if "/" not in name]
 
     def read(self, name: str, what: str) -> bytes:
         """Return the bytes of a file."""
-        safe = safe_name(name)
-        if safe not in self._files:
-            raise InputError(f"{what} not found: {self.where(safe)}")
+        member = self._member(name)
+        if member not in self._archive.NameToInfo:
+            raise InputError(f"{what} not found: {self.where(name)}")
         try:
-            return self._archive.read(self._files[safe])
+            return self._archive.read(member)
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError) as error:
-            raise InputError(f"cannot read {what} {self.where(safe)}: {error}") from error
+            raise InputError(f"cannot read {what} {self.where(name)}: {error}") from error
 
     def source(self, name: str) -> MemberSource:
         """Return the image under that name."""
-        return MemberSource(self._archive, self._prefix + safe_name(name))
+        return MemberSource(self._archive, self._member(name))
+
+    def _member(self, name: str) -> str:
+        plain = self._prefix + safe_name(name)
+        return self._members.get(plain, plain)
 
     def path(self, name: str) -> Path:
         """Refuse: what lies in an archive has no path."""
@@ -293,25 +292,31 @@ def safe_name(name: str) -> str:
     return str(pure)
 
 
+def _refuse_folder(error: OSError) -> None:
+    raise InputError(f"cannot read folder {error.filename}: {error.strerror}") from error
+
+
 def _hidden(name: str) -> bool:
     return name.startswith(".") or name in ("__MACOSX", "Thumbs.db")
 
 
-def _check_members(path: Path, members: list[zipfile.ZipInfo]) -> None:
-    seen: set[str] = set()
+def _checked_members(path: Path, members: list[zipfile.ZipInfo]) -> dict[str, str]:
+    """Return the name of each member in the archive by its plain name."""
+    names: dict[str, str] = {}
     for info in members:
         try:
             plain = safe_name(info.filename)
         except InputError as error:
             raise InputError(f"{path}: {error}") from None
-        if plain in seen:
+        if plain in names:
             raise InputError(f"{path}: {info.filename!r} is in the archive twice; pack it again")
         if info.flag_bits & 1:
             raise InputError(f"{path}: {info.filename!r} is encrypted; pack it again without a password")
-        seen.add(plain)
+        names[plain] = info.filename
     total, packed = sum(info.file_size for info in members), path.stat().st_size
     if total > max(_MAX_ARCHIVE_BYTES, _MAX_RATIO * packed):
         raise InputError(f"{path} would unpack from {packed:,} to {total:,} bytes; refused as a likely zip bomb")
+    return names
 
 
 def _common_folder(names: list[str]) -> str:

@@ -1,0 +1,155 @@
+"""Writes any readable dataset in FaceBench's own layout.
+
+That is `images/`, `manifest.csv` and `dataset.json`; `pairs.csv` and `region_masks/` where the dataset has them.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from facebench.data.dataset import Dataset, dataset_sha256
+from facebench.data.manifest import INFO, PAIRS
+from facebench.data.pairs import BY_ID
+from facebench.data.sources import ImageError
+from facebench.errors import InputError
+from facebench.files import read_bytes, read_json, write_atomic
+
+Progress = Callable[[int, int], None]  # done, total
+
+_SIGNATURES = (  # how encoded images begin, and the ending their files get
+    (b"\xff\xd8\xff", ".jpg"),
+    (b"\x89PNG\r\n\x1a\n", ".png"),
+    (b"BM", ".bmp"),
+    (b"GIF8", ".gif"),
+    (b"RIFF", ".webp"),
+    (b"II*\x00", ".tif"),
+    (b"MM\x00*", ".tif"),
+    (b"P5", ".pgm"),
+    (b"P6", ".ppm"),
+)
+
+
+def convert_dataset(dataset: Dataset, out: Path, progress: Progress | None = None) -> Path:
+    """Copy a dataset into a new folder and return its manifest.
+
+    Image files keep their bytes; images stored as pixels become PNG. An image that cannot be read keeps its row, so
+    that it stays a recorded failure. The converted dataset has the same sha256. The manifest is written last; after
+    an interruption the same call goes on where it stopped.
+
+    Raises:
+        InputError: `out` holds something else already.
+        WriteError: a file could not be written.
+    """
+    out = Path(out)
+    _claim(dataset, out)
+    paths = []
+    for row in range(len(dataset)):
+        paths.append(_copy_image(dataset, row, out))
+        if progress is not None:
+            progress(row + 1, len(dataset))
+    masks = None if dataset.region_masks is None else [_copy_mask(dataset, row, out) for row in range(len(dataset))]
+    if dataset.pairs is not None:
+        write_atomic(out / PAIRS, _pairs_csv(dataset))
+    manifest = out / "manifest.csv"
+    write_atomic(manifest, manifest_csv(dataset, paths, masks))
+    return manifest
+
+
+def manifest_csv(dataset: Dataset, paths: Sequence[str], masks: Sequence[str | None] | None = None) -> str:
+    """Return the manifest of a dataset whose images, and region masks if any, lie at these relative paths."""
+    columns: dict[str, Iterable[str | float | None]] = {"image_id": dataset.image_ids, "path": paths}
+    if dataset.identities is not None:
+        columns["identity"] = dataset.identities
+    if dataset.template_ids is not None:
+        columns["template_id"] = dataset.template_ids
+    if dataset.media_ids is not None:
+        columns["media_id"] = dataset.media_ids
+    columns.update(dataset.attributes)
+    if masks is not None:
+        columns["region_mask"] = masks
+    if dataset.landmarks is not None:
+        columns["landmarks"] = [
+            None if np.isnan(points).any() else " ".join(map(repr, points.reshape(-1).tolist()))
+            for points in dataset.landmarks
+        ]
+    return _csv(columns)
+
+
+def _claim(dataset: Dataset, out: Path) -> None:
+    """Make the folder ours, or refuse when it holds anything but an earlier conversion of the same rows."""
+    rows_sha256 = dataset_sha256(dataset, [""] * len(dataset))
+    mark = {"from": dataset.format, "rows_sha256": rows_sha256}
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file; name a new folder")
+    if out.is_dir() and any(out.iterdir()):
+        found: Any = read_json(out / INFO, "dataset file") if (out / INFO).is_file() else None
+        if not isinstance(found, dict) or found.get("converted") != mark:
+            raise InputError(f"{out} is not empty, and not an earlier conversion of this dataset; name a new folder")
+    info = {**dataset.info, "phantom": dataset.phantom, "converted": mark}
+    write_atomic(out / INFO, json.dumps(info, indent=2, ensure_ascii=False) + "\n")
+
+
+def _copy_image(dataset: Dataset, row: int, out: Path) -> str:
+    stem = f"images/{row:07d}"
+    try:
+        data = dataset.images[row].read()
+    except ImageError:
+        return stem  # no such file: the image stays unreadable
+    path = stem + _ending(data)
+    _write_new(out / path, data)
+    return path
+
+
+def _copy_mask(dataset: Dataset, row: int, out: Path) -> str | None:
+    assert dataset.region_masks is not None
+    mask = dataset.region_masks[row]
+    if mask is None:
+        return None
+    path = f"region_masks/{row:07d}{mask.suffix.lower()}"
+    _write_new(out / path, read_bytes(mask, "region mask"))
+    return path
+
+
+def _write_new(path: Path, data: bytes) -> None:
+    """Write a file unless it is there already, from before an interruption."""
+    if not (path.is_file() and path.stat().st_size == len(data) and path.read_bytes() == data):
+        write_atomic(path, data)
+
+
+def _ending(data: bytes) -> str:
+    return next((ending for start, ending in _SIGNATURES if data.startswith(start)), "")
+
+
+def _pairs_csv(dataset: Dataset) -> str:
+    assert dataset.pairs is not None
+    columns: dict[str, Iterable[str | float | None]] = {
+        BY_ID[0]: [dataset.image_ids[index] for index in dataset.pairs.a],
+        BY_ID[1]: [dataset.image_ids[index] for index in dataset.pairs.b],
+        BY_ID[2]: dataset.pairs.genuine.astype(int).tolist(),
+    }
+    if dataset.pairs.fold is not None:
+        columns["fold"] = dataset.pairs.fold.tolist()
+    return _csv(columns)
+
+
+def _csv(columns: dict[str, Iterable[str | float | None]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(zip(*(map(_cell, cells) for cells in columns.values()), strict=True))
+    return text.getvalue()
+
+
+def _cell(value: str | float | None) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))  # 32 rather than 32.0
+    return value if isinstance(value, str) else repr(value)
