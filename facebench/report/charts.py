@@ -17,6 +17,8 @@ from facebench.schema import Curve
 WIDTH, HEIGHT = 344.0, 300.0
 LEFT, RIGHT, TOP, BOTTOM = 50.0, 12.0, 14.0, 44.0
 MAX_SERIES = 5
+MAX_LABEL = 24
+DET_FLOOR, DET_RIGHT = 1e-6, 0.5
 
 
 @dataclass(frozen=True)
@@ -61,15 +63,10 @@ def axes(x: Scale, y: Scale, x_title: str, y_title: str) -> Markup:
 
 def det_chart(curves: Sequence[Curve], marks: Sequence[Mark], names: Sequence[str]) -> Markup:
     """Draw DET curves on normal-deviate axes with the operating points; lower and further left is better."""
-    inside = [v for curve in curves for v in (*curve.x, *curve.y) if 0 < v < 1]
-    lowest_x = min([v for c in curves for v in c.x if 0 < v < 1] + [m.x for m in marks if 0 < m.x < 1], default=1e-4)
-    lowest_y = min([v for c in curves for v in c.y if 0 < v < 1], default=1e-3)
-    highest = min(0.99, max(0.5, *(inside or [0.5])))
-    x = probit(max(lowest_x, 1e-6), highest, LEFT, WIDTH - RIGHT)
-    y = probit(max(lowest_y, 1e-4), highest, HEIGHT - BOTTOM, TOP)
+    x, y = _det_scales(curves, marks)
     parts = [axes(x, y, "false match rate (FMR)", "false non-match rate (FNMR)")]
     for i, curve in enumerate(curves[:MAX_SERIES]):
-        points = [(x.at(a), y.at(b)) for a, b in zip(curve.x, curve.y, strict=True) if 0 < a < 1 and 0 < b < 1]
+        points = [(x.at(a), y.at(b)) for a, b in zip(curve.x, curve.y, strict=True) if x.holds(a) and y.holds(b)]
         if points:
             parts.append(el("path", d=path(points), class_=f"line s{i}"))
     for mark in marks:
@@ -77,6 +74,17 @@ def det_chart(curves: Sequence[Curve], marks: Sequence[Mark], names: Sequence[st
     if len(curves) > 1:
         parts.append(_legend(names))
     return picture(WIDTH, HEIGHT, "DET curve: FNMR against FMR; the table below holds its points", *parts)
+
+
+def _det_scales(curves: Sequence[Curve], marks: Sequence[Mark]) -> tuple[Scale, Scale]:
+    """Return scales around the operating points: the far ends of a DET curve rest on a handful of errors."""
+    seen = [(a, b) for curve in curves for a, b in zip(curve.x, curve.y, strict=True) if 0 < a < 1 and 0 < b < 1]
+    strictest = min([m.x for m in marks if m.x > 0] or [a for a, _ in seen] or [1e-4])
+    low_x = max(DET_FLOOR, strictest / 3)
+    reached = [b for a, b in seen if low_x <= a <= DET_RIGHT] + [m.y for m in marks if 0 < m.y < 1]
+    low_y = max(DET_FLOOR, min(reached, default=1e-3) / 1.5)
+    high_y = min(0.99, max(0.2, max(reached, default=0.5) * 1.2))
+    return probit(low_x, DET_RIGHT, LEFT, WIDTH - RIGHT), probit(low_y, high_y, HEIGHT - BOTTOM, TOP)
 
 
 def _operating_point(x: float, y: float, mark: Mark) -> Markup:
@@ -144,8 +152,13 @@ def _threshold_lines(x: Scale, y: Scale, thresholds: Sequence[Mark], low: float,
     return join(parts)
 
 
-def dot_plot(rows: Sequence[Dot], scale: Scale, title: str, label: str, *, reference: float | None) -> Markup:
-    """Draw one value with its interval per row; a dashed line marks the rate over all comparisons."""
+def label_room(labels: Sequence[str]) -> float:
+    """Return the room in pixels that row labels need."""
+    return min(180.0, max(70.0, 16 + 7.0 * max(len(label) for label in labels)))
+
+
+def dot_plot(rows: Sequence[Dot], scale: Scale, title: str, label: str, *, reference: Mark | None) -> Markup:
+    """Draw one value with its interval per row; a dashed line marks what the rows are held against."""
     row, top = 24.0, 22.0
     bottom = top + row * len(rows)
     parts = []
@@ -153,15 +166,24 @@ def dot_plot(rows: Sequence[Dot], scale: Scale, title: str, label: str, *, refer
         at = scale.at(value)
         parts.append(el("line", x1=at, x2=at, y1=top, y2=bottom, class_="grid"))
         parts.append(el("text", text, x=at, y=bottom + 15, class_="tick", text_anchor="middle"))
-    if reference is not None and scale.low <= reference <= scale.high:
-        at = scale.at(reference)
+    if reference is not None and scale.holds(reference.x):
+        at = scale.at(reference.x)
         parts.append(el("line", x1=at, x2=at, y1=top - 4, y2=bottom, class_="reference"))
-        parts.append(el("text", "all", x=at, y=top - 7, class_="label", text_anchor="middle"))
+        parts.append(el("text", reference.label, x=at, y=top - 7, class_="label", text_anchor="middle"))
     for i, item in enumerate(rows):
         y = top + row * (i + 0.5)
-        full = el("title", item.label) if len(item.label) > 20 else Markup("")
+        short = fmt.clip(item.label, MAX_LABEL)
+        full = el("title", item.label) if short != item.label else Markup("")
         parts.append(
-            el("text", full, fmt.clip(item.label, 20), x=scale.start - 8, y=y + 4, class_="label", text_anchor="end")
+            el(
+                "text",
+                full,
+                fmt.clip(item.label, MAX_LABEL),
+                x=scale.start - 8,
+                y=y + 4,
+                class_="label",
+                text_anchor="end",
+            )
         )
         parts.append(whisker(item, scale, y))
     parts.append(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -59,14 +60,25 @@ def heatmap(labels: Sequence[str], cells: dict[tuple[int, int], Estimate | None]
         parts.append(_row_label(label, left, y))
         parts += [_cell(cells[i, j], left + CELL_W * j, y, colour, name) for j in range(i + 1)]
         parts.append(_column_label(label, left + CELL_W * (i + 0.5), grid_end + 14))
-    parts.append(_key(colour, left, grid_end + 44, name, drawn=bool(values)))
+    parts.append(_key(colour, left, grid_end + 58, name, drawn=bool(values)))
     text = "Matrix of false match rates between groups; the table below holds every cell"
-    return picture(max(width, left + 310), grid_end + 112, text, *parts, class_="chart matrix")
+    return picture(max(width, left + 310), grid_end + 104, text, *parts, class_="chart matrix")
 
 
 def _hatch(name: str) -> Markup:
-    line = el("path", d="M0 6L6 0M-1 1L1 -1M5 7L7 5", class_="hatch-line")
-    return el("defs", el("pattern", line, id=f"hatch-{name}", width=6, height=6, patternUnits="userSpaceOnUse"))
+    """Define two hatchings: dark lines for coloured cells, lines in the page's ink for cells without colour."""
+    patterns = [
+        el(
+            "pattern",
+            el("path", d="M0 6L6 0M-1 1L1 -1M5 7L7 5", class_=f"hatch-{kind}"),
+            id=f"{kind}-{name}",
+            width=6,
+            height=6,
+            patternUnits="userSpaceOnUse",
+        )
+        for kind in ("dark", "ink")
+    ]
+    return el("defs", *patterns)
 
 
 def _row_label(label: str, left: float, y: float) -> Markup:
@@ -75,8 +87,8 @@ def _row_label(label: str, left: float, y: float) -> Markup:
 
 
 def _column_label(label: str, x: float, y: float) -> Markup:
-    first, _, second = label.partition(", ")
-    lines = [el("tspan", fmt.clip(text, 11), x=x, dy=dy) for text, dy in ((first, 0), (second, 13)) if text]
+    rows = textwrap.wrap(label, 12, max_lines=3, placeholder="…") or [""]
+    lines = [el("tspan", row, x=x, dy=13 if i else 0) for i, row in enumerate(rows)]
     return el("text", el("title", label), *lines, y=y, class_="label", text_anchor="middle")
 
 
@@ -93,7 +105,9 @@ def _cell(estimate: Estimate | None, x: float, y: float, colour: LogColour, name
         fill, ink = f"rgb{rgb}".replace(" ", ""), ink_on(rgb)
     parts = [el("rect", x=x, y=y, width=CELL_W, height=CELL_H, fill=fill, class_="cell" if fill else "cell empty")]
     if k is not None and k < RULE_OF_30:
-        parts.append(el("rect", x=x, y=y, width=CELL_W, height=CELL_H, fill=f"url(#hatch-{name})"))
+        parts.append(
+            el("rect", x=x, y=y, width=CELL_W, height=CELL_H, fill=f"url(#{'dark' if fill else 'ink'}-{name})")
+        )
         # the hatching stops behind the figures, which must stay legible
         plain = "cell-plate" if fill else "cell-plate empty"
         parts.append(el("rect", x=x + 7, y=y + 6, width=CELL_W - 14, height=CELL_H - 12, fill=fill, class_=plain))
@@ -123,7 +137,7 @@ def _key(colour: LogColour, x: float, y: float, name: str, *, drawn: bool) -> Ma
         parts.append(el("text", fmt.fmr(colour.high), x=x + 112, y=y + 26, class_="tick", text_anchor="end"))
         parts.append(el("text", "log scale", x=x + 56, y=y + 40, class_="tick", text_anchor="middle"))
     parts.append(el("rect", x=x + 136, y=y, width=20, height=12, class_="cell empty"))
-    parts.append(el("rect", x=x + 136, y=y, width=20, height=12, fill=f"url(#hatch-{name})"))
+    parts.append(el("rect", x=x + 136, y=y, width=20, height=12, fill=f"url(#ink-{name})"))
     parts.append(el("text", "fewer than 30 errors", x=x + 162, y=y + 11, class_="tick"))
     parts.append(el("text", "≤  upper bound: no error seen", x=x + 138, y=y + 28, class_="tick"))
     return join(parts)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from pathlib import Path
 from typing import Any
 
 import jinja2
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from facebench.files import asset_dir, write_atomic
 from facebench.report import format as fmt
@@ -17,6 +18,8 @@ from facebench.report.provenance import provenance
 from facebench.report.reading import Reading
 from facebench.report.verdict import verdict
 from facebench.schema import Result
+
+_EXPONENT = re.compile(r"(\d[\d.]*e-?\d+)")
 
 
 def write_report(result: Result, path: Path) -> Path:
@@ -65,13 +68,22 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["clip"] = fmt.clip
+    environment.filters |= {"clip": fmt.clip, "figures": _figures}
     return environment
 
 
 def _finalize(value: Any) -> Any:
     """Make every text from outside visible before it is escaped."""
     return fmt.visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _figures(text: str) -> Markup:
+    """Keep numbers such as 1.2e-3 on one line; browsers break after their hyphen."""
+    pieces = _EXPONENT.split(fmt.visible(text))
+    return Markup("").join(
+        Markup('<span class="fig">{}</span>').format(piece) if i % 2 else escape(piece)
+        for i, piece in enumerate(pieces)
+    )
 
 
 def _templates() -> Path:

@@ -48,6 +48,12 @@ class Reading:
             "fmr", target=target, group=b, group_b=a
         )
 
+    def rate(self, rate: str, group: str, *, failures: str = "counted") -> Estimate | None:
+        """Return the FMR or FNMR of a group at the primary operating point."""
+        if rate == "fnmr":
+            return self.missed(self.primary, group, failures=failures)
+        return self.find(rate, target=self.primary, group=group, failures=failures)
+
     def missed(self, target: float, group: str, *, rule: str = "strict", failures: str = "counted") -> Estimate | None:
         """Return the FNMR of a group; where only the TAR is stored, its complement."""
         found = self.find("fnmr", target=target, group=group, rule=rule, failures=failures)
@@ -141,9 +147,9 @@ def grouping_label(grouping: str) -> str:
     """Return a grouping in words.
 
     >>> grouping_label("race&gender")
-    'race and gender'
+    'race × gender'
     """
-    return grouping.replace("&", " and ")
+    return grouping.replace("&", " × ")
 
 
 def comparisons(estimate: Estimate) -> int | None:
@@ -152,9 +158,20 @@ def comparisons(estimate: Estimate) -> int | None:
 
 
 def upper_bound(estimate: Estimate) -> float | None:
-    """Return the upper limit of a rate, the wider one where no error was seen."""
-    limits = [x for x in (estimate.ci_high, *(estimate.bracket or ())) if x is not None]
-    return min(1.0, max(limits)) if limits else None
+    """Return the upper limit of a rate; without any error, the one that assumes the pooled design effect."""
+    limit = estimate.bracket[0] if estimate.bracket else estimate.ci_high
+    return None if limit is None else min(1.0, limit)
+
+
+def widest_bound(estimate: Estimate) -> float | None:
+    """Return the upper limit that assumes nothing about dependence, where no error was seen."""
+    return min(1.0, estimate.bracket[1]) if estimate.bracket else None
+
+
+def is_bound(estimate: Estimate) -> bool:
+    """Tell whether only an upper bound of this rate is known."""
+    rate = estimate.metric in ("fmr", "fnmr") and estimate.value == 0
+    return rate and Flag.ZERO_ERRORS in estimate.flags and upper_bound(estimate) is not None
 
 
 def complement(estimate: Estimate) -> Estimate:

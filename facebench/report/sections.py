@@ -10,7 +10,7 @@ from markupsafe import Markup
 from facebench.report import charts, tables
 from facebench.report import format as fmt
 from facebench.report.heatmap import heatmap
-from facebench.report.reading import Reading, grouping_label, short_label, upper_bound
+from facebench.report.reading import Reading, grouping_label, is_bound, short_label, upper_bound
 from facebench.report.svg import Scale, linear, logarithmic
 from facebench.report.tables import Table
 from facebench.report.verdict import verdict
@@ -18,7 +18,6 @@ from facebench.report.wording import policy_words
 from facebench.schema import Estimate, Result
 
 MAX_MATRIX = 16  # wider matrices cannot be read; their highest cells are in the table
-LABEL_ROOM = 132.0
 
 
 @dataclass(frozen=True)
@@ -74,19 +73,22 @@ def _filled(*found: Table) -> tuple[Table, ...]:
 def _summary(reading: Reading) -> Section:
     found = _filled(tables.operating_points(reading), tables.single_figures(reading), tables.compatibility(reading))
     lead = (
-        "An operating point fixes how many impostor comparisons may be accepted (the FMR target). TAR is the share of genuine "
-        "comparisons accepted there, FNMR the share missed. The range under a figure is its interval."
+        "An operating point fixes how many impostor comparisons may be accepted (the FMR target). TAR is the share of "
+        "genuine comparisons accepted there, FNMR the share missed. The range under a figure is its interval."
     )
     return Section("summary", "Recognition", lead, (Block(tables=found),), "No estimate over all comparisons.")
 
 
 def _curves(reading: Reading) -> Section:
+    det, bars = _det(reading), _histogram(reading)
     lead = (
         "The DET curve shows what each false match rate costs in missed genuine comparisons: lower is better. "
-        "The histograms show how far genuine and impostor scores lie apart; comparisons right of a threshold are accepted."
+        if det
+        else "No DET curve can be drawn: the result holds none, for want of genuine comparisons or by choice. "
     )
-    found = [*_det(reading), *_histogram(reading)]
-    blocks = (Block(charts=tuple(found)),) if found else ()
+    if bars:
+        lead += "The histograms show how far the scores lie apart; what lies right of a threshold is accepted."
+    blocks = (Block(charts=(*det, *bars)),) if det or bars else ()
     return Section("curves", "Curves and scores", lead, blocks, "The result holds no curves.")
 
 
@@ -130,7 +132,8 @@ def _histogram(reading: Reading) -> list[Chart]:
 
 def _groups(reading: Reading, opened: set[str]) -> Section:
     lead = (
-        "Each group's own error rates. The FMR of a group counts impostor comparisons with both people in it; bars are intervals. "
+        "Each group's own error rates. The FMR of a group counts impostor comparisons with both people in it; "
+        "bars are intervals. "
         f"{policy_words(reading.result.protocol.threshold_policy)}"
     )
     blocks = tuple(_group_block(reading, name, name in opened) for name in reading.groupings)
@@ -139,41 +142,44 @@ def _groups(reading: Reading, opened: set[str]) -> Section:
 
 def _group_block(reading: Reading, grouping: str, open_: bool) -> Block:
     names = reading.groupings[grouping]
-    found, sparks = [], {}
+    found: list[Chart] = []
+    sparks: dict[tuple[str, str], Markup] = {}
     for rate, title in (("fmr", "false match rate (FMR)"), ("fnmr", "false non-match rate (FNMR)")):
-        rows = [(name, _rate(reading, rate, name)) for name in names]
+        rows = [(name, reading.rate(rate, name)) for name in names]
         known = [e for _, e in rows if e and e.value is not None]
         if not known:
             continue
         dots = [_dot(name, e) for name, e in rows]
-        pooled = _rate(reading, rate, "all")
-        scale = _dot_scale(known, pooled, rate, LABEL_ROOM, charts.WIDTH - charts.RIGHT)
+        pooled = reading.rate(rate, "all")
+        room = charts.label_room([dot.label for dot in dots])
+        scale = _dot_scale(known, pooled, rate, room, charts.WIDTH - charts.RIGHT)
         small = _dot_scale(known, pooled, rate, 3, 107)
         sparks |= {(rate, name): charts.spark(dot, small) for name, dot in zip(names, dots, strict=True)}
         label = f"{title} by {grouping_label(grouping)}; the table below holds the numbers"
-        reference = pooled.value if pooled and rate == "fnmr" else None
+        reference = _reference(reading, rate, pooled)
         drawing = charts.dot_plot(dots, scale, title, label, reference=reference)
-        found.append(Chart(drawing, f"{title.capitalize()} with intervals"))
+        found.append(Chart(drawing, f"{title[0].upper()}{title[1:]} of each group, with intervals"))
     main = tables.groups(reading, grouping, sparks)
     folded = _filled(tables.other_targets(reading, grouping))
     return Block(_title(grouping, len(names)), open_, tuple(found), (main,), folded)
+
+
+def _reference(reading: Reading, rate: str, pooled: Estimate | None) -> charts.Mark | None:
+    """Return the line the groups are held against; the pooled FMR mixes in cross-group pairs, so it is not one."""
+    if rate == "fmr":
+        return charts.Mark(reading.primary, 0.0, "target")
+    return charts.Mark(pooled.value, 0.0, "all groups") if pooled and pooled.value is not None else None
 
 
 def _title(grouping: str, n: int) -> str:
     return f"By {fmt.clip(grouping_label(grouping), 80)} ({fmt.plural(n, 'group')})"
 
 
-def _rate(reading: Reading, rate: str, group: str) -> Estimate | None:
-    if rate == "fmr":
-        return reading.find("fmr", target=reading.primary, group=group)
-    return reading.missed(reading.primary, group)
-
-
 def _dot(group: str, e: Estimate | None) -> charts.Dot:
     label = short_label(group)
     if e is None or e.value is None:
         return charts.Dot(label, None, None, None)
-    if tables.is_bound(e):
+    if is_bound(e):
         return charts.Dot(label, None, None, upper_bound(e), open_=True)
     return charts.Dot(label, e.value, e.ci_low, e.ci_high)
 
@@ -181,7 +187,7 @@ def _dot(group: str, e: Estimate | None) -> charts.Dot:
 def _dot_scale(known: Sequence[Estimate], pooled: Estimate | None, rate: str, start: float, end: float) -> Scale:
     """Return a log scale for FMR, whose differentials are ratios, and a linear one from zero for FNMR."""
     values = [v for e in known for v in (e.value, e.ci_low, e.ci_high) if v]
-    values += [bound for e in known if tables.is_bound(e) and (bound := upper_bound(e))]
+    values += [bound for e in known if is_bound(e) and (bound := upper_bound(e))]
     if rate == "fmr" and values:
         return logarithmic(min(values) / 1.3, min(1.0, max(values) * 1.3), start, end)
     if pooled and pooled.value:
@@ -191,8 +197,8 @@ def _dot_scale(known: Sequence[Estimate], pooled: Estimate | None, rate: str, st
 
 def _matrices(reading: Reading, opened: set[str]) -> Section:
     lead = (
-        "How often people of one group are taken for people of another, or of their own (the diagonal). Each cell shows the "
-        "rate and false matches / comparisons. Darker is higher, on a logarithmic scale."
+        "How often people of one group are taken for people of another, or of their own (the diagonal). Each cell "
+        "shows the rate and false matches / comparisons. Darker is higher, on a logarithmic scale."
     )
     blocks = []
     for i, (grouping, names) in enumerate(reading.groupings.items()):
@@ -208,13 +214,15 @@ def _matrices(reading: Reading, opened: set[str]) -> Section:
         drawing = heatmap([short_label(name) for name in names], cells, name=str(i))
         caption = f"False match rate between groups at FMR target {fmt.target(reading.primary)}"
         blocks.append(Block(title, grouping in opened, charts=(Chart(drawing, caption, data),)))
-    return Section("matrix", "False matches between groups", lead, tuple(blocks), "No cross-group comparison was counted.")
+    return Section(
+        "matrix", "False matches between groups", lead, tuple(blocks), "No cross-group comparison was counted."
+    )
 
 
 def _differentials(reading: Reading, opened: set[str]) -> Section:
     lead = (
-        "One number for how far the groups lie apart. Small samples push these numbers up even when all groups are alike, so "
-        "read the excess over what would be expected then. Never read them without the groups' own rates above. "
+        "One number for how far the groups lie apart. Small samples push these numbers up even when all groups are "
+        "alike, so read the excess over what would be expected then, and never without the groups' own rates above. "
         "The fields are aligned with ISO/IEC 19795-10."
     )
     blocks = tuple(
@@ -235,7 +243,9 @@ def _unmeasured(result: Result) -> Section:
     found = _filled(tables.unmeasured(result))
     lead = "A question the data cannot answer is listed here; it is never answered with a guess."
     blocks = (Block(tables=found),) if found else ()
-    return Section("unmeasured", "What was not measurable", lead, blocks, "Everything the protocol asks for was measured.")
+    return Section(
+        "unmeasured", "What was not measurable", lead, blocks, "Everything the protocol asks for was measured."
+    )
 
 
 def _failures(result: Result) -> Section:

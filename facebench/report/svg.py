@@ -82,6 +82,10 @@ class Scale:
         here = self.transform(min(max(value, self.low), self.high))
         return self.start + (here - low) / ((high - low) or 1.0) * (self.end - self.start)
 
+    def holds(self, value: float) -> bool:
+        """Tell whether a value lies between the ends."""
+        return self.low <= value <= self.high
+
 
 def linear(low: float, high: float, start: float, end: float, *, ticks: int = 4) -> Scale:
     """Return a linear scale with ticks at round values."""
@@ -107,6 +111,6 @@ def logarithmic(low: float, high: float, start: float, end: float) -> Scale:
 
 def probit(low: float, high: float, start: float, end: float) -> Scale:
     """Return a normal-deviate scale: normal scores give straight DET curves on it."""
-    marks = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 0.5, 0.9, 0.99)
+    marks = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 0.5, 0.9)
     inside = tuple((v, fmt.target(v) if v < 0.1 else f"{v:g}") for v in marks if low <= v <= high)
     return Scale(low, high, start, end, _NORMAL.inv_cdf, inside)

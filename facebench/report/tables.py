@@ -8,9 +8,17 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from facebench.report import format as fmt
-from facebench.report.reading import Reading, comparisons, short_label, upper_bound
+from facebench.report.reading import (
+    Reading,
+    comparisons,
+    grouping_label,
+    is_bound,
+    short_label,
+    upper_bound,
+    widest_bound,
+)
 from facebench.report.wording import flag_words, measure, rule_words
-from facebench.schema import Curve, Estimate, Flag, Result
+from facebench.schema import Curve, Estimate, Result
 
 MAX_ROWS = 200
 Write = Callable[[float | None], str]
@@ -18,21 +26,21 @@ Write = Callable[[float | None], str]
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell: its text, an optional smaller second line, the value it is sorted by, and an optional small chart."""
+    """One cell: its text, smaller lines below it, the value it is sorted by, and an optional small chart."""
 
     text: str
-    note: str = ""
+    notes: tuple[str, ...] = ()
     sort: float | None = None
     chart: Markup | None = None
-    mono: bool = False
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column; `numeric` ones are set flush right and sorted by value."""
+    """One column; `numeric` ones are set flush right and sorted by value, `long` ones hold sentences."""
 
     title: str
     numeric: bool = False
+    long: bool = False
 
 
 @dataclass(frozen=True)
@@ -46,39 +54,41 @@ class Table:
 
 
 def table(caption: str, columns: Sequence[str], rows: Iterable[Sequence[Cell]], note: str = "") -> Table:
-    """Build a table; a column title that starts with `#` is numeric. Rows beyond the limit are counted in the note."""
+    """Build a table; `#` before a column title makes it numeric, `~` long. Rows beyond the limit are counted below."""
     found = [tuple(row) for row in rows]
     if len(found) > MAX_ROWS:
         rest = f"{fmt.count(len(found) - MAX_ROWS)} more rows are in result.json."
         note, found = f"{note} {rest}".strip(), found[:MAX_ROWS]
-    heads = tuple(Column(title.removeprefix("#"), title.startswith("#")) for title in columns)
+    heads = tuple(Column(title.lstrip("#~"), title.startswith("#"), title.startswith("~")) for title in columns)
     return Table(caption, heads, tuple(found), note)
 
 
-def text(value: str | None, note: str = "") -> Cell:
+def text(words: str | None, note: str = "") -> Cell:
     """Return a cell of words."""
-    return Cell(fmt.clip(value) if value else fmt.MISSING, fmt.clip(note))
+    return Cell(fmt.clip(words) if words else fmt.MISSING, (fmt.clip(note),) if note else ())
 
 
-def value(estimate: Estimate | None, write: Write, *, chart: Markup | None = None) -> Cell:
-    """Return a cell of a number with its interval below; without any error, of its upper bound."""
+def value(
+    estimate: Estimate | None, write: Write, *, chart: Markup | None = None, without: Estimate | None = None
+) -> Cell:
+    """Return a cell of a number over its interval; without any error, of its upper bound.
+
+    `without` is the same rate with failed images left out; it becomes a further line.
+    """
+    extra = () if without is None else (f"{write(without.value)} without failed images",)
     if estimate is None or estimate.value is None:
-        return Cell(fmt.MISSING, chart=chart)
+        return Cell(fmt.MISSING, extra, chart=chart)
     if is_bound(estimate):
-        bound = upper_bound(estimate)
-        return Cell(f"≤ {write(bound)}", "no error seen", 0.0, chart)
-    limits = fmt.interval(estimate.ci_low, estimate.ci_high, write)
-    return Cell(write(estimate.value), "" if limits == fmt.MISSING else limits, estimate.value, chart)
+        widest = widest_bound(estimate)
+        note = "no error seen" if widest is None else f"no error; ≤ {write(widest)} assuming nothing"
+        return Cell(f"≤ {write(upper_bound(estimate))}", (note, *extra), 0.0, chart)
+    return Cell(write(estimate.value), (*limits(estimate, write), *extra), estimate.value, chart)
 
 
-def is_bound(estimate: Estimate) -> bool:
-    """Tell whether only an upper bound of this rate is known."""
-    return (
-        estimate.metric in ("fmr", "fnmr")
-        and Flag.ZERO_ERRORS in estimate.flags
-        and estimate.value == 0
-        and upper_bound(estimate) is not None
-    )
+def limits(estimate: Estimate, write: Write) -> tuple[str, ...]:
+    """Return the interval as the second line of a cell, if there is one."""
+    words = fmt.interval(estimate.ci_low, estimate.ci_high, write)
+    return () if words == fmt.MISSING else (words,)
 
 
 def counted(estimate: Estimate | None) -> Cell:
@@ -102,7 +112,16 @@ def notes(*estimates: Estimate | None) -> Cell:
 def operating_points(reading: Reading) -> Table:
     """Tabulate TAR, FNMR and FMR over all comparisons at every target, with and without failed images."""
     excluded = any(e.failures == "excluded" and e.group == "all" for e in reading.clean())
-    columns = ["#FMR target", "#TAR", "#FNMR", "Genuine missed", "#Achieved FMR", "False matches", "#Threshold", "Notes"]
+    columns = [
+        "#FMR target",
+        "#TAR",
+        "#FNMR",
+        "#Genuine missed",
+        "#Achieved FMR",
+        "#False matches",
+        "#Threshold",
+        "Notes",
+    ]
     if excluded:
         columns.insert(1, "Failed images")
     rows = []
@@ -125,10 +144,10 @@ def _operating_point(reading: Reading, target: float, failures: str) -> list[Cel
     if not (tar or far or missed):
         return []
     threshold = next((e.threshold for e in (tar, far, missed) if e and e.threshold is not None), None)
-    head = Cell(fmt.target(target), "leads this report" if target == reading.primary else "", target)
+    head = Cell(fmt.target(target), ("leads this report",) if target == reading.primary else (), target)
     return [
         head,
-        value(tar, fmt.share),
+        _accepted(tar, missed),
         value(missed, fmt.number),
         counted(missed),
         value(far, fmt.fmr),
@@ -136,6 +155,14 @@ def _operating_point(reading: Reading, target: float, failures: str) -> list[Cel
         plain(threshold, fmt.number),
         notes(tar, far),
     ]
+
+
+def _accepted(tar: Estimate | None, missed: Estimate | None) -> Cell:
+    """Return the cell of a TAR; without any miss, of its lower bound."""
+    bound = upper_bound(missed) if missed and is_bound(missed) else None
+    if tar is None or bound is None:
+        return value(tar, fmt.share)
+    return Cell(f"≥ {fmt.share(1 - bound)}", ("no error seen",), tar.value)
 
 
 def single_figures(reading: Reading) -> Table:
@@ -150,8 +177,8 @@ def single_figures(reading: Reading) -> Table:
         words = measure(e.metric)
         label = words.label.replace("-k", f"-{e.k}") if e.k is not None else words.label
         suffix = "failed images left out" if e.failures == "excluded" else ""
-        rows.append([Cell(fmt.clip(label, 60), suffix), value(e, words.write), Cell(words.reading), notes(e)])
-    return table("Figures that need no operating point", ["Figure", "#Value", "What it says", "Notes"], rows)
+        rows.append([text(label, suffix), value(e, words.write), Cell(words.reading), notes(e)])
+    return table("Figures that need no operating point", ["Figure", "#Value", "~What it says", "Notes"], rows)
 
 
 def compatibility(reading: Reading) -> Table:
@@ -160,32 +187,41 @@ def compatibility(reading: Reading) -> Table:
     targets = [t for t in reading.targets if any(reading.find("tar", target=t, rule=r) for r in rules)]
     rows = []
     for rule in ["strict", *rules] if rules else []:
-        found = [value(reading.find("tar", target=t, rule=rule), fmt.share) for t in targets]
-        rows.append([text(rule), *found, Cell(rule_words(rule))])
-    columns = ["Rule", *(f"#TAR at {fmt.target(t)}" for t in targets), "How the threshold is set"]
+        rows.append([text(rule), *(_under_rule(reading, t, rule) for t in targets), Cell(rule_words(rule))])
+    columns = ["Rule", *(f"#TAR at {fmt.target(t)}" for t in targets), "~How the threshold is set"]
     return table("The same scores under the threshold rules of other tools", columns, rows)
 
 
+def _under_rule(reading: Reading, target: float, rule: str) -> Cell:
+    tar, far = (reading.find(metric, target=target, rule=rule) for metric in ("tar", "fmr"))
+    if tar is None or tar.value is None:
+        return Cell(fmt.MISSING)
+    achieved = (f"achieved FMR {fmt.fmr(far.value)}",) if far and far.value is not None else ()
+    return Cell(fmt.share(tar.value), achieved, tar.value)
+
+
 def groups(reading: Reading, grouping: str, sparks: dict[tuple[str, str], Markup]) -> Table:
-    """Tabulate the rates of the groups at the primary operating point; `sparks` are small charts by rate and group."""
-    rows = []
-    for group in reading.groupings[grouping]:
-        far = reading.find("fmr", target=reading.primary, group=group)
-        missed = reading.missed(reading.primary, group)
-        people = next((e.n_identities for e in (far, missed) if e and e.n_identities is not None), None)
-        row = [
-            text(short_label(group)),
-            plain(people),
-            value(far, fmt.fmr, chart=sparks.get(("fmr", group))),
-            counted(far),
-            value(missed, fmt.number, chart=sparks.get(("fnmr", group))),
-            counted(missed),
-            notes(far, missed),
-        ]
-        rows.append(row)
-    columns = ["Group", "#Identities", "#FMR", "#False matches", "#FNMR", "#Genuine missed", "Notes"]
-    caption = f"Error rates by {grouping.replace('&', ' and ')} at FMR target {fmt.target(reading.primary)}"
+    """Tabulate the rates of the groups at the primary operating point; `sparks` are small charts by rate and group.
+
+    A rate that no group has gets no columns: the section on what was not measurable says why.
+    """
+    shown = [rate for rate in ("fmr", "fnmr") if any(kind == rate for kind, _ in sparks)]
+    rows = [_group_row(reading, group, shown, sparks) for group in reading.groupings[grouping]]
+    heads = {"fmr": ("#FMR", "#False matches"), "fnmr": ("#FNMR", "#Genuine missed")}
+    columns = ["Group", "#Identities", *(head for rate in shown for head in heads[rate]), "Notes"]
+    caption = f"Error rates by {grouping_label(grouping)} at FMR target {fmt.target(reading.primary)}"
     return table(fmt.clip(caption), columns, rows)
+
+
+def _group_row(reading: Reading, group: str, shown: Sequence[str], sparks: dict[tuple[str, str], Markup]) -> list[Cell]:
+    found = {rate: reading.rate(rate, group) for rate in ("fmr", "fnmr")}
+    people = next((e.n_identities for e in found.values() if e and e.n_identities is not None), None)
+    row = [text(short_label(group)), plain(people)]
+    for rate in shown:
+        without = reading.rate(rate, group, failures="excluded")
+        write = measure(rate).write
+        row += [value(found[rate], write, chart=sparks.get((rate, group)), without=without), counted(found[rate])]
+    return [*row, notes(*found.values())]
 
 
 def other_targets(reading: Reading, grouping: str) -> Table:
@@ -216,9 +252,7 @@ def cross_groups(reading: Reading, grouping: str, limit: int = MAX_ROWS) -> Tabl
         [text(short_label(a)), text(short_label(b)), value(e, fmt.fmr), counted(e), notes(e)]
         for a, b, e in cells[:limit]
     ]
-    return table(
-        "False match rate between groups", ["Group", "Compared with", "#FMR", "#False matches", "Notes"], rows
-    )
+    return table("False match rate between groups", ["Group", "Compared with", "#FMR", "#False matches", "Notes"], rows)
 
 
 def differentials(reading: Reading, grouping: str) -> Table:
@@ -227,12 +261,11 @@ def differentials(reading: Reading, grouping: str) -> Table:
     for e in reading.differentials(grouping):
         words = measure(e.metric)
         write = words.write
-        limits = fmt.interval(e.ci_low, e.ci_high, write)
         shown = write(e.value) if e.value is not None else "undefined"
         rows.append(
             [
                 Cell(fmt.clip(words.label, 60)),
-                Cell(shown, "" if limits == fmt.MISSING else limits, e.value),
+                Cell(shown, limits(e, write), e.value),
                 plain(e.expected_if_fair, write),
                 plain(e.excess, write),
                 plain(e.p_value, fmt.p_value),
@@ -240,8 +273,8 @@ def differentials(reading: Reading, grouping: str) -> Table:
                 notes(e),
             ]
         )
-    columns = ["Measure", "#Value", "#Expected were all groups alike", "#Excess", "#p", "How to read it", "Notes"]
-    caption = f"Differential measures by {grouping.replace('&', ' and ')}"
+    columns = ["Measure", "#Value", "#Expected if all alike", "#Excess", "#p", "~How to read it", "Notes"]
+    caption = f"Differential measures by {grouping_label(grouping)}"
     note = "Each p-value is for its own measure; none is corrected for the number of measures shown."
     return table(fmt.clip(caption), columns, rows, note if any(e[4].sort is not None for e in rows) else "")
 
@@ -262,13 +295,13 @@ def remaining(reading: Reading) -> Table:
 def failures(result: Result) -> Table:
     """Tabulate the images that could not be used."""
     rows = [[text(f.image_id), text(f.stage), text(f.reason)] for f in result.failures]
-    return table("Images that could not be used", ["Image", "Stage", "Reason"], rows)
+    return table("Images that could not be used", ["Image", "Stage", "~Reason"], rows)
 
 
 def unmeasured(result: Result) -> Table:
     """Tabulate what the protocol asks for and this data cannot answer."""
     rows = [[text(u.what), Cell(fmt.clip(u.why, 400))] for u in result.unmeasured]
-    return table("What was asked for and could not be measured", ["What", "Why"], rows)
+    return table("What was asked for and could not be measured", ["What", "~Why"], rows)
 
 
 def det_points(curves: Sequence[Curve], names: Sequence[str], limit: int = 40) -> Table:

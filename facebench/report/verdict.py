@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 
 from facebench.report import format as fmt
 from facebench.report.reading import (
@@ -12,11 +13,14 @@ from facebench.report.reading import (
     Reading,
     comparisons,
     grouping_label,
+    is_bound,
     short_label,
     upper_bound,
 )
 from facebench.report.wording import FLAGS
 from facebench.schema import Estimate, Flag, Result
+
+THIN = frozenset({Flag.FEW_ERRORS, Flag.ZERO_ERRORS, Flag.FEW_IDENTITIES})
 
 
 class Tone(StrEnum):
@@ -75,7 +79,7 @@ def _measured(reading: Reading) -> Statement:
         found = reading.find(metric, target=reading.primary)
         n = comparisons(found) if found else None
         if n is not None:
-            parts.append(f"{fmt.count(n)} {side}")
+            parts.append(f"{fmt.count(n) if n else 'no'} {side}")
     made = f", in {' and '.join(parts)} comparisons" if parts else ""
     return Statement(
         "Measured",
@@ -94,8 +98,12 @@ def _recognition(reading: Reading) -> Statement:
         return Statement("Recognition", Tone.UNKNOWN, f"Recognition {point} cannot be told.", _why(flags))
     level = fmt.percent(reading.result.protocol.confidence)
     limits = fmt.interval(tar.ci_low, tar.ci_high, fmt.share)
-    within = f" ({level} interval {limits})" if limits != fmt.MISSING else " (no interval known)"
-    headline = f"TAR {fmt.share(tar.value)}{within} {point}."
+    within = f"{level} interval {limits}" if limits != fmt.MISSING else "no interval known"
+    missed = reading.missed(target, "all")
+    bound = upper_bound(missed) if missed and is_bound(missed) else None
+    headline = f"True accept rate (TAR) {fmt.share(tar.value)}, {within}, {point}."
+    if bound is not None:
+        headline = f"No genuine comparison was missed: true accept rate (TAR) at least {fmt.share(1 - bound)}, {point}."
     doubts = [f for f in dict.fromkeys(flags) if f not in (Flag.NO_INTERVAL, Flag.NAIVE_INTERVAL)]
     return Statement("Recognition", Tone.PLAIN, headline, _counts(tar, far, target) + _notes(doubts))
 
@@ -109,7 +117,7 @@ def _counts(tar: Estimate, far: Estimate | None, target: float) -> str:
     return f"{text}; the target allows at most {fmt.one_in(target)}."
 
 
-def _notes(flags: list[Flag]) -> str:
+def _notes(flags: Sequence[Flag]) -> str:
     return f" Read with care: {'; '.join(FLAGS[flag] for flag in flags)}." if flags else ""
 
 
@@ -119,28 +127,27 @@ def _why(flags: tuple[Flag, ...]) -> str:
 
 
 def _differential(reading: Reading, rate: str) -> Statement | None:
-    """State the largest differential of one kind of error over all groupings."""
-    gaps = [
-        gap
-        for name in reading.differential_groupings()
-        if (gap := reading.find(f"{rate}_gap", target=reading.primary, group=name))
-    ]
+    """State one kind of error: the largest differential that is beyond chance, else the largest of all."""
+    names = reading.differential_groupings()
+    gaps = [g for name in names if (g := reading.find(f"{rate}_gap", target=reading.primary, group=name))]
     if not gaps:
         return None
-    largest = max(gaps, key=_size)
-    what, by = RATES[rate][0], grouping_label(largest.group)
-    topic = what.capitalize()
-    extremes = _extremes(reading, rate, largest.group)
-    doubt = _doubt(largest, extremes, len(gaps), 1 - reading.result.protocol.confidence)
-    evidence = _evidence(reading, rate, largest, extremes, len(gaps))
-    if doubt:
+    cases = [Case(reading, rate, gap, len(gaps)) for gap in gaps]
+    beyond = [case for case in cases if case.beyond_chance]
+    case = max(beyond or cases, key=lambda c: _size(c.gap))
+    what, by = RATES[rate][0], fmt.clip(grouping_label(case.gap.group), 80)
+    topic, grouping = what.capitalize(), case.gap.group
+    unseen = _unseen(case) if case.gap.ci_low is not None else ""
+    if case.doubt:
         headline = f"Cannot tell whether {what} differ by {by}."
-        return Statement(topic, Tone.UNKNOWN, headline, f"{doubt} {evidence}".strip(), largest.group)
-    if _beyond_chance(largest, len(gaps), 1 - reading.result.protocol.confidence):
+        return Statement(topic, Tone.UNKNOWN, headline, f"{case.doubt} {_evidence(case)}{unseen}".strip(), grouping)
+    if beyond:
         headline = f"A differential: {what} differ by {by}, more than chance explains."
-        return Statement(topic, Tone.FINDING, headline, evidence, largest.group)
+        others = [fmt.clip(grouping_label(c.gap.group), 80) for c in beyond if c is not case]
+        also = f" They also differ beyond chance by {'; by '.join(others)}." if others else ""
+        return Statement(topic, Tone.FINDING, headline, _evidence(case) + also, grouping)
     headline = f"No differential in {what} that can be told from chance."
-    return Statement(topic, Tone.PLAIN, headline, evidence + _unseen(largest, rate), largest.group)
+    return Statement(topic, Tone.PLAIN, headline, _evidence(case) + unseen, grouping)
 
 
 def _size(gap: Estimate) -> float:
@@ -149,105 +156,127 @@ def _size(gap: Estimate) -> float:
     return gap.excess if gap.excess is not None else gap.value
 
 
-def _extremes(reading: Reading, rate: str, grouping: str) -> tuple[Estimate, Estimate] | None:
-    """Return the groups with the highest and the lowest rate."""
-    find: Callable[[str], Estimate | None] = (
-        (lambda group: reading.find("fmr", target=reading.primary, group=group))
-        if rate == "fmr"
-        else (lambda group: reading.missed(reading.primary, group))
-    )
-    rows = [row for group in reading.groupings.get(grouping, ()) if (row := find(group)) and row.value is not None]
-    if len(rows) < 2:
-        return None
-    return max(rows, key=lambda e: e.value or 0), min(rows, key=lambda e: e.value or 0)
+@dataclass(frozen=True)
+class Case:
+    """One differential with what is needed to judge it: the extreme groups, the test, the size of the family."""
+
+    reading: Reading
+    rate: str
+    gap: Estimate
+    family: int
+
+    @property
+    def alpha(self) -> float:
+        """The share of false alarms that the protocol's confidence allows."""
+        return 1 - self.reading.result.protocol.confidence
+
+    @cached_property
+    def extremes(self) -> tuple[Estimate, Estimate] | None:
+        """The groups with the highest and the lowest rate."""
+        groups = self.reading.groupings.get(self.gap.group, ())
+        found = [self.reading.rate(self.rate, group) for group in groups]
+        rows = [(row.value, row) for row in found if row and row.value is not None]
+        if len(rows) < 2:
+            return None
+        return max(rows, key=lambda pair: pair[0])[1], min(rows, key=lambda pair: pair[0])[1]
+
+    @cached_property
+    def p(self) -> float | None:
+        """The p-value of the differential, or of the test of equal rates, corrected for the number of groupings.
+
+        Bonferroni, because the largest of several groupings was picked after looking, which favours small p.
+        """
+        test = self.reading.find(f"equal_{self.rate}_test", target=self.reading.primary, group=self.gap.group)
+        p = self.gap.p_value if self.gap.p_value is not None else test.p_value if test else None
+        return None if p is None else min(1.0, p * self.family)
+
+    @cached_property
+    def doubt(self) -> str:
+        """Why noise and differential cannot be separated; empty when they can."""
+        flags, extremes = self.gap.flags, self.extremes
+        if self.gap.value is None or BLIND.intersection(flags):
+            return _why(flags)
+        if Flag.NAIVE_INTERVAL in flags:
+            return "The data has no identity labels, so the interval is too narrow to decide."
+        if Flag.FEW_IDENTITIES in flags and (not extremes or any(Flag.FEW_IDENTITIES in e.flags for e in extremes)):
+            return "The extreme groups hold fewer identities than the protocol asks for."
+        if self.gap.ci_low is None:
+            return "No interval is known for it."
+        if self.p is not None and (self.p < self.alpha) != (self.gap.ci_low > 0):
+            return "The interval and the test disagree."
+        if self.gap.ci_low <= 0 and extremes and any(THIN.intersection(e.flags) for e in extremes):
+            return "The extreme groups show too few errors to tell a differential from chance."
+        return ""
+
+    @cached_property
+    def beyond_chance(self) -> bool:
+        """Whether the simultaneous interval lies above zero with the test, if any, agreeing, and an excess remains."""
+        excess_left = self.gap.excess is None or self.gap.excess > 0
+        return not self.doubt and excess_left and self.gap.ci_low is not None and self.gap.ci_low > 0
+
+    @property
+    def write(self) -> Callable[[float | None], str]:
+        """How its rates are written."""
+        return fmt.fmr if self.rate == "fmr" else fmt.number
 
 
-def _doubt(gap: Estimate, extremes: tuple[Estimate, Estimate] | None, family: int, alpha: float) -> str:
-    """Return why noise and differential cannot be separated, or an empty string when they can."""
-    blind = BLIND.intersection(gap.flags)
-    if gap.value is None or blind:
-        return _why(gap.flags)
-    if Flag.NAIVE_INTERVAL in gap.flags:
-        return "The data has no identity labels, so the interval is too narrow to decide."
-    if Flag.FEW_IDENTITIES in gap.flags and (
-        extremes is None or any(Flag.FEW_IDENTITIES in group.flags for group in extremes)
-    ):
-        return "The extreme groups hold fewer identities than the protocol asks for."
-    if gap.ci_low is None:
-        return "No interval is known for it."
-    by_test = gap.p_value is not None and _corrected(gap.p_value, family) < alpha
-    if gap.p_value is not None and by_test != (gap.ci_low > 0):
-        return "The interval and the test disagree."
-    return ""
-
-
-def _beyond_chance(gap: Estimate, family: int, alpha: float) -> bool:
-    """Decide by the simultaneous interval and, where there is one, by the test; `_doubt` has ruled out discord."""
-    excess_seen = gap.excess is None or gap.excess > 0
-    tested = gap.p_value is None or _corrected(gap.p_value, family) < alpha
-    return gap.ci_low is not None and gap.ci_low > 0 and excess_seen and tested
-
-
-def _corrected(p: float, family: int) -> float:
-    """Bonferroni: the largest of several groupings was picked after looking, which by itself favours small p."""
-    return min(1.0, p * family)
-
-
-def _evidence(
-    reading: Reading, rate: str, gap: Estimate, extremes: tuple[Estimate, Estimate] | None, family: int
-) -> str:
-    write = fmt.fmr if rate == "fmr" else fmt.number
-    sentences = []
-    if extremes:
-        high, low = extremes
-        sentences.append(f"The {RATES[rate][1]} is highest for {_told(high, write)} and lowest for {_told(low, write)}.")
+def _evidence(case: Case) -> str:
+    gap, write, sentences = case.gap, case.write, []
+    if case.extremes:
+        high, low = (_told(group, write) for group in case.extremes)
+        sentences.append(f"The {RATES[case.rate][1]} is highest for {high} and lowest for {low}.")
     if gap.value is not None:
-        level = fmt.percent(reading.result.protocol.confidence)
+        level = fmt.percent(case.reading.result.protocol.confidence)
         limits = fmt.interval(gap.ci_low, gap.ci_high, write)
         within = f" ({level} interval {limits})" if limits != fmt.MISSING else ""
-        sentences.append(f"Gap {write(gap.value)}{within}{_chance(gap, write)}{_ratio(reading, rate, gap.group)}.")
-    if gap.p_value is not None:
-        asked = f", corrected for {family} groupings" if family > 1 else ""
-        sentences.append(f"Test of equal rates: {fmt.p_statement(_corrected(gap.p_value, family))}{asked}.")
-    cautions = {Flag.FEW_ERRORS, Flag.ZERO_ERRORS, Flag.LABELS_INCOMPLETE}
-    sides = [*gap.flags, *(flag for group in extremes or () for flag in group.flags)]
-    return " ".join(sentences) + _notes([flag for flag in dict.fromkeys(sides) if flag in cautions])
+        sentences += [f"The gap is {write(gap.value)}{within}.", _chance(gap, write), *_ratio(case)]
+    if case.p is not None:
+        asked = f", corrected for {case.family} groupings" if case.family > 1 else ""
+        sentences.append(f"Test of equal rates: {fmt.p_statement(case.p)}{asked}.")
+    return " ".join([*sentences, *_cautions_of(case)])
+
+
+def _cautions_of(case: Case) -> list[str]:
+    """Say which flags weaken the evidence without deciding it, and in which group."""
+    weak = (Flag.FEW_ERRORS, Flag.ZERO_ERRORS, Flag.FEW_IDENTITIES, Flag.LABELS_INCOMPLETE)
+    sources = [(flag, "") for flag in case.gap.flags]
+    if case.extremes:
+        sources = [(f, f" ({fmt.clip(short_label(e.group), 60)})") for e in case.extremes for f in e.flags] or sources
+    found = [f"{FLAGS[flag]}{where}" for flag, where in dict.fromkeys(sources) if flag in weak]
+    return [f"Read with care: {'; '.join(found)}."] if found else []
 
 
 def _told(group: Estimate, write: Callable[[float | None], str]) -> str:
-    counts = fmt.k_of_n(group.errors, comparisons(group))
+    name, counts = fmt.clip(short_label(group.group), 60), fmt.k_of_n(group.errors, comparisons(group))
     bound = upper_bound(group)
     if group.errors == 0 and bound is not None:
-        return f"{fmt.clip(short_label(group.group), 60)} (no error in {fmt.count(comparisons(group))}, at most {write(bound)})"
-    return f"{fmt.clip(short_label(group.group), 60)} ({write(group.value)}; {counts})"
+        return f"{name} (no error in {fmt.count(comparisons(group))}, at most {write(bound)})"
+    return f"{name} ({write(group.value)}; {counts})"
 
 
 def _chance(gap: Estimate, write: Callable[[float | None], str]) -> str:
     if gap.expected_if_fair is None:
-        return "; what chance alone would show is not known"
-    text = f", where chance alone would show about {write(gap.expected_if_fair)} were all groups alike"
+        return "What chance alone would show is not known."
+    text = f"If all groups were alike, chance alone would show about {write(gap.expected_if_fair)}"
     if gap.excess is None:
-        return text
-    if gap.excess <= 0:
-        return f"{text}: no excess"
-    return f"{text}: an excess of {write(gap.excess)}"
+        return f"{text}."
+    return f"{text}: no excess." if gap.excess <= 0 else f"{text}, which leaves an excess of {write(gap.excess)}."
 
 
-def _ratio(reading: Reading, rate: str, grouping: str) -> str:
-    ratio = reading.find(f"{rate}_max_min", target=reading.primary, group=grouping)
+def _ratio(case: Case) -> list[str]:
+    ratio = case.reading.find(f"{case.rate}_max_min", target=case.reading.primary, group=case.gap.group)
     if ratio is None:
-        return ""
+        return []
     if ratio.value is not None:
-        return f"; the highest rate is {fmt.number(ratio.value)} times the lowest"
-    return f"; the highest rate is at least {fmt.number(ratio.ci_low)} times the lowest" if ratio.ci_low else ""
+        return [f"The highest rate is {fmt.number(ratio.value)} times the lowest."]
+    return [f"The highest rate is at least {fmt.number(ratio.ci_low)} times the lowest."] if ratio.ci_low else []
 
 
-def _unseen(gap: Estimate, rate: str) -> str:
+def _unseen(case: Case) -> str:
     """Say what absence of evidence leaves open."""
-    if gap.ci_high is None:
+    if case.gap.ci_high is None:
         return " How large a differential may have gone unseen cannot be stated."
-    write = fmt.fmr if rate == "fmr" else fmt.number
-    return f" A gap of up to {write(gap.ci_high)} may have gone unseen."
+    return f" A gap of up to {case.write(case.gap.ci_high)} may have gone unseen."
 
 
 def _cautions(reading: Reading) -> list[Statement]:
@@ -255,7 +284,7 @@ def _cautions(reading: Reading) -> list[Statement]:
     found = []
     if data.phantom:
         found.append(
-            "Phantom data: the faces are rendered. It shows that the instrument can see a differential, "
+            "Phantom data: the faces are rendered. This result can show that the instrument can see a differential, "
             "never that a model is fair to people."
         )
     if run.limit is not None:
@@ -264,7 +293,9 @@ def _cautions(reading: Reading) -> list[Statement]:
         share = f"{fmt.k_of_n(data.n_failed, data.n_images)} images could not be used."
         found.append(f"{share} Their comparisons count as non-matches unless said otherwise.")
     if reading.seen(Flag.NAIVE_INTERVAL):
-        found.append("The data has no identity labels: intervals ignore that comparisons share people and are too narrow.")
+        found.append(
+            "The data has no identity labels: intervals ignore that comparisons share people and are too narrow."
+        )
     defects = reading.result.protocol.known_defects
     if defects:
         found.append(f"The data has {fmt.plural(len(defects), 'known defect')}, listed under provenance.")

@@ -20,37 +20,102 @@ class Measure:
 
 
 OVERALL = {
-    "eer": Measure("Equal error rate (EER)", "The error rate where false matches and false non-matches are equally frequent. Lower is better."),
-    "auc": Measure("Area under the ROC curve (AUC)", "The chance that a genuine score is above an impostor score. 1 is perfect, 0.5 is a coin.", fmt.share),
-    "dprime": Measure("Separation (d′)", "Distance between the mean genuine and the mean impostor score, in standard deviations. Higher is better."),
-    "cllr": Measure("Cllr", "Cost of reading the scores as log-likelihood ratios, in bits. 0 is perfect; 1 tells nothing; more is misleading."),
-    "min_cllr": Measure("Minimum Cllr", "The same cost after the best monotonic calibration: what remains is lack of discrimination."),
-    "rank": Measure("Rank-k identification", "Share of searches whose mate is among the first k of the gallery. Ties count against the model.", fmt.share),
-    "fnmr_at_zero_fmr": Measure("FNMR at zero false matches", "Share of genuine comparisons missed when not one impostor comparison of this data is accepted."),
-    "accuracy": Measure("Accuracy", "Share of right decisions at a threshold fitted on other folds. Hides which kind of error occurs.", fmt.share),
+    "eer": Measure(
+        "Equal error rate (EER)",
+        "The error rate where false matches and false non-matches are equally frequent. Lower is better.",
+    ),
+    "auc": Measure(
+        "Area under the ROC curve (AUC)",
+        "The chance that a genuine score is above an impostor score. 1 is perfect, 0.5 is a coin.",
+        fmt.share,
+    ),
+    "dprime": Measure(
+        "Separation (d′)",
+        "Distance between the mean genuine and the mean impostor score, in standard deviations. Higher is better.",
+    ),
+    "cllr": Measure(
+        "Cllr",
+        "Cost of reading the scores as log-likelihood ratios, in bits. 0 is perfect, 1 tells nothing, more misleads.",
+    ),
+    "min_cllr": Measure(
+        "Minimum Cllr", "The same cost after the best monotonic calibration: what remains is lack of discrimination."
+    ),
+    "rank": Measure(
+        "Rank-k identification",
+        "Share of searches whose mate is among the first k of the gallery. Ties count against the model.",
+        fmt.share,
+    ),
+    "fnmr_at_zero_fmr": Measure(
+        "FNMR at zero false matches",
+        "Share of genuine comparisons missed when not one impostor comparison of this data is accepted.",
+    ),
+    "accuracy": Measure(
+        "Accuracy",
+        "Share of right decisions at a threshold fitted on other folds. Hides which kind of error occurs.",
+        fmt.share,
+    ),
 }
 
 _RATIO = "times as high; 1 means alike. A group without errors leaves it undefined."
 DIFFERENTIALS = {
     "gap": Measure("gap", "Highest group minus lowest group; 0 means alike.", alike=0),
     "max_min": Measure("highest / lowest", f"The highest group's rate is so many {_RATIO}", alike=1),
-    "max_geomean": Measure("highest / geometric mean", f"Against the geometric mean of the groups, the highest is so many {_RATIO}", alike=1),
-    "gini": Measure("Gini coefficient", "Inequality of the rates over the groups, from 0 (alike) to 1 (all errors in one group).", alike=0),
-    "sedg": Measure("skewed error distance (SEDG)", "Sum of the groups' relative distances from their mean; 0 means alike.", alike=0),
-    "mape": Measure("mean distance from the reference, %", "Mean relative distance of the groups from the declared reference, in per cent; 0 means alike.", alike=0),
+    "max_geomean": Measure(
+        "highest / geometric mean",
+        f"Against the geometric mean of the groups, the highest is so many {_RATIO}",
+        alike=1,
+    ),
+    "gini": Measure(
+        "Gini coefficient",
+        "Inequality of the rates over the groups, from 0 (alike) to 1 (all errors in one group).",
+        alike=0,
+    ),
+    "sedg": Measure(
+        "skewed error distance (SEDG)", "Sum of the groups' relative distances from their mean; 0 means alike.", alike=0
+    ),
+    "mape": Measure(
+        "mean distance from the reference, %",
+        "Mean relative distance of the groups from the declared reference, in per cent; 0 means alike.",
+        alike=0,
+    ),
 }
 COMBINED = {
-    "fdr": Measure("FDR", "1 minus the mean of the FMR gap and the FNMR gap; 1 means alike. At low FMR the FMR part is nearly invisible.", fmt.share, alike=1),
+    "fdr": Measure(
+        "FDR",
+        "1 minus the mean of the FMR gap and the FNMR gap; 1 means alike, less is further apart. "
+        "At low FMR the FMR part is nearly invisible.",
+        fmt.share,
+        alike=1,
+    ),
     "ir": Measure("Inequity rate (IR)", f"Geometric mean of the two highest/lowest ratios: so many {_RATIO}", alike=1),
     "garbe": Measure("GARBE", "Mean of the Gini coefficients of FMR and FNMR, from 0 (alike) to 1.", alike=0),
     "werm": Measure("WERM", f"Geometric mean of the two highest/geometric-mean ratios: so many {_RATIO}", alike=1),
     "sedg": DIFFERENTIALS["sedg"],
     "mape": DIFFERENTIALS["mape"],
-    "ser": Measure("Skewed error ratio (SER)", "Highest error rate over lowest; 1 means alike. Kept for comparison with published RFW tables.", alike=1),
-    "accuracy_std": Measure("Standard deviation of accuracies", "Spread of the groups' accuracies; 0 means alike. Kept for comparison with published RFW tables.", alike=0),
-    "equalised_odds_difference": Measure("Equalised odds difference", "The larger of the two gaps, in true accepts and in false accepts; 0 means alike.", alike=0),
-    "equalised_odds_ratio": Measure("Equalised odds ratio", "The smaller of the two lowest/highest ratios, of true accepts and of false accepts; 1 means alike.", alike=1),
-    "equal_fmr_test": Measure("Test of equal FMR (Q)", "Sum of squared distances from the mean rate in units of their variance. A small p says the rates are not all equal."),
+    "ser": Measure(
+        "Skewed error ratio (SER)",
+        "Highest error rate over lowest; 1 means alike. Kept for comparison with published RFW tables.",
+        alike=1,
+    ),
+    "accuracy_std": Measure(
+        "Standard deviation of accuracies",
+        "Spread of the groups' accuracies; 0 means alike. Kept for comparison with published RFW tables.",
+        alike=0,
+    ),
+    "equalised_odds_difference": Measure(
+        "Equalised odds difference",
+        "The larger of the two gaps, in true accepts and in false accepts; 0 means alike.",
+        alike=0,
+    ),
+    "equalised_odds_ratio": Measure(
+        "Equalised odds ratio",
+        "The smaller of the two lowest/highest ratios, of true accepts and of false accepts; 1 means alike.",
+        alike=1,
+    ),
+    "equal_fmr_test": Measure(
+        "Test of equal FMR (Q)",
+        "Squared distances from the mean rate in units of variance. A small p says the rates are not all equal.",
+    ),
     "equal_fnmr_test": Measure("Test of equal FNMR", "A small p says the rates are not all equal."),
 }
 
@@ -66,7 +131,9 @@ def measure(metric: str) -> Measure:
         write = fmt.fmr if (rate, kind) == ("fmr", "gap") else base.write
         return Measure(f"{rate.upper()} {base.label}", base.reading, write, base.alike)
     writers = {"fmr": fmt.fmr, "tar": fmt.share}
-    return Measure(metric.upper() if len(metric) <= 4 else metric.replace("_", " "), "", writers.get(metric, fmt.number))
+    return Measure(
+        metric.upper() if len(metric) <= 4 else metric.replace("_", " "), "", writers.get(metric, fmt.number)
+    )
 
 
 FLAGS = {
@@ -88,18 +155,20 @@ def flag_words(flags: tuple[Flag, ...]) -> str:
     return "; ".join(FLAGS[flag] for flag in flags)
 
 
+_EXCEEDS = "it may exceed the target"
 RULES = {
-    "strict": "The highest TAR with at most floor(f·N) false accepts among N impostor comparisons: the target is never exceeded.",
-    "insightface": "The threshold whose false positive rate on scikit-learn's roc_curve lies nearest to the target, above or below: it may exceed the target.",
-    "pyeer": "The threshold whose false accept rate lies nearest to the target, above or below: it may exceed the target.",
-    "bob": "The threshold always sits on an impostor score, so the room up to the next genuine score is not used.",
-    "quantile": "The threshold is a linearly interpolated quantile of the impostor scores: it may exceed the target by a fraction of a comparison.",
+    "strict": "The highest TAR with at most floor(f·N) false accepts among N impostor comparisons: never above target",
+    "insightface": "The point of scikit-learn's roc_curve whose false positive rate is nearest to the target: "
+    + _EXCEEDS,
+    "pyeer": "The threshold whose false accept rate is nearest to the target, above or below: " + _EXCEEDS,
+    "bob": "The threshold sits on an impostor score, so the room up to the next genuine score is not used",
+    "quantile": "The threshold is a linearly interpolated quantile of the impostor scores: " + _EXCEEDS,
 }
 
 
 def rule_words(rule: str) -> str:
     """Return what a threshold rule does differently."""
-    return RULES.get(rule, "A threshold rule of another tool; see docs/metrics.md.")
+    return f"{RULES.get(rule, 'A threshold rule of another tool; see docs/metrics.md')}."
 
 
 def policy_words(policy: str) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import combinations
+from itertools import combinations, pairwise
 from statistics import NormalDist
 from typing import Any
 
@@ -67,7 +67,7 @@ def rate(metric: str, k: int, n: int, *, deff: float = 3.0, **fields: Any) -> Es
     )
 
 
-def overall(n_genuine: int, n_impostor: int, *, mu: float = 3.6, targets: Sequence[float] = TARGETS) -> list[Estimate]:
+def overall(n_genuine: int, n_impostor: int, *, mu: float = 4.7, targets: Sequence[float] = TARGETS) -> list[Estimate]:
     """Estimates over all comparisons: genuine scores N(mu, 1), impostor scores N(0, 1)."""
     found = []
     for target in targets:
@@ -85,8 +85,8 @@ def overall(n_genuine: int, n_impostor: int, *, mu: float = 3.6, targets: Sequen
             found += [Estimate(metric=m, value=None, **empty) for m in ("tar", "fnmr")]
     if n_genuine:
         found += [
-            Estimate(metric="eer", value=0.0359, ci_low=0.029, ci_high=0.045, ci_method="vertex-bootstrap"),
-            Estimate(metric="auc", value=0.99543, ci_low=0.9931, ci_high=0.9969, ci_method="vertex-bootstrap"),
+            Estimate(metric="eer", value=0.0094, ci_low=0.0071, ci_high=0.0122, ci_method="vertex-bootstrap"),
+            Estimate(metric="auc", value=0.99956, ci_low=0.99921, ci_high=0.99974, ci_method="vertex-bootstrap"),
             Estimate(metric="dprime", value=mu, ci_low=mu - 0.2, ci_high=mu + 0.2, ci_method="vertex-bootstrap"),
             Estimate(metric="cllr", value=0.31, flags=(Flag.NO_INTERVAL,)),
             Estimate(metric="min_cllr", value=0.12, flags=(Flag.NO_INTERVAL,)),
@@ -104,7 +104,12 @@ def per_group(
     for target in TARGETS:
         scale = (target / 1e-3) ** 0.9
         threshold = NORMAL.inv_cdf(1 - target)
-        common = {"fmr_target": target, "threshold": threshold, "threshold_source": "pooled", "n_identities": identities}
+        common = {
+            "fmr_target": target,
+            "threshold": threshold,
+            "threshold_source": "pooled",
+            "n_identities": identities,
+        }
         n = identities * (identities - 1) // 2 * images**2
         for i, group in enumerate(groups):
             found.append(rate("fmr", round(min(1, fmrs[i] * scale) * n), n, group=group, **common))
@@ -175,18 +180,18 @@ def differentials(grouping: str, fmrs: Sequence[float], fnmrs: Sequence[float] |
     return found
 
 
-def curves(*, genuine: bool = True, mu: float = 3.6) -> tuple[Curve, ...]:
+def curves(*, genuine: bool = True, mu: float = 4.7) -> tuple[Curve, ...]:
     """A DET curve and two histograms of the normal score model."""
-    edges = tuple(-5 + 13 * i / 60 for i in range(61))
+    edges = tuple(-5 + 14 * i / 60 for i in range(61))
 
     def bars(centre: float, n: int) -> tuple[float, ...]:
         cdf = [NORMAL.cdf(edge - centre) for edge in edges]
-        return tuple(float(round(n * (b - a))) for a, b in zip(cdf, cdf[1:], strict=False))
+        return tuple(float(round(n * (b - a))) for a, b in pairwise(cdf))
 
     found = [Curve(kind="histogram", name="impostor", x=edges, y=bars(0, 1_200_000))]
     if genuine:
         found.append(Curve(kind="histogram", name="genuine", x=edges, y=bars(mu, 30_000)))
-        steps = [-4.5 + 6.5 * i / 200 for i in range(201)]
+        steps = [-4.5 + 5.5 * i / 200 for i in range(201)]
         far = tuple(NORMAL.cdf(s) for s in steps)
         miss = tuple(NORMAL.cdf(-s - mu) for s in steps)
         found.append(Curve(kind="det", name="all", x=far, y=miss))
@@ -223,7 +228,10 @@ def frame(estimates: Sequence[Estimate], **changes: Any) -> Result:
             n_images=8192,
             n_identities=500,
             n_failed=0,
-            attributes={"race": {race: 1600 + 8 * i for i, race in enumerate(RACES)}, "gender": {"female": 4000, "male": 4192}},
+            attributes={
+                "race": {race: 1600 + 8 * i for i, race in enumerate(RACES)},
+                "gender": {"female": 4000, "male": 4192},
+            },
         ),
         "run": RunInfo(
             facebench="0.1.0",
@@ -260,7 +268,9 @@ def full() -> Result:
     estimates += per_group(GENDER_GROUPS, (1.1e-3, 9.6e-4), (0.051, 0.049), identities=250, images=4)
     estimates += differentials("race", RACE_FMRS, RACE_FNMRS, p=1e-6)
     estimates += differentials("gender", (1.1e-3, 9.6e-4), (0.051, 0.049), p=0.41)
-    return frame(estimates, unmeasured=(Unmeasured(what="differentials by age", why="the manifest has no column 'age'"),))
+    return frame(
+        estimates, unmeasured=(Unmeasured(what="differentials by age", why="the manifest has no column 'age'"),)
+    )
 
 
 def alike() -> Result:
@@ -286,15 +296,17 @@ def utk() -> Result:
 def failing() -> Result:
     """Images that could not be used, rates with and without them, and compatibility rules."""
     estimates = overall(30_000, 1_200_000)
-    without = [e for e in overall(29_400, 1_180_000, mu=3.7) if e.metric in ("tar", "fnmr", "fmr")]
+    without = [e for e in overall(29_400, 1_180_000, mu=4.8) if e.metric in ("tar", "fnmr", "fmr")]
     estimates += [e.model_copy(update={"failures": "excluded"}) for e in without]
-    for rule, shift in (("insightface", 0.004), ("pyeer", 0.002), ("bob", -0.003), ("quantile", 0.001)):
-        for e in without:
+    for rule, shift in (("insightface", 1.04), ("pyeer", 1.02), ("bob", 0.97), ("quantile", 1.01)):
+        for e in overall(30_000, 1_200_000):
             if e.metric == "tar":
-                moved = {"rule": rule, "value": min(1.0, (e.value or 0) + shift)}
-                estimates.append(e.model_copy(update=moved))
+                estimates.append(e.model_copy(update={"rule": rule, "value": 1 - (1 - (e.value or 0)) / shift}))
+            if e.metric == "fmr":
+                estimates.append(e.model_copy(update={"rule": rule, "value": (e.value or 0) * shift}))
     failures = tuple(
-        Failure(image_id=f"img_{i:05d}", stage="decode", reason="truncated JPEG: 4,096 of 18,112 bytes") for i in range(130)
+        Failure(image_id=f"img_{i:05d}", stage="decode", reason="truncated JPEG: 4,096 of 18,112 bytes")
+        for i in range(130)
     )
     result = frame(estimates, failures=failures)
     return result.model_copy(update={"data": result.data.model_copy(update={"n_failed": 130})}).with_id()
@@ -334,7 +346,10 @@ def hostile() -> Result:
     estimates = overall(30_000, 1_200_000)
     estimates += per_group(groups, RACE_FMRS[:3], RACE_FNMRS[:3], identities=100, images=4)
     estimates += differentials("race", RACE_FMRS[:3], RACE_FNMRS[:3], p=0.001)
-    estimates += [Estimate(metric=HOSTILE, value=0.5, condition=HOSTILE), Estimate(metric="tar", value=0.5, rule=HOSTILE)]
+    estimates += [
+        Estimate(metric=HOSTILE, value=0.5, condition=HOSTILE),
+        Estimate(metric="tar", value=0.5, rule=HOSTILE),
+    ]
     base = frame(estimates)
     attack = {"title": HOSTILE, "description": HOSTILE, "data_statement": HOSTILE, "source": "javascript:alert(1)"}
     attack |= {"licence": HOSTILE, "threshold_policy": f"reference:{HOSTILE}"}
