@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facebench.data.dataset import PairList
-from facebench.data.sources import Tree, safe_name
+from facebench.data.sources import Tree
 from facebench.data.table import Table, read_table
 from facebench.errors import InputError
 
@@ -32,8 +32,10 @@ def read_pairs(
     """
     table = read_table(tree.read(name, "pair list"), tree.where(name), parquet=name.endswith(".parquet"))
     columns = _columns(table)
-    keys = list(image_ids) if columns == BY_ID else [safe_name(path) for path in paths]
+    keys = image_ids if columns == BY_ID else paths
     index = {key: position for position, key in enumerate(keys)}
+    if len(index) < len(keys):
+        raise InputError(f"{table.where} names images by path, but several images of the manifest share one; use ids")
     a, b = (_indices(table, column, index) for column in columns[:2])
     genuine = _labels(table, columns[2])
     _check_distinct(table, a, b)
