@@ -23,7 +23,6 @@ from facebench.data.sources import BytesSource, ImageSource, PixelSource, Tree
 from facebench.errors import InputError
 
 FOLDS = 10
-MAX_BYTES = 4 * 2**30
 _DTYPE = re.compile(r"[|<>=]?([biu])([1248])")
 
 
@@ -62,8 +61,6 @@ def read_bin(tree: Tree, file: str, name: str, pairs: str | None) -> Dataset:
 
 def _load(data: bytes, where: str) -> tuple[Sequence[Any], NDArray[np.bool_]]:
     """Return the images as they are stored, and the labels."""
-    if len(data) > MAX_BYTES:
-        raise InputError(f"{where} has {len(data):,} bytes; a .bin dataset has at most {MAX_BYTES:,}")
     content = _unpickle(data, where)
     if not (isinstance(content, tuple | list) and len(content) == 2 and isinstance(content[0], tuple | list)):
         raise InputError(f"{where} is no insightface dataset; expected a pair of lists: images and labels")
@@ -131,7 +128,10 @@ class _DType:
     def __setstate__(self, state: object) -> None:
         if not (isinstance(state, tuple) and len(state) >= 5 and state[2:5] == (None, None, None)):
             raise _RefusedError("it holds an array of records")
-        self.dtype = np.dtype(_text(state[1]).replace("|", "=") + self._code)
+        order = _text(state[1])
+        if order not in ("<", ">", "=", "|"):
+            raise _RefusedError(f"it holds an array of unknown byte order {order!r}")
+        self.dtype = np.dtype(order + self._code)
 
 
 class _Array:
