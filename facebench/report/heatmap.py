@@ -14,7 +14,7 @@ from facebench.report.reading import upper_bound
 from facebench.report.svg import el, join, picture
 from facebench.schema import Estimate
 
-CELL_W, CELL_H = 74.0, 46.0
+CELL_W, CELL_H = 80.0, 46.0
 RULE_OF_30 = 30
 # ColorBrewer YlOrBr, light to dark: ordered by lightness, so it survives colour blindness and grey printing
 RAMP = ((255, 247, 188), (254, 227, 145), (254, 196, 79), (254, 153, 41), (236, 112, 20), (204, 76, 2), (140, 45, 4))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from facebench.report import format as fmt
-from facebench.report.wording import policy_words
-from facebench.schema import Result
+from facebench.report.wording import FLAGS, SHORT_FLAGS, policy_words
+from facebench.schema import Flag, Result
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class Facts:
 
 def provenance(result: Result) -> list[Facts]:
     """Return all that is known of how the result came about; empty facts are left out."""
-    found = [_model(result), _protocol(result), _data(result), _run(result), _files(result)]
-    return [Facts(part.title, tuple(fact for fact in part.facts if fact.text)) for part in found]
+    found = [_model(result), _protocol(result), _data(result), _run(result), _files(result), _notes(result)]
+    return [Facts(part.title, tuple(fact for fact in part.facts if fact.text)) for part in found if part.facts]
 
 
 def _model(result: Result) -> Facts:
@@ -57,12 +57,17 @@ def _protocol(result: Result) -> Facts:
         Fact("What it does", protocol.description),
         Fact("Thresholds", policy_words(protocol.threshold_policy)),
         Fact("Leading operating point", f"FMR target {fmt.target(protocol.primary_fmr_target)}"),
-        Fact("Intervals", f"{fmt.percent(protocol.confidence)} nominal coverage"),
+        Fact("Intervals", f"{fmt.percent(protocol.confidence)} nominal coverage{_methods(result)}"),
         Fact("Protocol sha256", protocol.sha256, True),
         Fact("Source", protocol.source),
         Fact("Licence", protocol.licence),
     ]
     return Facts("Protocol", tuple(facts))
+
+
+def _methods(result: Result) -> str:
+    methods = sorted({e.ci_method for e in result.estimates if e.ci_method})
+    return f", by {', '.join(methods)}" if methods else ""
 
 
 def _data(result: Result) -> Facts:
@@ -107,3 +112,9 @@ def _files(result: Result) -> Facts:
     facts = [Fact(f"{a.kind}: {a.path}", f"sha256 {a.sha256}", True) for a in result.artifacts]
     facts.append(Fact("Recompute every number from the saved embeddings", "facebench rescore result.json", True))
     return Facts("Files and how to recompute", tuple(facts))
+
+
+def _notes(result: Result) -> Facts:
+    """Explain the notes that stand in the tables of this report."""
+    seen = {flag for estimate in result.estimates for flag in estimate.flags}
+    return Facts("Notes in the tables", tuple(Fact(SHORT_FLAGS[f], FLAGS[f]) for f in Flag if f in seen))

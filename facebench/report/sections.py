@@ -74,7 +74,8 @@ def _summary(reading: Reading) -> Section:
     found = _filled(tables.operating_points(reading), tables.single_figures(reading), tables.compatibility(reading))
     lead = (
         "An operating point fixes how many impostor comparisons may be accepted (the FMR target). TAR is the share of "
-        "genuine comparisons accepted there, FNMR the share missed. The range under a figure is its interval."
+        "genuine comparisons accepted there, FNMR the share missed. The range under a figure is its interval; "
+        "effective n is the number of independent comparisons the counts are worth."
     )
     return Section("summary", "Recognition", lead, (Block(tables=found),), "No estimate over all comparisons.")
 

@@ -40,4 +40,4 @@ def _row(name: str, estimate: Estimate, *, accepted: bool = False) -> list[str]:
     words = [flag_words(estimate.flags)] if estimate.flags else []
     if estimate.excess is not None:
         words.insert(0, f"excess over chance {write(estimate.excess)}")
-    return [fmt.visible(name), write(estimate.value), limits, fmt.k_of_n(k, n), "; ".join(words)]
+    return [fmt.visible(fmt.clip(name)), write(estimate.value), limits, fmt.k_of_n(k, n), "; ".join(words)]

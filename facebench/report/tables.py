@@ -92,10 +92,11 @@ def limits(estimate: Estimate, write: Write) -> tuple[str, ...]:
 
 
 def counted(estimate: Estimate | None) -> Cell:
-    """Return a cell of k of n, sorted by k."""
+    """Return a cell of k of n over the number of independent comparisons it is worth, sorted by k."""
     if estimate is None:
         return Cell(fmt.MISSING)
-    return Cell(fmt.k_of_n(estimate.errors, comparisons(estimate)), sort=estimate.errors)
+    worth = () if estimate.n_eff is None else (f"effective n {fmt.count(estimate.n_eff)}",)
+    return Cell(fmt.k_of_n(estimate.errors, comparisons(estimate)), worth, estimate.errors)
 
 
 def plain(number: float | None, write: Write = fmt.count) -> Cell:
@@ -106,7 +107,9 @@ def plain(number: float | None, write: Write = fmt.count) -> Cell:
 def notes(*estimates: Estimate | None) -> Cell:
     """Return a cell that says what to know before trusting the row."""
     flags = tuple(dict.fromkeys(flag for e in estimates if e for flag in e.flags))
-    return Cell(flag_words(flags) or "")
+    near = max((e.near_threshold or 0 for e in estimates if e), default=0)
+    close = (f"{fmt.plural(near, 'comparison')} within 2e-6 of the threshold",) if near else ()
+    return Cell(flag_words(flags), close)
 
 
 def operating_points(reading: Reading) -> Table:
@@ -238,7 +241,7 @@ def other_targets(reading: Reading, grouping: str) -> Table:
     return table("The same groups at the other operating points", ["Group", *heads], rows if rest else [])
 
 
-def cross_groups(reading: Reading, grouping: str, limit: int = MAX_ROWS) -> Table:
+def cross_groups(reading: Reading, grouping: str) -> Table:
     """Tabulate every cell of the matrix between groups, highest rate first."""
     names = reading.groupings[grouping]
     cells = [
@@ -248,10 +251,7 @@ def cross_groups(reading: Reading, grouping: str, limit: int = MAX_ROWS) -> Tabl
         if (found := reading.cell(reading.primary, a, b))
     ]
     cells.sort(key=lambda item: -(item[2].value or 0.0))
-    rows = [
-        [text(short_label(a)), text(short_label(b)), value(e, fmt.fmr), counted(e), notes(e)]
-        for a, b, e in cells[:limit]
-    ]
+    rows = [[text(short_label(a)), text(short_label(b)), value(e, fmt.fmr), counted(e), notes(e)] for a, b, e in cells]
     return table("False match rate between groups", ["Group", "Compared with", "#FMR", "#False matches", "Notes"], rows)
 
 
@@ -280,7 +280,7 @@ def differentials(reading: Reading, grouping: str) -> Table:
 
 
 def remaining(reading: Reading) -> Table:
-    """Tabulate the estimates no other table shows, such as those under other conditions: nothing is dropped."""
+    """Tabulate what no other table covers: estimates under other conditions, and further metrics of groups."""
     rows = []
     for e in reading.result.estimates:
         if e.condition == "clean" and (e.metric in ("tar", "fmr", "fnmr") or e.group == "all" or "=" not in e.group):

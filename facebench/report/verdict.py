@@ -17,7 +17,7 @@ from facebench.report.reading import (
     short_label,
     upper_bound,
 )
-from facebench.report.wording import FLAGS
+from facebench.report.wording import FLAGS, SHORT_FLAGS
 from facebench.schema import Estimate, Flag, Result
 
 THIN = frozenset({Flag.FEW_ERRORS, Flag.ZERO_ERRORS, Flag.FEW_IDENTITIES})
@@ -53,20 +53,17 @@ RATES = {"fmr": ("false matches", "false match rate"), "fnmr": ("false non-match
 
 def verdict_sentences(result: Result) -> list[str]:
     """Return the verdict as plain sentences, one statement per item."""
-    return [statement.text for statement in verdict(Reading(result))]
+    return [fmt.visible(statement.text) for statement in verdict(Reading(result))]
 
 
 def verdict(reading: Reading) -> list[Statement]:
     """Return the statements of the verdict in the order they are read."""
     statements = [_measured(reading), _recognition(reading)]
-    for rate in RATES:
-        found = _differential(reading, rate)
-        if found:
-            statements.append(found)
-    if not reading.differential_groupings():
-        statements.append(
-            Statement("Differentials", Tone.UNKNOWN, "Not measured: this result compares no demographic groups.")
-        )
+    if reading.groupings or reading.differential_groupings():
+        statements += [_differential(reading, rate) for rate in RATES]
+    else:
+        headline = "Not measured: this result compares no demographic groups."
+        statements.append(Statement("Differentials", Tone.UNKNOWN, headline))
     return statements + _cautions(reading)
 
 
@@ -126,12 +123,12 @@ def _why(flags: tuple[Flag, ...]) -> str:
     return f"Reason: {'; '.join(reasons)}." if reasons else "The result holds no value for it."
 
 
-def _differential(reading: Reading, rate: str) -> Statement | None:
+def _differential(reading: Reading, rate: str) -> Statement:
     """State one kind of error: the largest differential that is beyond chance, else the largest of all."""
     names = reading.differential_groupings()
     gaps = [g for name in names if (g := reading.find(f"{rate}_gap", target=reading.primary, group=name))]
     if not gaps:
-        return None
+        return _no_differential(reading, rate)
     cases = [Case(reading, rate, gap, len(gaps)) for gap in gaps]
     beyond = [case for case in cases if case.beyond_chance]
     case = max(beyond or cases, key=lambda c: _size(c.gap))
@@ -148,6 +145,13 @@ def _differential(reading: Reading, rate: str) -> Statement | None:
         return Statement(topic, Tone.FINDING, headline, _evidence(case) + also, grouping)
     headline = f"No differential in {what} that can be told from chance."
     return Statement(topic, Tone.PLAIN, headline, _evidence(case) + unseen, grouping)
+
+
+def _no_differential(reading: Reading, rate: str) -> Statement:
+    what = RATES[rate][0]
+    overall = reading.rate(rate, "all")
+    headline = f"Not known whether {what} differ between groups."
+    return Statement(what.capitalize(), Tone.UNKNOWN, headline, _why(overall.flags if overall else ()))
 
 
 def _size(gap: Estimate) -> float:
@@ -242,7 +246,7 @@ def _cautions_of(case: Case) -> list[str]:
     sources = [(flag, "") for flag in case.gap.flags]
     if case.extremes:
         sources = [(f, f" ({fmt.clip(short_label(e.group), 60)})") for e in case.extremes for f in e.flags] or sources
-    found = [f"{FLAGS[flag]}{where}" for flag, where in dict.fromkeys(sources) if flag in weak]
+    found = [f"{SHORT_FLAGS[flag]}{where}" for flag, where in dict.fromkeys(sources) if flag in weak]
     return [f"Read with care: {'; '.join(found)}."] if found else []
 
 
@@ -260,7 +264,11 @@ def _chance(gap: Estimate, write: Callable[[float | None], str]) -> str:
     text = f"If all groups were alike, chance alone would show about {write(gap.expected_if_fair)}"
     if gap.excess is None:
         return f"{text}."
-    return f"{text}: no excess." if gap.excess <= 0 else f"{text}, which leaves an excess of {write(gap.excess)}."
+    return (
+        f"{text}, so there is no excess."
+        if gap.excess <= 0
+        else f"{text}, which leaves an excess of {write(gap.excess)}."
+    )
 
 
 def _ratio(case: Case) -> list[str]:
@@ -288,7 +296,11 @@ def _cautions(reading: Reading) -> list[Statement]:
             "never that a model is fair to people."
         )
     if run.limit is not None:
-        found.append(f"Limited run: only {fmt.count(run.limit)} images were asked for. It never ranks.")
+        found.append(f"Limited run: only {fmt.count(run.limit)} images were asked for, and a limited run never ranks.")
+    if reading.result.protocol.threshold_policy == "per-group":
+        found.append(
+            "Each group is read at its own threshold. This is a diagnostic: a deployed system has one threshold."
+        )
     if data.n_failed:
         share = f"{fmt.k_of_n(data.n_failed, data.n_images)} images could not be used."
         found.append(f"{share} Their comparisons count as non-matches unless said otherwise.")

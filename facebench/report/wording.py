@@ -150,9 +150,23 @@ FLAGS = {
 }
 
 
+SHORT_FLAGS = {
+    Flag.UNRESOLVABLE: "target too strict for this data",
+    Flag.FEW_ERRORS: "fewer than 30 errors",
+    Flag.ZERO_ERRORS: "no error seen",
+    Flag.FEW_IDENTITIES: "few identities",
+    Flag.NO_GENUINE: "no genuine comparisons",
+    Flag.NO_IMPOSTOR: "no impostor comparisons",
+    Flag.INSUFFICIENT: "undefined",
+    Flag.NAIVE_INTERVAL: "interval too narrow",
+    Flag.NO_INTERVAL: "no interval",
+    Flag.LABELS_INCOMPLETE: "unlabelled images left out",
+}
+
+
 def flag_words(flags: tuple[Flag, ...]) -> str:
-    """Return what the flags of an estimate mean, as one line."""
-    return "; ".join(FLAGS[flag] for flag in flags)
+    """Return the flags of an estimate as one short line; the page explains each once."""
+    return "; ".join(SHORT_FLAGS[flag] for flag in flags)
 
 
 _EXCEEDS = "it may exceed the target"
