@@ -124,15 +124,15 @@ def _read_parquet(data: bytes, where: str) -> Table:
 
     try:
         table = pyarrow.parquet.read_table(pyarrow.BufferReader(data))
+        header = _check_header([str(name) for name in table.column_names], where)
+        for name, kind in zip(header, table.schema.types, strict=True):
+            _check_type(name, kind, where)
+        cells = [[_cell(value) for value in column.to_pylist()] for column in table.columns]
+    except UnicodeDecodeError:
+        raise InputError(f"{where} holds text that is not UTF-8; write the file again") from None
     except (pyarrow.ArrowException, OSError) as error:
         raise InputError(f"{where} is not a Parquet file that can be read: {error}") from None
-    header = _check_header([str(name) for name in table.column_names], where)
-    for name, kind in zip(header, table.schema.types, strict=True):
-        _check_type(name, kind, where)
-    columns = {
-        name: [_cell(value) for value in column.to_pylist()] for name, column in zip(header, table.columns, strict=True)
-    }
-    return Table(where, columns, range(1, table.num_rows + 1), "row")
+    return Table(where, dict(zip(header, cells, strict=True)), range(1, table.num_rows + 1), "row")
 
 
 def _check_type(name: str, kind: Any, where: str) -> None:

@@ -218,6 +218,10 @@ def test_broken_parquet(tmp_path: Path) -> None:
     pq.write_table(pa.table({"image_id": ["a"], "path": ["x.png"], "age": [math.nan]}), root / "manifest.parquet")
     with pytest.raises(InputError, match="row 1: age is 'nan'"):
         load_dataset(root)
+    latin1 = pa.StringArray.from_buffers(1, pa.py_buffer(np.array([0, 4], "<i4")), pa.py_buffer(b"caf\xe9"))
+    pq.write_table(pa.table({"image_id": latin1, "path": ["x.png"]}), root / "manifest.parquet")
+    with pytest.raises(InputError, match="holds text that is not UTF-8"):
+        load_dataset(root)
     (root / "manifest.parquet").write_bytes(b"PAR1 not really")
     with pytest.raises(InputError, match="is not a Parquet file that can be read"):
         load_dataset(root)
