@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
@@ -12,10 +12,8 @@ from numpy.typing import NDArray
 
 from facebench.data.dataset import Dataset, dataset_sha256
 from facebench.data.pairs import repeated_pairs
-from facebench.data.parallel import iter_images
+from facebench.data.parallel import Progress, iter_images
 from facebench.schema import Failure
-
-Progress = Callable[[int, int], None]  # done, total
 
 MAX_GROUPS = 50  # a text column with more values is no grouping
 FEW_NUMBERS = 10  # a numeric column with as few values is probably codes for groups

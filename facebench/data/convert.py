@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,10 @@ import numpy as np
 from facebench.data.dataset import Dataset, dataset_sha256
 from facebench.data.manifest import INFO, PAIRS
 from facebench.data.pairs import BY_ID
+from facebench.data.parallel import Progress
 from facebench.data.sources import ImageError
 from facebench.errors import InputError
 from facebench.files import read_bytes, read_json, write_atomic
-
-Progress = Callable[[int, int], None]  # done, total
 
 _SIGNATURES = (  # how encoded images begin, and the ending their files get
     (b"\xff\xd8\xff", ".jpg"),

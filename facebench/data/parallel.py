@@ -14,6 +14,7 @@ from facebench.data.sources import ImageError
 from facebench.files import sha256_bytes
 from facebench.schema import Failure
 
+Progress = Callable[[int, int], None]  # done, total
 T = TypeVar("T")
 
 
