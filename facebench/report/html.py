@@ -19,7 +19,7 @@ from facebench.report.reading import Reading
 from facebench.report.verdict import verdict
 from facebench.schema import Result
 
-_EXPONENT = re.compile(r"(\d[\d.]*e-?\d+)")
+_FIGURE = re.compile(r"(\d[\d.]*e-?\d+|p [<=] [\d.]*\d)")
 
 
 def write_report(result: Result, path: Path) -> Path:
@@ -78,8 +78,8 @@ def _finalize(value: Any) -> Any:
 
 
 def _figures(text: str) -> Markup:
-    """Keep numbers such as 1.2e-3 on one line; browsers break after their hyphen."""
-    pieces = _EXPONENT.split(fmt.visible(text))
+    """Keep figures such as 1.2e-3 on one line; browsers break after their hyphen."""
+    pieces = _FIGURE.split(fmt.visible(text))
     return Markup("").join(
         Markup('<span class="fig">{}</span>').format(piece) if i % 2 else escape(piece)
         for i, piece in enumerate(pieces)

@@ -17,6 +17,7 @@ from facebench.report.verdict import verdict
 from facebench.report.wording import policy_words
 from facebench.schema import Estimate, Result
 
+MAX_OPEN_ROWS = 20
 MAX_MATRIX = 16  # wider matrices cannot be read; their highest cells are in the table
 
 
@@ -252,5 +253,6 @@ def _unmeasured(result: Result) -> Section:
 def _failures(result: Result) -> Section:
     found = _filled(tables.failures(result))
     lead = "A failed image counts against the model where it should have matched; it is never dropped silently."
-    blocks = (Block(tables=found),) if found else ()
+    long = len(result.failures) > MAX_OPEN_ROWS
+    blocks = (Block(folded=found) if long else Block(tables=found),) if found else ()
     return Section("failures", "Failed images", lead, blocks, "No image failed.")

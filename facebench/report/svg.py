@@ -100,10 +100,11 @@ def linear(low: float, high: float, start: float, end: float, *, ticks: int = 4)
 
 
 def logarithmic(low: float, high: float, start: float, end: float) -> Scale:
-    """Return a logarithmic scale with ticks at powers of ten, and at 2 and 5 times those where few fit."""
+    """Return a logarithmic scale with ticks at powers of ten, and between them where those are few."""
     low = min(low, high / 2)
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
-    factors = (1, 2, 5) if last - first <= 2 else (1,)
+    decades = math.log10(high / low)
+    factors = (1, 2, 5) if decades <= 1.2 else (1, 3) if decades <= 2.2 else (1,)
     values = [m * 10.0**p for p in range(first, last + 1) for m in factors]
     inside = tuple((v, fmt.target(v)) for v in values if low * (1 - 1e-9) <= v <= high * (1 + 1e-9))
     return Scale(low, high, start, end, math.log10, inside)

@@ -33,6 +33,11 @@ class Cell:
     sort: float | None = None
     chart: Markup | None = None
 
+    @property
+    def tells(self) -> bool:
+        """Whether the cell says anything."""
+        return self.text not in ("", fmt.MISSING) or bool(self.notes)
+
 
 @dataclass(frozen=True)
 class Column:
@@ -54,13 +59,18 @@ class Table:
 
 
 def table(caption: str, columns: Sequence[str], rows: Iterable[Sequence[Cell]], note: str = "") -> Table:
-    """Build a table; `#` before a column title makes it numeric, `~` long. Rows beyond the limit are counted below."""
+    """Build a table; `#` before a column title makes it numeric, `~` long.
+
+    Columns in which no row says anything are left out; rows beyond the limit are counted in the note.
+    """
     found = [tuple(row) for row in rows]
     if len(found) > MAX_ROWS:
         rest = f"{fmt.count(len(found) - MAX_ROWS)} more rows are in result.json."
         note, found = f"{note} {rest}".strip(), found[:MAX_ROWS]
-    heads = tuple(Column(title.lstrip("#~"), title.startswith("#"), title.startswith("~")) for title in columns)
-    return Table(caption, heads, tuple(found), note)
+    telling = [i for i in range(len(columns)) if i == 0 or any(row[i].tells for row in found)]
+    titles = [columns[i] for i in telling]
+    heads = tuple(Column(title.lstrip("#~"), title.startswith("#"), title.startswith("~")) for title in titles)
+    return Table(caption, heads, tuple(tuple(row[i] for i in telling) for row in found), note)
 
 
 def text(words: str | None, note: str = "") -> Cell:
@@ -204,23 +214,18 @@ def _under_rule(reading: Reading, target: float, rule: str) -> Cell:
 
 
 def groups(reading: Reading, grouping: str, sparks: dict[tuple[str, str], Markup]) -> Table:
-    """Tabulate the rates of the groups at the primary operating point; `sparks` are small charts by rate and group.
-
-    A rate that no group has gets no columns: the section on what was not measurable says why.
-    """
-    shown = [rate for rate in ("fmr", "fnmr") if any(kind == rate for kind, _ in sparks)]
-    rows = [_group_row(reading, group, shown, sparks) for group in reading.groupings[grouping]]
-    heads = {"fmr": ("#FMR", "#False matches"), "fnmr": ("#FNMR", "#Genuine missed")}
-    columns = ["Group", "#Identities", *(head for rate in shown for head in heads[rate]), "Notes"]
+    """Tabulate the rates of the groups at the primary operating point; `sparks` are small charts by rate and group."""
+    rows = [_group_row(reading, group, sparks) for group in reading.groupings[grouping]]
+    columns = ["Group", "#Identities", "#FMR", "#False matches", "#FNMR", "#Genuine missed", "Notes"]
     caption = f"Error rates by {grouping_label(grouping)} at FMR target {fmt.target(reading.primary)}"
     return table(fmt.clip(caption), columns, rows)
 
 
-def _group_row(reading: Reading, group: str, shown: Sequence[str], sparks: dict[tuple[str, str], Markup]) -> list[Cell]:
+def _group_row(reading: Reading, group: str, sparks: dict[tuple[str, str], Markup]) -> list[Cell]:
     found = {rate: reading.rate(rate, group) for rate in ("fmr", "fnmr")}
     people = next((e.n_identities for e in found.values() if e and e.n_identities is not None), None)
     row = [text(short_label(group)), plain(people)]
-    for rate in shown:
+    for rate in found:
         without = reading.rate(rate, group, failures="excluded")
         write = measure(rate).write
         row += [value(found[rate], write, chart=sparks.get((rate, group)), without=without), counted(found[rate])]
@@ -295,7 +300,8 @@ def remaining(reading: Reading) -> Table:
 def failures(result: Result) -> Table:
     """Tabulate the images that could not be used."""
     rows = [[text(f.image_id), text(f.stage), text(f.reason)] for f in result.failures]
-    return table("Images that could not be used", ["Image", "Stage", "~Reason"], rows)
+    caption = f"{fmt.plural(len(rows), 'image')} that could not be used"
+    return table(caption, ["Image", "Stage", "~Reason"], rows)
 
 
 def unmeasured(result: Result) -> Table:

@@ -16,7 +16,6 @@ class Measure:
     label: str
     reading: str
     write: Callable[[float | None], str] = fmt.number
-    alike: float | None = None  # the value when all groups are alike, for differentials
 
 
 OVERALL = {
@@ -58,25 +57,20 @@ OVERALL = {
 
 _RATIO = "times as high; 1 means alike. A group without errors leaves it undefined."
 DIFFERENTIALS = {
-    "gap": Measure("gap", "Highest group minus lowest group; 0 means alike.", alike=0),
-    "max_min": Measure("highest / lowest", f"The highest group's rate is so many {_RATIO}", alike=1),
+    "gap": Measure("gap", "Highest group minus lowest group; 0 means alike."),
+    "max_min": Measure("highest / lowest", f"The highest group's rate is so many {_RATIO}"),
     "max_geomean": Measure(
-        "highest / geometric mean",
-        f"Against the geometric mean of the groups, the highest is so many {_RATIO}",
-        alike=1,
+        "highest / geometric mean", f"Against the geometric mean of the groups, the highest is so many {_RATIO}"
     ),
     "gini": Measure(
-        "Gini coefficient",
-        "Inequality of the rates over the groups, from 0 (alike) to 1 (all errors in one group).",
-        alike=0,
+        "Gini coefficient", "Inequality of the rates over the groups, from 0 (alike) to 1 (all errors in one group)."
     ),
     "sedg": Measure(
-        "skewed error distance (SEDG)", "Sum of the groups' relative distances from their mean; 0 means alike.", alike=0
+        "skewed error distance (SEDG)", "Sum of the groups' relative distances from their mean; 0 means alike."
     ),
     "mape": Measure(
         "mean distance from the reference, %",
         "Mean relative distance of the groups from the declared reference, in per cent; 0 means alike.",
-        alike=0,
     ),
 }
 COMBINED = {
@@ -85,32 +79,26 @@ COMBINED = {
         "1 minus the mean of the FMR gap and the FNMR gap; 1 means alike, less is further apart. "
         "At low FMR the FMR part is nearly invisible.",
         fmt.share,
-        alike=1,
     ),
-    "ir": Measure("Inequity rate (IR)", f"Geometric mean of the two highest/lowest ratios: so many {_RATIO}", alike=1),
-    "garbe": Measure("GARBE", "Mean of the Gini coefficients of FMR and FNMR, from 0 (alike) to 1.", alike=0),
-    "werm": Measure("WERM", f"Geometric mean of the two highest/geometric-mean ratios: so many {_RATIO}", alike=1),
+    "ir": Measure("Inequity rate (IR)", f"Geometric mean of the two highest/lowest ratios: so many {_RATIO}"),
+    "garbe": Measure("GARBE", "Mean of the Gini coefficients of FMR and FNMR, from 0 (alike) to 1."),
+    "werm": Measure("WERM", f"Geometric mean of the two highest/geometric-mean ratios: so many {_RATIO}"),
     "sedg": DIFFERENTIALS["sedg"],
     "mape": DIFFERENTIALS["mape"],
     "ser": Measure(
         "Skewed error ratio (SER)",
         "Highest error rate over lowest; 1 means alike. Kept for comparison with published RFW tables.",
-        alike=1,
     ),
     "accuracy_std": Measure(
         "Standard deviation of accuracies",
         "Spread of the groups' accuracies; 0 means alike. Kept for comparison with published RFW tables.",
-        alike=0,
     ),
     "equalised_odds_difference": Measure(
-        "Equalised odds difference",
-        "The larger of the two gaps, in true accepts and in false accepts; 0 means alike.",
-        alike=0,
+        "Equalised odds difference", "The larger of the two gaps, in true accepts and in false accepts; 0 means alike."
     ),
     "equalised_odds_ratio": Measure(
         "Equalised odds ratio",
         "The smaller of the two lowest/highest ratios, of true accepts and of false accepts; 1 means alike.",
-        alike=1,
     ),
     "equal_fmr_test": Measure(
         "Test of equal FMR (Q)",
@@ -129,7 +117,7 @@ def measure(metric: str) -> Measure:
     if rate in ("fmr", "fnmr") and kind in DIFFERENTIALS:
         base = DIFFERENTIALS[kind]
         write = fmt.fmr if (rate, kind) == ("fmr", "gap") else base.write
-        return Measure(f"{rate.upper()} {base.label}", base.reading, write, base.alike)
+        return Measure(f"{rate.upper()} {base.label}", base.reading, write)
     writers = {"fmr": fmt.fmr, "tar": fmt.share}
     return Measure(
         metric.upper() if len(metric) <= 4 else metric.replace("_", " "), "", writers.get(metric, fmt.number)
@@ -138,7 +126,7 @@ def measure(metric: str) -> Measure:
 
 FLAGS = {
     Flag.UNRESOLVABLE: "too few impostor comparisons for this target: it allows less than one false match",
-    Flag.FEW_ERRORS: "fewer than 30 errors",
+    Flag.FEW_ERRORS: "fewer than 30 errors, too few to know the rate to within 30%",
     Flag.ZERO_ERRORS: "no error seen: only an upper bound is known",
     Flag.FEW_IDENTITIES: "fewer identities than the protocol asks for",
     Flag.NO_GENUINE: "no genuine comparisons in this data",

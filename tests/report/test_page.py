@@ -147,6 +147,11 @@ def test_wording_rules(name: str) -> None:
     assert name in ("failing", "tiny") or "aligned with iso/iec 19795-10" in shown
 
 
+def test_a_long_list_of_failures_is_folded_away() -> None:
+    text, _ = page("failing")
+    assert '<details class="data"><summary>130 images that could not be used' in text
+
+
 def contrast(a: str, b: str) -> float:
     def light(colour: str) -> float:
         parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
