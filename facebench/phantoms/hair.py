@@ -1,0 +1,207 @@
+"""Hair: an offset shell over the skull, cut to strands at its edge, and the hairline on the scalp."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.interpolate import PchipInterpolator
+
+from facebench.phantoms._kernel import FloatArray, Record, kernel
+from facebench.phantoms.geometry import Head
+from facebench.phantoms.labels import Surface
+from facebench.phantoms.mesh import Sheet, normals, smoothstep_array
+from facebench.phantoms.noise import grid_noise, value_noise
+from facebench.phantoms.parameters import HairStyle, Sex, Subject
+
+_SHELL_LESS = frozenset({HairStyle.BALD, HairStyle.BUZZ})
+_FALLING = frozenset({HairStyle.MEDIUM, HairStyle.LONG, HairStyle.WAVY})
+_BUSHY = frozenset({HairStyle.AFRO, HairStyle.CURLY})
+
+
+@dataclass(frozen=True)
+class Texture:
+    """How a style's shell looks: `rag` is the depth of the strand edge (mm), `curl` switches to ringlets."""
+
+    rag: float = 3.0
+    curl: bool = False
+    shine: float = 1.0
+
+
+_TEXTURE = {
+    HairStyle.AFRO: Texture(rag=4.0, curl=True, shine=0.35),
+    HairStyle.CURLY: Texture(rag=4.0, curl=True, shine=0.6),
+    HairStyle.FRINGE: Texture(rag=4.5),
+}
+
+# Thickness of the shell in mm and frequency (1/mm) and height (mm) of its lumps.
+_THICKNESS = {
+    HairStyle.SHORT: 9.0,
+    HairStyle.CROP: 6.0,
+    HairStyle.SIDE: 13.0,
+    HairStyle.FRINGE: 11.0,
+    HairStyle.MEDIUM: 13.0,
+    HairStyle.LONG: 12.0,
+    HairStyle.WAVY: 16.0,
+    HairStyle.TIED: 5.0,
+    HairStyle.AFRO: 30.0,
+    HairStyle.CURLY: 18.0,
+}
+_LUMPS = {HairStyle.AFRO: (0.16, 5.0), HairStyle.CURLY: (0.12, 5.5), HairStyle.WAVY: (0.05, 4.0)}
+_PLAIN_LUMPS = (0.045, 1.6)
+_EDGE_ANGLES = [0, 0.22, 0.42, 0.62, 0.80, 0.95, 1.08, 1.20, 1.34, 1.46, 1.62, 1.9, 2.4, np.pi]
+_BELOW_ALL = -260.0
+
+
+def strand_parameters(subject: Subject) -> FloatArray:
+    """Pack what the kernels need: comb, seed, rag, curl, shine."""
+    hair = subject.hair
+    texture = _TEXTURE.get(hair.style, Texture())
+    comb = 0.0 if texture.curl else hair.comb
+    return np.array([comb, hair.seed, texture.rag, float(texture.curl), texture.shine])
+
+
+@kernel
+def strand_kept(angle: float, level: float, depth: float, strands: FloatArray) -> bool:
+    """Whether a point of the shell `depth` mm inside its edge belongs to a strand."""
+    seed = int(strands[1])
+    if strands[3] > 0:
+        ragged = value_noise(angle * 22, level * 0.28, 0.0, seed) * 0.7
+        ragged += value_noise(angle * 45, level * 0.55, 3.0, seed) * 0.4
+    else:
+        across = angle + strands[0] * level
+        ragged = value_noise(across * 30, level * 0.035, 0.0, seed) * 0.6
+        ragged += value_noise(across * 75, level * 0.06, 5.0, seed) * 0.4
+    return bool(depth + ragged * strands[2] > 0)
+
+
+def covers_ears(subject: Subject) -> bool:
+    """Whether the hair hides the ears."""
+    style = subject.hair.style
+    if style in _FALLING or style is HairStyle.AFRO:
+        return True
+    return style in (HairStyle.FRINGE, HairStyle.CURLY) and subject.sex is Sex.FEMALE
+
+
+def _front_level(shape: Record) -> float:
+    return 66 + (shape.hairline_level - 66) * 0.6  # type: ignore[no-any-return]
+
+
+def scalp_hairline(subject: Subject, angles: FloatArray) -> FloatArray:
+    """Level of the hairline on the scalp at each column of the head grid; above the crown when bald."""
+    hair = subject.hair
+    away = np.abs(angles)
+    if hair.style is HairStyle.BALD:
+        # Half of the bald keep a wreath of hair round the back.
+        wreath = PchipInterpolator([1.25, 1.5, 2.0, 3.2], [20, 30, 34, 30])(np.maximum(away, 1.25))
+        return np.where(away > 1.25, wreath, 400.0) if hair.seed % 2 else np.full_like(away, 400.0)
+    front = _front_level(subject.shape)
+    recession = hair.recession
+    line = PchipInterpolator(
+        [0, 0.22, 0.42, 0.62, 0.80, 0.95, 1.08, 1.20, 1.34, 1.5, 1.62, 1.9, 2.4, np.pi],
+        [
+            front - hair.widows_peak,
+            front + 0.25 * recession,
+            front + 0.9 * recession - 2,
+            front + 0.8 * recession - 10,
+            44,
+            20,
+            2,
+            -14,
+            -24,
+            -6,
+            -10,
+            -42,
+            -62,
+            -66,
+        ],
+    )(away)
+    if hair.style not in _SHELL_LESS and hair.style is not HairStyle.TIED:
+        line = line + 3  # the shell's own edge should be what one sees
+    return np.asarray(line)
+
+
+def _edge_levels(subject: Subject) -> list[float]:
+    """Level of the shell's lower edge at `_EDGE_ANGLES`."""
+    hair = subject.hair
+    style = hair.style
+    front = _front_level(subject.shape)
+    peak = front - hair.widows_peak
+    low = _BELOW_ALL
+    female = subject.sex is Sex.FEMALE
+    if style in _FALLING:
+        return [peak, front, front - 2, front - 10, 36, 12, -12, -200, low, low, low, low, low, low]
+    if style is HairStyle.TIED:
+        return [peak, front, front - 2, front - 10, 40, 18, 0, -10, -16, -10, -14, -35, -50, -50]
+    if style in _BUSHY and female:
+        return [peak, front, front - 2, front - 10, 38, 14, -5, -40, -80, -90, -90, -90, -90, -90]
+    drop = front - hair.fringe_drop
+    if style is HairStyle.FRINGE and female:
+        return [drop - 8, drop - 7, drop - 5, drop - 2, 20, 6, -16, -200, low, low, low, low, low, low]
+    if style is HairStyle.FRINGE:
+        return [drop - 6, drop - 5, drop - 3, drop, 24, 10, -6, -20, -28, -20, -24, -42, -62, -66]
+    rec = hair.recession
+    temples = [peak, front + 0.25 * rec, front + 0.9 * rec - 2, front + rec * 0.8 - 10]
+    return [*temples, 44, 20, 2, -14, -24, -16, -22, -42, -62, -66]
+
+
+def _shell_rows(style: HairStyle) -> FloatArray:
+    falls = style in _FALLING or style in _BUSHY or style is HairStyle.FRINGE
+    return np.concatenate([np.arange(-170.0 if falls else -70.0, -30, 5.0), np.arange(-30, 122, 2.6), [122.0]])
+
+
+def _shell_thickness(subject: Subject, angle: FloatArray, level: FloatArray, depth: FloatArray) -> FloatArray:
+    """Thickness before lumps (mm), thinning to the edge."""
+    hair = subject.hair
+    style = hair.style
+    base = _THICKNESS[style] * hair.thickness
+    top = smoothstep_array(30, 100, level)
+    if style in (HairStyle.SHORT, HairStyle.CROP, HairStyle.SIDE, HairStyle.FRINGE):
+        thickness = base * (0.45 + 0.55 * top)
+    elif style is HairStyle.TIED:
+        thickness = np.full_like(angle, base)
+    else:
+        thickness = base * (0.75 + 0.25 * top)
+    if style is HairStyle.SIDE:
+        swept = np.tanh((angle - hair.parting) * 3 * np.sign(-hair.parting))
+        thickness = thickness * (1 + 0.35 * swept * (level > 40))
+    edge = smoothstep_array(-1, 14 if style in _BUSHY else 22, depth) * 0.85 + 0.15
+    if style in _FALLING or style is HairStyle.FRINGE:
+        edge = np.maximum(edge, 0.5 * (level < 20))
+    return thickness * edge + 1.2
+
+
+def build_hair(head: Head) -> Sheet | None:
+    """The hair shell; its material coordinates are (angle, level, depth inside the edge). None when there is none."""
+    subject = head.subject
+    hair = subject.hair
+    style = hair.style
+    if style in _SHELL_LESS:
+        return None
+    angle, level = np.meshgrid(np.linspace(-np.pi, np.pi, 145), _shell_rows(style), indexing="xy")
+    away = np.abs(angle)
+    falling = style in _FALLING
+    depth = level - PchipInterpolator(_EDGE_ANGLES, _edge_levels(subject))(away)
+    if falling or (style is HairStyle.FRINGE and subject.sex is Sex.FEMALE):
+        ends = hair.length if style in (HairStyle.LONG, HairStyle.WAVY) else max(hair.length, -95.0)
+        depth = np.minimum(depth, level - ends)
+    # Hair that falls keeps the width of the head at eye level instead of following the jaw.
+    follows = np.maximum(level, -4.0) if falling or style in _BUSHY or style is HairStyle.FRINGE else level
+    base = head.profiles.loft(angle, follows)
+    base[..., 1] = np.where(level < -124, level, head.profiles.level(level))
+    outward = normals(base)
+    outward[-3:] = [0, 1, 0]
+    outward /= np.linalg.norm(outward, axis=-1, keepdims=True) + 1e-9
+    thickness = _shell_thickness(subject, angle, level, depth)
+    frequency, height = _LUMPS.get(style, _PLAIN_LUMPS)
+    lumps = np.zeros_like(angle)
+    grid_noise(base, frequency, hair.seed, lumps)
+    thickness = thickness + height * lumps * smoothstep_array(0, 12, depth)
+    if style is HairStyle.WAVY:
+        thickness = thickness + 4 * np.sin(level * 0.13 + 3 * np.sin(angle * 4)) * smoothstep_array(10, -60, level)
+    if falling:
+        thickness = thickness + smoothstep_array(0, -90, level) * 6 * (away > 1.0)
+    position = base + outward * thickness[..., None]
+    lit_from_above = np.interp(level, [-170, -60, 0, 40], [0.5, 0.6, 0.85, 1])
+    occlusion = np.clip(0.45 + 0.55 * smoothstep_array(0, 20, depth), 0, 1) * lit_from_above
+    return Sheet(Surface.HAIR, position, normals(position), np.stack([angle, level, depth], -1), occlusion)

@@ -1,0 +1,226 @@
+"""From a subject and a nuisance to a picture, its label map and its landmarks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from facebench.errors import InputError
+from facebench.phantoms import camera as optics
+from facebench.phantoms._kernel import ByteArray, FloatArray, IntArray
+from facebench.phantoms.accessories import build_accessories, flatten_under_hat, glasses_vector
+from facebench.phantoms.camera import Camera, Capture
+from facebench.phantoms.geometry import Head, build_ears, build_head, build_neck, grid_angles
+from facebench.phantoms.hair import build_hair, covers_ears, scalp_hairline, strand_parameters
+from facebench.phantoms.labels import Label, Surface, majority
+from facebench.phantoms.landmarks import five_points, sixty_eight_points
+from facebench.phantoms.mesh import Sheet, triangles
+from facebench.phantoms.parameters import Accessory, Nuisance, Subject
+from facebench.phantoms.raster import Fragments, rasterise
+from facebench.phantoms.shading import SHADOW_EXTENT, shade
+
+RENDERER_VERSION = "1"
+"""Part of every dataset's description; changes whenever the same request gives other pixels."""
+SUPERSAMPLING = 2
+SHADOW_SIZE = 160
+FRAME_SIZE = 112
+_SHADOW_CENTRE = np.array([0.0, -10.0, 10.0])
+_OVERLAY_LIFT = 6.0
+
+
+@dataclass(frozen=True)
+class RenderedFace:
+    """A picture and its ground truth. Landmarks are (x, y) in pixels; pixel centres are whole numbers."""
+
+    image: ByteArray
+    labels: ByteArray
+    landmarks5: FloatArray
+    landmarks68: FloatArray
+    capture: Capture
+
+
+@dataclass(frozen=True)
+class _Scene:
+    """All sheets as one soup of vertices and triangles."""
+
+    position: FloatArray
+    normal: FloatArray
+    material: FloatArray
+    occlusion: FloatArray
+    hairline: FloatArray
+    lift: FloatArray
+    triangles: IntArray
+    kinds: IntArray
+    facing: IntArray
+
+
+def render(
+    subject: Subject, nuisance: Nuisance, size: int = FRAME_SIZE, *, capture: Capture | None = None
+) -> RenderedFace:
+    """Render one aligned face of `size` x `size` pixels; `capture` locks alignment and exposure.
+
+    >>> from facebench.phantoms import sample_nuisance, sample_subject
+    >>> rng = np.random.default_rng(1)
+    >>> render(sample_subject(rng), sample_nuisance(rng)).image.shape
+    (112, 112, 3)
+    """
+    if not 32 <= size <= 1024:
+        raise InputError(f"cannot render a face of {size} pixels: choose a size from 32 to 1024.")
+    camera = Camera(nuisance.pose, nuisance.distance)
+    head = build_head(subject, nuisance.expression, scalp_hairline(subject, grid_angles()))
+    scene = _assemble(_sheets(head, nuisance, camera))
+    alignment, points5, points68 = _landmarks(head, nuisance, camera, capture)
+    radiance, samples = _draw(scene, head, nuisance, camera, alignment, size)
+    face = (samples == Label.SKIN) | (samples == Label.NOSE) | (samples >= Label.LEFT_LID)
+    exposure = optics.meter(radiance, face, nuisance.development.exposure) if capture is None else capture.exposure
+    linear = (radiance * exposure).reshape(size, SUPERSAMPLING, size, SUPERSAMPLING, 3).mean((1, 3))
+    scale = size / FRAME_SIZE
+    return RenderedFace(
+        image=optics.develop(linear, nuisance),
+        labels=majority(samples, SUPERSAMPLING),
+        landmarks5=(points5 + 0.5) * scale - 0.5,
+        landmarks68=(points68 + 0.5) * scale - 0.5,
+        capture=Capture(alignment, exposure),
+    )
+
+
+def _sheets(head: Head, nuisance: Nuisance, camera: Camera) -> list[Sheet]:
+    """Everything there is to draw."""
+    sheets = [head.sheet]
+    if not covers_ears(head.subject):
+        sheets += build_ears(head)
+    sheets.append(build_neck(head.subject, camera.turn.T))
+    hair = build_hair(head)
+    if hair is not None:
+        if nuisance.wear.kind in (Accessory.CAP, Accessory.BEANIE):
+            hair = flatten_under_hat(hair, nuisance.wear.kind)
+        sheets.append(hair)
+    return sheets + build_accessories(head, nuisance.wear, nuisance.background_seed % 1000)
+
+
+def _assemble(sheets: list[Sheet]) -> _Scene:
+    counts = [sheet.position.shape[0] * sheet.position.shape[1] for sheet in sheets]
+    offsets = np.concatenate([[0], np.cumsum(counts)[:-1]])
+    parts = [
+        triangles(sheet.position.shape[0], sheet.position.shape[1], int(at))
+        for sheet, at in zip(sheets, offsets, strict=True)
+    ]
+    per_part = [len(part) for part in parts]
+
+    def spread(values: list[FloatArray | float]) -> FloatArray:
+        grids = zip(values, sheets, strict=True)
+        return np.concatenate([np.broadcast_to(value, sheet.position.shape[:2]).ravel() for value, sheet in grids])
+
+    # A mask or scarf is drawn a little nearer than it is: skin must not poke through between vertices.
+    lifted = (Surface.MASK, Surface.SCARF)
+    return _Scene(
+        position=np.concatenate([sheet.position.reshape(-1, 3) for sheet in sheets]),
+        normal=np.concatenate([sheet.normal.reshape(-1, 3) for sheet in sheets]),
+        material=np.concatenate([sheet.material.reshape(-1, 3) for sheet in sheets]),
+        occlusion=spread([sheet.occlusion for sheet in sheets]),
+        hairline=spread([sheet.hairline for sheet in sheets]),
+        lift=np.repeat([_OVERLAY_LIFT if sheet.surface in lifted else 0.0 for sheet in sheets], counts),
+        triangles=np.concatenate(parts),
+        kinds=np.repeat([int(sheet.surface) for sheet in sheets], per_part),
+        facing=np.repeat([sheet.facing for sheet in sheets], per_part),
+    )
+
+
+def _landmarks(
+    head: Head, nuisance: Nuisance, camera: Camera, capture: Capture | None
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Alignment and both sets of landmarks in the 112-pixel frame."""
+    flat5 = camera.project(camera.to_camera(five_points(head)))
+    flat68 = camera.project(camera.to_camera(sixty_eight_points(head, nuisance.expression)))
+    alignment = optics.align(flat5, nuisance.alignment_error) if capture is None else capture.alignment
+    return alignment, optics.transform(flat5, alignment), optics.transform(flat68, alignment)
+
+
+def _draw(
+    scene: _Scene, head: Head, nuisance: Nuisance, camera: Camera, alignment: FloatArray, size: int
+) -> tuple[FloatArray, IntArray]:
+    """Rasterise and shade; returns linear radiance and labels per sample, backdrop included."""
+    samples = size * SUPERSAMPLING
+    in_camera = camera.to_camera(scene.position)
+    screen = np.empty_like(in_camera)
+    flat = optics.transform(camera.project(in_camera), alignment)
+    screen[:, :2] = (flat + 0.5) * (samples / FRAME_SIZE) - 0.5
+    screen[:, 2] = -in_camera[:, 2] - scene.lift
+    strands = strand_parameters(head.subject)
+    glasses = glasses_vector(nuisance.wear.glasses)
+
+    def draw(vertices: FloatArray, facing: IntArray, lenses: bool, into: Fragments) -> Fragments:
+        soup = (scene.triangles, scene.kinds, facing, scene.material, strands, glasses, lenses)
+        rasterise(vertices, *soup, into.depth, into.triangle, into.weight0, into.weight1)
+        return into
+
+    seen = draw(screen, scene.facing, False, Fragments.empty(samples))
+    lens_layer = Fragments.empty(samples)
+    if nuisance.wear.glasses is not None:
+        lens_layer.depth[:] = seen.depth
+        draw(screen, scene.facing, True, lens_layer)
+    lamps, ambient = optics.light_tables(nuisance.light, camera.turn.T)
+    axes = optics.shadow_axes(lamps[0, :3])
+    from_light = (scene.position - _SHADOW_CENTRE) @ axes.T
+    from_light[:, :2] = (from_light[:, :2] / SHADOW_EXTENT * 0.5 + 0.5) * SHADOW_SIZE - 0.5
+    from_light[:, 2] *= -1
+    shadow = draw(from_light, np.zeros_like(scene.facing), False, Fragments.empty(SHADOW_SIZE)).depth
+    radiance = np.zeros((samples, samples, 3))
+    labels = np.zeros((samples, samples), np.int64)
+    colours, lens, ribbed = _dress(nuisance)
+    shade(
+        seen.triangle,
+        seen.weight0,
+        seen.weight1,
+        lens_layer.triangle,
+        lens_layer.weight0,
+        lens_layer.weight1,
+        scene.triangles,
+        scene.kinds,
+        scene.position,
+        scene.normal,
+        scene.material,
+        scene.occlusion,
+        scene.hairline,
+        camera.position,
+        lamps,
+        ambient,
+        shadow,
+        axes,
+        head.eyeball_z,
+        head.shape,
+        nuisance.expression,
+        head.subject.surface,
+        _moles(head.subject),
+        strands,
+        colours,
+        lens,
+        ribbed,
+        radiance,
+        labels,
+    )
+    empty = (seen.triangle < 0) & (lens_layer.triangle < 0)
+    backdrop = optics.background(nuisance.background_seed, samples)
+    radiance[empty] = backdrop[empty] * (0.4 + 0.6 * np.mean(nuisance.light.ambient))
+    return radiance, labels
+
+
+def _moles(subject: Subject) -> FloatArray:
+    """Positions and radii (mm) of the identity's moles."""
+    rng = np.random.default_rng(int(subject.surface.seed))
+    count = int(subject.surface.mole_count)
+    return np.stack([rng.uniform(-55, 55, count), rng.uniform(-105, 60, count), rng.uniform(0.7, 1.5, count)], 1)
+
+
+def _dress(nuisance: Nuisance) -> tuple[FloatArray, FloatArray, float]:
+    """Colours (frame, worn, cloth, lens tint), lens numbers (darkness, reflection, offset), and ribbing of a hat."""
+    wear = nuisance.wear
+    colours = np.zeros((4, 3))
+    colours[0] = wear.glasses.colour if wear.glasses is not None else (0.0, 0.0, 0.0)
+    colours[1] = wear.colour
+    colours[2] = nuisance.cloth
+    colours[3] = (0.02, 0.02, 0.025)
+    dark = wear.kind is Accessory.SUNGLASSES
+    lens = np.array([0.97 if dark else 0.03, 0.22 if dark else 0.10, float(nuisance.background_seed % 97)])
+    return colours, lens, 1.0 if wear.kind is Accessory.BEANIE else 0.0
