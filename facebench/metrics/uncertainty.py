@@ -1,0 +1,282 @@
+"""Intervals, variances and tests in which identities, not comparisons, are the sampling unit.
+
+Two comparisons that share an identity are dependent, so n comparisons carry less information than n independent ones.
+Each variance below is turned into the effective number of comparisons ``n_eff = p (1 - p) / V`` and, with it, into a
+Wilson interval.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from math import comb, exp, floor, inf, log, sqrt
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facebench.errors import InputError
+
+Interval = tuple[float, float]
+Floats = NDArray[np.float64]
+Ints = NDArray[np.integer[Any]]
+
+
+@dataclass(frozen=True)
+class RateInterval:
+    """An interval of a rate, with the effective sample size it rests on."""
+
+    low: float
+    high: float
+    n_eff: float | None
+
+
+@lru_cache(maxsize=32)
+def normal_quantile(confidence: float) -> float:
+    """Return z with ``P(|Z| < z) = confidence`` for a standard normal Z."""
+    from scipy.special import ndtri
+
+    return float(ndtri(0.5 + confidence / 2))
+
+
+def wilson(rate: float, n: float, confidence: float = 0.95) -> Interval:
+    """Return the Wilson score interval of a rate seen on n (effective) trials.
+
+    ``(p + z²/2n -+ z sqrt(p(1-p)/n + z²/4n²)) / (1 + z²/n)``. Source: Wilson, "Probable inference", 1927.
+
+    >>> low, high = wilson(0.4, 5)
+    >>> round(low, 6), round(high, 6)
+    (0.117621, 0.769276)
+    """
+    if n <= 0:
+        return 0.0, 1.0
+    z2 = normal_quantile(confidence) ** 2
+    centre = (rate + z2 / (2 * n)) / (1 + z2 / n)
+    half = sqrt(z2 * (rate * (1 - rate) / n + z2 / (4 * n * n))) / (1 + z2 / n)
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def wilson_from_variance(rate: float, n: int, variance: float, confidence: float = 0.95) -> RateInterval:
+    """Return the Wilson interval at ``n_eff = p (1 - p) / V``, with V at least the variance of independent trials.
+
+    Args:
+        rate: errors / n.
+        n: comparisons counted.
+        variance: of the rate, from one of the functions below.
+    """
+    spread = rate * (1 - rate)
+    if spread <= 0:
+        low, high = wilson(rate, n, confidence)
+        return RateInterval(low, high, None)
+    n_eff = spread / max(variance, spread / n)
+    low, high = wilson(rate, n_eff, confidence)
+    return RateInterval(low, high, n_eff)
+
+
+def clopper_pearson(errors: int, n: int, confidence: float = 0.95) -> Interval:
+    """Return the exact binomial interval of `errors` in n independent trials.
+
+    Source: Clopper and Pearson, "The use of confidence or fiducial limits", 1934.
+    """
+    from scipy.special import betaincinv
+
+    tail = (1 - confidence) / 2
+    low = 0.0 if errors == 0 else float(betaincinv(errors, n - errors + 1, tail))
+    high = 1.0 if errors == n else float(betaincinv(errors + 1, n - errors, 1 - tail))
+    return low, high
+
+
+def cell_variance(deviations: Floats, first: Ints, second: Ints, n_comparisons: int, rate: float | None = None) -> float:
+    """Return the variance of a mean over comparisons between identities, from their deviations.
+
+    With ``d_uv`` the sum of (e - p) over the comparisons of identities u and v, and ``S_u = sum_v d_uv``::
+
+        V = [sum_{u<v} d_uv² + max(0, sum_u S_u² - 2 sum_{u<v} d_uv²)] / P²
+
+    floored at ``p (1 - p) / P`` when `rate` is given. The first term is the variance of independent pairs, the second
+    the covariance of pairs that share an identity. The same formula serves off-diagonal cells, and the difference of
+    two models when ``e = e_B - e_A``.
+
+    Args:
+        deviations: (P,) e - p per comparison.
+        first, second: (P,) identity index of each end, different from each other.
+        n_comparisons: P.
+        rate: p.
+    """
+    squares, shared = _pair_sums(deviations, first, second)
+    variance = (squares + max(0.0, shared - 2 * squares)) / n_comparisons**2
+    return variance if rate is None else max(variance, rate * (1 - rate) / n_comparisons)
+
+
+def vertex_variance(deviations: Floats, first: Ints, second: Ints, n_comparisons: int, n_identities: int) -> float:
+    """Return the variance the vertex bootstrap would find with infinitely many replicates, threshold held fixed.
+
+    With multinomial weights and repeat draws filled with the observed rate, the moments of the weights give::
+
+        V = (1 - 1/n) [(1 - 2/n) sum_u S_u² + sum_{u<v} d_uv²] / P²
+
+    See `cell_variance` for the terms and arguments.
+    """
+    squares, shared = _pair_sums(deviations, first, second)
+    n = n_identities
+    return (1 - 1 / n) * ((1 - 2 / n) * shared + squares) / n_comparisons**2
+
+
+def _pair_sums(deviations: Floats, first: Ints, second: Ints) -> tuple[float, float]:
+    """Return ``sum_{u<v} d_uv²`` and ``sum_u S_u²``."""
+    n = int(max(first.max(), second.max())) + 1
+    per_identity = np.bincount(first, deviations, n) + np.bincount(second, deviations, n)
+    key = np.minimum(first, second).astype(np.int64) * n + np.maximum(first, second)
+    if n * n <= 4 * key.size:
+        per_pair = np.bincount(key, deviations)
+    else:
+        _, inverse = np.unique(key, return_inverse=True)
+        per_pair = np.bincount(inverse, deviations)
+    return float(per_pair @ per_pair), float(per_identity @ per_identity)
+
+
+def identity_variance(deviations: Floats, identity: Ints, n_comparisons: int) -> float:
+    """Return the variance of a mean over comparisons that each belong to one identity (genuine ones).
+
+    ``V = sum_u (sum of (e - q) over u's comparisons)² / P²``.
+
+    Args:
+        deviations: (P,) e - q per comparison.
+        identity: (P,) identity index.
+        n_comparisons: P.
+    """
+    per_identity = np.bincount(identity, deviations)
+    return float(per_identity @ per_identity) / n_comparisons**2
+
+
+def rule_of_three(n_comparisons: float, n_independent: float, design_effect: float) -> Interval:
+    """Return two upper 95 % bounds of a rate with no error seen, the hopeful and the safe one.
+
+    ``3 DEFF / P`` assumes the design effect found elsewhere holds here; ``3 / m`` assumes nothing but that the m
+    comparisons between disjoint identities are independent (m = floor(n/2) for impostors, n for genuine identities).
+    """
+    hopeful = min(1.0, 3 * max(design_effect, 1.0) / n_comparisons)
+    return hopeful, max(hopeful, min(1.0, 3 / n_independent)) if n_independent > 0 else 1.0
+
+
+@dataclass(frozen=True)
+class TestResult:
+    """A test statistic and its p value."""
+
+    __test__ = False  # not a test case, whatever pytest makes of the name
+
+    statistic: float
+    p_value: float
+
+
+def equal_rates_test(rates: Sequence[float], variances: Sequence[float]) -> TestResult | None:
+    """Return the chi-squared test that all groups have one rate: ``Q = sum (p_d - mean)² / mean V``, G - 1 degrees.
+
+    Returns None with fewer than two groups or no variance at all.
+    """
+    from scipy.special import chdtrc
+
+    p, v = np.asarray(rates, float), np.asarray(variances, float)
+    if p.size < 2 or v.mean() <= 0:
+        return None
+    statistic = float(np.sum((p - p.mean()) ** 2) / v.mean())
+    return TestResult(statistic, float(chdtrc(p.size - 1, statistic)))
+
+
+@lru_cache(maxsize=64)
+def range_quantile(n_groups: int, confidence: float = 0.95) -> float:
+    """Return c such that ``|D| <= c sqrt(Va + Vb)`` for all pairs of groups at once (studentised range / sqrt 2).
+
+    1.960, 2.344, 2.569 for 2, 3, 4 groups at .95. Source: Tukey, "The problem of multiple comparisons", 1953.
+    """
+    from scipy.stats import studentized_range
+
+    return float(studentized_range.ppf(confidence, n_groups, inf) / sqrt(2))
+
+
+def gap_interval(rates: Sequence[float], variances: Sequence[float], confidence: float = 0.95) -> Interval:
+    """Return a simultaneous interval of max - min over groups: ``[max L, max U]`` over all pairs of groups.
+
+    Each pair contributes ``|p_a - p_b| -+ c sqrt(V_a + V_b)`` with c from `range_quantile`; a gap is never below 0.
+    """
+    p, v = np.asarray(rates, float), np.asarray(variances, float)
+    return _largest_pair(p, v, range_quantile(p.size, confidence))
+
+
+def ratio_interval(
+    errors: Sequence[int], comparisons: Sequence[int], variances: Sequence[float], confidence: float = 0.95
+) -> Interval:
+    """Return a simultaneous interval of max / min over groups, on the scale of ``ln((k + .5) / (P + 1))``.
+
+    The variance of the logarithm is ``V / p²`` with that p, and V at least its independent value. Never below 1.
+    """
+    k, n = np.asarray(errors, float), np.asarray(comparisons, float)
+    p = (k + 0.5) / (n + 1)
+    v = np.maximum(np.asarray(variances, float), p * (1 - p) / n) / p**2
+    low, high = _largest_pair(np.log(p), v, range_quantile(p.size, confidence))
+    return exp(low), exp(min(high, 700.0))
+
+
+def _largest_pair(x: Floats, v: Floats, c: float) -> Interval:
+    difference = np.abs(x[:, None] - x[None, :])
+    margin = c * np.sqrt(v[:, None] + v[None, :])
+    pairs = np.triu_indices(x.size, 1)
+    return max(0.0, float((difference - margin)[pairs].max())), float((difference + margin)[pairs].max())
+
+
+FAIR_DRAWS = 4000
+
+
+def fair_expectation(
+    measure: Callable[[Floats], float | None],
+    rate: float,
+    variances: Sequence[float],
+    rng: np.random.Generator,
+) -> float | None:
+    """Return what a differential measure would be on average if every group had the same rate.
+
+    Extremes over groups are biased up: even identical groups differ on finite samples. Rates are drawn from gamma
+    distributions with mean `rate` and each group's own variance, and the measure is averaged. For small variances this
+    agrees with ``d2(G) SE`` for the gap and ``SE / (sqrt(pi) p)`` for Gini's coefficient.
+
+    Args:
+        measure: of (G,) rates; None when undefined.
+        rate: the common rate, above 0.
+        variances: (G,) of each group's rate.
+
+    Returns:
+        The mean over `FAIR_DRAWS` draws, or None when the measure is undefined in more than one in a hundred.
+    """
+    v = np.asarray(variances, float)
+    if rate <= 0 or v.size < 2 or np.any(v <= 0):
+        return None
+    draws = np.minimum(rng.gamma(rate**2 / v, v / rate, size=(FAIR_DRAWS, v.size)), 1.0)
+    values = [measure(row) for row in draws]
+    defined = [value for value in values if value is not None]
+    return float(np.mean(defined)) if len(defined) >= 0.99 * FAIR_DRAWS else None
+
+
+def errors_needed(ratio: float, design_effect: float = 1.0) -> float:
+    """Return the errors each group must show for a ratio of rates to be seen: ``2 * 7.849 DEFF / (ln R)²``.
+
+    For 80 % power at the two-sided 5 % level; 7.849 = (1.960 + 0.842)².
+    """
+    if ratio <= 0 or ratio == 1:
+        raise InputError(f"a ratio to be seen must be positive and differ from 1, found {ratio:g}")
+    return 2 * 7.849 * design_effect / log(ratio) ** 2
+
+
+def smallest_ratio_seen(errors: float, design_effect: float = 1.0) -> float | None:
+    """Return the smallest ratio of rates that `errors` errors per group can show; the inverse of `errors_needed`."""
+    return exp(sqrt(2 * 7.849 * design_effect / errors)) if errors > 0 else None
+
+
+def disjoint_pairs(n_first: int, n_second: int | None = None) -> int:
+    """Return how many comparisons between disjoint identities a cell holds: floor(n/2) within, min(n, m) across."""
+    return floor(n_first / 2) if n_second is None else min(n_first, n_second)
+
+
+def n_pairs(n: int) -> int:
+    """Return the number of unordered pairs of n things."""
+    return comb(n, 2)
