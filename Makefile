@@ -1,0 +1,40 @@
+# The environment is built once, in .venv, and again when pyproject.toml or constraints.txt change.
+PYTHON ?= $(firstword $(shell command -v python3.11 python3.12 python3))
+BIN := .venv/bin
+RUNTIME := .venv/.runtime-installed
+DEV := .venv/.dev-installed
+DEMO := out/demo
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench
+
+help:  ## list the commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(RUNTIME)  ## judge a small model on rendered faces; the last line is the report's path
+	@$(BIN)/facebench run phantom-eigenfaces phantom-smoke --out $(DEMO)
+	@echo "$(CURDIR)/$(DEMO)/report.html"
+
+# pytest's own output goes to stdout, so that its closing line can be the last one printed
+test: $(DEV)  ## run every test
+	@$(BIN)/python -m pytest 2>&1
+
+lint: $(DEV)  ## check format, style and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: $(DEV)  ## measure speed; ARGS="--model FILE --data DIR" adds the embedding stage
+	@$(BIN)/python benchmarks/run.py $(ARGS)
+
+$(RUNTIME): pyproject.toml constraints.txt | .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+$(DEV): pyproject.toml constraints.txt | .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $(RUNTIME) $@
+
+.venv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "FaceBench needs Python 3.11 or newer; set PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv .venv
