@@ -1,0 +1,81 @@
+"""What is shipped: the wheel's contents, and the published schema of the result file."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import jsonschema
+import pytest
+from hatchling.builders.wheel import WheelBuilder
+
+from facebench.schema.__main__ import result_schema
+
+ROOT = Path(__file__).resolve().parent.parent
+SHIPPED = ("protocols", "reports/templates", "leaderboard/assets")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wheel")
+    (built,) = WheelBuilder(str(ROOT)).build(directory=str(folder), versions=["standard"])
+    return Path(built)
+
+
+@pytest.fixture(scope="module")
+def listing(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        return set(archive.namelist())
+
+
+@pytest.mark.parametrize("folder", SHIPPED)
+def test_shipped_files_lie_inside_the_package(listing, folder):
+    files = [path for path in (ROOT / folder).rglob("*") if path.is_file() and not path.name.startswith(".")]
+    assert {f"facebench/_assets/{path.relative_to(ROOT)}" for path in files} <= listing
+
+
+def test_the_wheel_holds_every_module_and_every_data_file(listing):
+    files = {str(path.relative_to(ROOT)) for path in (ROOT / "facebench").rglob("*") if path.is_file()}
+    compiled = {name for name in files if name.endswith((".pyc", ".nbi", ".nbc", ".part"))}
+    assert files - compiled <= listing
+    assert "facebench/py.typed" in listing
+
+
+def test_the_wheel_holds_nothing_else(listing):
+    tops = {name.split("/")[0] for name in listing}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"facebench"}
+    assert not [name for name in listing if name.endswith((".pyc", ".nbi", ".nbc", ".part"))]
+
+
+@pytest.mark.slow
+def test_the_wheel_finds_its_own_files_anywhere(wheel, tmp_path):
+    """Unpacked elsewhere and run from another folder, it uses its own protocols and not the checkout's."""
+    site = tmp_path / "site"
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(site)
+    script = f"""
+import sys
+sys.path.insert(0, {str(site)!r})
+from facebench.files import asset_dir
+print(asset_dir("protocols"))
+print(" ".join(sorted(path.name for path in asset_dir("protocols").glob("*.yaml"))))
+print(asset_dir("reports") / "templates")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=True
+    )
+    protocols, names, templates = done.stdout.splitlines()
+    assert Path(protocols).is_relative_to(site)
+    assert names.split() == sorted(path.name for path in (ROOT / "protocols").glob("*.yaml"))
+    assert sorted(p.name for p in Path(templates).iterdir()) == sorted(
+        p.name for p in (ROOT / "reports" / "templates").iterdir()
+    )
+
+
+def test_the_published_schema_is_up_to_date():
+    published = (ROOT / "docs" / "result.schema.json").read_text(encoding="utf-8")
+    assert published == result_schema(), "run: python -m facebench.schema > docs/result.schema.json"
+    jsonschema.Draft202012Validator.check_schema(json.loads(published))
