@@ -1,1 +1,59 @@
-"""FaceBench."""
+"""FaceBench judges face-recognition models.
+
+Every public name is imported when first used, so that ``import facebench`` is quick and pulls in no heavy library.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from facebench.errors import FaceBenchError
+    from facebench.models import FaceModel, load_model, register_model
+    from facebench.models.preflight import check_model
+    from facebench.report import write_report
+    from facebench.runner import evaluate, load_protocol, load_result, rescore
+    from facebench.schema import Estimate, ModelCard, Result
+
+_HOMES = {
+    "Estimate": "facebench.schema",
+    "FaceBenchError": "facebench.errors",
+    "FaceModel": "facebench.models",
+    "ModelCard": "facebench.schema",
+    "Result": "facebench.schema",
+    "check_model": "facebench.models.preflight",
+    "evaluate": "facebench.runner",
+    "load_model": "facebench.models",
+    "load_protocol": "facebench.runner",
+    "load_result": "facebench.runner",
+    "register_model": "facebench.models",
+    "rescore": "facebench.runner",
+    "write_report": "facebench.report",
+}
+
+__all__ = [
+    "Estimate",
+    "FaceBenchError",
+    "FaceModel",
+    "ModelCard",
+    "Result",
+    "check_model",
+    "evaluate",
+    "load_model",
+    "load_protocol",
+    "load_result",
+    "register_model",
+    "rescore",
+    "write_report",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'facebench' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -150,6 +150,29 @@ def identity_variance(deviations: Floats, identity: Ints, n_comparisons: int) ->
     return float(per_identity @ per_identity) / n_comparisons**2
 
 
+def two_sample_variance(
+    genuine: Floats, identity: Ints, impostor: Floats, first: Ints, second: Ints, n_identities: int
+) -> float:
+    """Return the variance of a statistic of genuine and impostor comparisons, from the influence of each comparison.
+
+    Both kinds share identities, so their influences are added per identity before squaring, with the moments of the
+    vertex bootstrap (see `vertex_variance`)::
+
+        V = (1 - 1/n) [(1 - 2/n) sum_u (G_u / P_g + S_u / P_i)² + sum_{u<v} d_uv² / P_i²]
+
+    Args:
+        genuine, identity: (P_g,) influence and identity of each genuine comparison.
+        impostor, first, second: (P_i,) influence and identities of each impostor comparison.
+        n_identities: n.
+    """
+    n = n_identities
+    own = np.bincount(identity, genuine, n) / genuine.size
+    shared = (np.bincount(first, impostor, n) + np.bincount(second, impostor, n)) / impostor.size
+    squares, _ = _pair_sums(impostor, first, second)
+    together = own + shared
+    return float((1 - 1 / n) * ((1 - 2 / n) * (together @ together) + squares / impostor.size**2))
+
+
 def rule_of_three(n_comparisons: float, n_independent: float, design_effect: float) -> Interval:
     """Return two upper 95 % bounds of a rate with no error seen, the hopeful and the safe one.
 

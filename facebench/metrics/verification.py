@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from facebench.errors import InputError
 
 Scores = NDArray[np.floating[Any]]
+Influence = tuple[NDArray[np.float64], NDArray[np.float64]]
+"""First-order effect of each genuine and each impostor comparison on a statistic; each has mean zero."""
 
 NEAR_THRESHOLD = 2e-6
 """Scores this close to a threshold may fall on either side of it on another machine (float32 dot products)."""
@@ -199,6 +201,22 @@ def area_under_curve(genuine: Scores, impostor: Scores) -> float:
     return float(below + below_or_tied) / (2 * genuine.size * impostor.size)
 
 
+def area_under_curve_influence(genuine: Scores, impostor: Scores) -> Influence:
+    """Return how much each comparison moves the AUC: its share of scores beaten, minus the AUC.
+
+    Source: DeLong et al., "Comparing the areas under two or more correlated ROC curves", 1988.
+    """
+    value = area_under_curve(genuine, impostor)
+    return _share_below(genuine, impostor) - value, (1 - _share_below(impostor, genuine)) - value
+
+
+def _share_below(scores: Scores, others: Scores) -> NDArray[np.float64]:
+    others = np.sort(others)
+    counts = np.searchsorted(others, scores, side="left") + np.searchsorted(others, scores, side="right")
+    share: NDArray[np.float64] = counts / (2 * others.size)
+    return share
+
+
 def d_prime(genuine: Scores, impostor: Scores) -> float | None:
     """Return d' = (mean_g - mean_i) / sqrt((var_g + var_i) / 2), or None when both variances are zero.
 
@@ -206,8 +224,21 @@ def d_prime(genuine: Scores, impostor: Scores) -> float | None:
     """
     genuine = as_scores(genuine, "genuine scores").astype(np.float64)
     impostor = as_scores(impostor, "impostor scores").astype(np.float64)
+    if np.ptp(genuine) == 0 and np.ptp(impostor) == 0:  # their variances may be rounding errors rather than zero
+        return None
     spread = np.sqrt((genuine.var() + impostor.var()) / 2)
-    return float((genuine.mean() - impostor.mean()) / spread) if spread > 0 else None
+    return float((genuine.mean() - impostor.mean()) / spread)
+
+
+def d_prime_influence(genuine: Scores, impostor: Scores) -> Influence:
+    """Return how much each comparison moves d' (its influence function, delta method)."""
+    means, variances = (genuine.mean(), impostor.mean()), (genuine.var(), impostor.var())
+    spread = np.sqrt((variances[0] + variances[1]) / 2)
+    value = (means[0] - means[1]) / spread
+    scale = value / (4 * spread**2)
+    g = (genuine - means[0]) / spread - scale * ((genuine - means[0]) ** 2 - variances[0])
+    i = -(impostor - means[1]) / spread - scale * ((impostor - means[1]) ** 2 - variances[1])
+    return g, i
 
 
 def cllr(genuine: Scores, impostor: Scores) -> float:
@@ -226,6 +257,15 @@ def _cllr(llr_genuine: NDArray[np.float64], llr_impostor: NDArray[np.float64]) -
     miss = np.logaddexp(0.0, -llr_genuine).mean()
     false_alarm = np.logaddexp(0.0, llr_impostor).mean()
     return float((miss + false_alarm) / (2 * np.log(2)))
+
+
+def cllr_influence(genuine: Scores, impostor: Scores) -> Influence:
+    """Return how much each comparison moves Cllr: its cost minus the mean cost of its kind, halved."""
+    return _centred(np.logaddexp(0.0, -genuine)), _centred(np.logaddexp(0.0, impostor))
+
+
+def _centred(costs: NDArray[np.float64]) -> NDArray[np.float64]:
+    return (costs - costs.mean()) / (2 * np.log(2))
 
 
 @dataclass(frozen=True)
@@ -256,6 +296,18 @@ def min_cllr(genuine: Scores, impostor: Scores) -> float:
     miss = np.sum(_weighted(pooled.genuine, np.logaddexp(0.0, -llr))) / genuine.size
     false_alarm = np.sum(_weighted(pooled.impostor, np.logaddexp(0.0, llr))) / impostor.size
     return float((miss + false_alarm) / (2 * np.log(2)))
+
+
+def min_cllr_influence(genuine: Scores, impostor: Scores) -> Influence:
+    """Return how much each comparison moves minCllr, the recalibration held fixed (it is optimal, so it does not count)."""
+    pooled = _pool_adjacent_violators(genuine, impostor)
+    with np.errstate(divide="ignore"):
+        llr = np.log(pooled.genuine / genuine.size) - np.log(pooled.impostor / impostor.size)
+    values, index = np.unique(np.concatenate([genuine, impostor]), return_inverse=True)
+    n_all = np.bincount(index, minlength=values.size)
+    block = np.searchsorted(np.cumsum(pooled.genuine + pooled.impostor), np.cumsum(n_all) - 0.5)
+    each = llr[block[index]]
+    return _centred(np.logaddexp(0.0, -each[: genuine.size])), _centred(np.logaddexp(0.0, each[genuine.size :]))
 
 
 def _weighted(count: NDArray[np.float64], cost: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,0 +1,235 @@
+"""The commands. Everything heavy is imported inside them, so that ``--help`` is quick."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from facebench.errors import ExitCode, InputError
+
+app = typer.Typer(
+    name="facebench",
+    help="Judge face-recognition models: every number with its interval, its sample size and a way to recompute it.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+data_app = typer.Typer(help="Look at, convert and render datasets.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(data_app, name="data")
+zoo_app = typer.Typer(help="The reference models FaceBench ships.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(zoo_app, name="zoo")
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+Workers = Annotated[int, typer.Option(min=1, help="Threads (or processes) for reading and decoding.")]
+
+
+@app.callback(invoke_without_command=True)
+def top(version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False) -> None:
+    """Judge face-recognition models."""
+    if version:
+        from facebench.runner.environment import facebench_version
+
+        typer.echo(f"facebench {facebench_version()}")
+        raise typer.Exit
+
+
+@app.command()
+def run(
+    model: Annotated[str, typer.Argument(help="A model file (YAML) or a registered name.")],
+    protocol: Annotated[str, typer.Argument(help="A protocol's name or the path of its YAML file.")],
+    data: Annotated[list[str] | None, typer.Option("--data", metavar="NAME=PATH", help="Bind a dataset.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the result.")] = Path("out"),
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 0,
+    limit: Annotated[int | None, typer.Option(min=2, help="Use only the first N images; such a run never ranks.")] = None,
+    device: Annotated[str, typer.Option(help="cpu, or cuda where the adapter supports it.")] = "cpu",
+    workers: Workers = 2,
+    batch_size: Annotated[int, typer.Option(min=1, max=4096, help="Images per call of the model.")] = 32,
+    compat: Annotated[
+        list[str] | None, typer.Option(help="Also report TAR under another tool's rule: insightface, bob, pyeer, quantile.")
+    ] = None,
+    trust_code: Annotated[bool, typer.Option("--trust-code", help="Run Python code the model file names.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Measure a model under a protocol.
+
+    Example: facebench run my-model.yaml verification --data faces=./faces --out out/my-model
+    """
+    from facebench.cli.progress import ProgressPrinter
+    from facebench.models import load_model
+    from facebench.report import summary_rows, verdict_sentences, write_report
+    from facebench.runner import RunOptions, evaluate, load_protocol
+
+    bound = _bindings(data or [])
+    loaded_protocol = load_protocol(protocol)
+    loaded = load_model(model, device=device, trust_code=trust_code)
+    with ProgressPrinter() as progress:
+        options = RunOptions(
+            out=out, seed=seed, limit=limit, device=device, workers=workers, batch_size=batch_size,
+            compat=tuple(compat or ()), trust_code=trust_code, progress=progress.update,
+        )  # fmt: skip
+        result = evaluate(loaded, loaded_protocol, bound, options)
+    report = write_report(result, out / "report.html")
+    if as_json:
+        _print_json({"result": str(out / "result.json"), "report": str(report), "result_id": result.result_id})
+        return
+    for sentence in verdict_sentences(result):
+        typer.echo(sentence)
+    typer.echo()
+    _print_table(summary_rows(result))
+    if result.failures:
+        typer.echo(f"\n{len(result.failures)} images could not be used; see the report.")
+    typer.echo(f"\nResult: {out / 'result.json'}\nReport: {report}")
+
+
+def _bindings(words: list[str]) -> dict[str, Path]:
+    bound: dict[str, Path] = {}
+    for word in words:
+        name, equals, path = word.partition("=")
+        if not equals or not name or not path:
+            raise InputError(f"--data {word!r}: write NAME=PATH, for example --data faces=./faces")
+        if name in bound:
+            raise InputError(f"--data: {name!r} is bound twice")
+        bound[name] = Path(path)
+    return bound
+
+
+def _print_table(rows: list[list[str]]) -> None:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False))
+
+
+@app.command()
+def rescore(
+    result: Annotated[Path, typer.Argument(help="result.json, or the folder it lies in.")],
+    out: Annotated[Path | None, typer.Option(help="Write the recomputed result to this file.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Recompute every number of a result from its saved embeddings; exit 1 if any differs.
+
+    Example: facebench rescore out/my-model/result.json
+    """
+    from facebench.runner.evaluate import rescore as recompute
+    from facebench.runner.files import save_result
+
+    stored, fresh = recompute(result)
+    if out is not None:
+        save_result(fresh, out)
+    pairs = list(zip(stored.estimates, fresh.estimates, strict=False))
+    differing = [index for index, (a, b) in enumerate(pairs) if a.model_dump_json() != b.model_dump_json()]
+    same = not differing and len(stored.estimates) == len(fresh.estimates)
+    if as_json:
+        _print_json({"identical": same, "estimates": len(stored.estimates), "differing": differing[:100]})
+    elif same:
+        typer.echo(f"All {len(stored.estimates):,} estimates are identical to the bytes.")
+    else:
+        typer.echo(f"{len(differing)} of {len(stored.estimates)} estimates differ:")
+        for index in differing[:10]:
+            a, b = pairs[index]
+            typer.echo(f"  {a.metric} {a.group} at {a.fmr_target}: stored {a.value}, recomputed {b.value}")
+    if not same:
+        raise typer.Exit(int(ExitCode.REGRESSION))
+
+
+@app.command()
+def report(
+    result: Annotated[Path, typer.Argument(help="result.json, or the folder it lies in.")],
+    out: Annotated[Path | None, typer.Option(help="The HTML file; default: report.html beside the result.")] = None,
+) -> None:
+    """Write the HTML report of a result again.
+
+    Example: facebench report out/my-model/result.json
+    """
+    from facebench.report import write_report
+    from facebench.runner import load_result
+
+    folder = result if result.is_dir() else result.parent
+    typer.echo(str(write_report(load_result(result), out or folder / "report.html")))
+
+
+@app.command()
+def check(
+    model: Annotated[str, typer.Argument(help="A model file (YAML) or a registered name.")],
+    data: Annotated[Path | None, typer.Option(help="Dataset with identities; default: the shipped phantom faces.")] = None,
+    device: Annotated[str, typer.Option(help="cpu, or cuda where the adapter supports it.")] = "cpu",
+    trust_code: Annotated[bool, typer.Option("--trust-code", help="Run Python code the model file names.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Look for wrong colours, wrong normalisation, NaN and instability in a model; exit 1 if any is found.
+
+    Example: facebench check my-model.yaml
+    """
+    from facebench.models import load_model
+    from facebench.models.preflight import check_model
+    from facebench.runner.preflight import sample_faces
+
+    loaded = load_model(model, device=device, trust_code=trust_code)
+    faces, identities = sample_faces(data)
+    findings = check_model(loaded, faces, identities)
+    if as_json:
+        _print_json([vars(finding) for finding in findings])
+    else:
+        for finding in findings:
+            typer.echo(f"{'ok  ' if finding.passed else 'FAIL'}  {finding.name}: {finding.detail}")
+            if not finding.passed:
+                typer.echo(f"      likely cause: {finding.likely_cause}")
+    if not all(finding.passed for finding in findings):
+        raise typer.Exit(int(ExitCode.REGRESSION))
+
+
+@app.command("list")
+def list_(as_json: Json = False) -> None:
+    """List models, adapters, protocols and shipped datasets.
+
+    Example: facebench list
+    """
+    from facebench.models import models
+    from facebench.phantoms.shipped import shipped_names
+    from facebench.runner import protocol_names
+
+    found = {"models and adapters": models.names(), "protocols": protocol_names(), "datasets": shipped_names()}
+    if as_json:
+        _print_json(found)
+        return
+    for kind, names in found.items():
+        typer.echo(f"{kind}: {', '.join(names)}")
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Say what FaceBench runs with and where it keeps its files.
+
+    Example: facebench doctor
+    """
+    from facebench.files import asset_dir, cache_dir
+    from facebench.runner import environment
+
+    sha, dirty = environment.git_state()
+    found = {
+        "facebench": environment.facebench_version(),
+        "commit": sha and f"{sha}{' (changed)' if dirty else ''}",
+        "python": environment.python_version(),
+        "platform": environment.describe_platform(),
+        "processors": os.cpu_count(),
+        "packages": environment.packages(),
+        "protocols": str(asset_dir("protocols")),
+        "cache": str(cache_dir()),
+    }
+    if as_json:
+        _print_json(found)
+        return
+    for key, value in found.items():
+        shown = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
+        typer.echo(f"{key}: {shown}")
+
+
+from facebench.cli import data_commands as _data_commands  # noqa: E402, F401 - adds its commands to data_app

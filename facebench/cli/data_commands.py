@@ -1,0 +1,102 @@
+"""The commands under ``facebench data`` and ``facebench zoo``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from facebench.cli.commands import Json, Workers, _print_json, data_app, zoo_app
+from facebench.errors import ExitCode, InputError
+
+Source = Annotated[Path, typer.Argument(help="Folder, manifest, .bin or .zip.")]
+
+
+@data_app.command("check")
+def data_check(path: Source, workers: Workers = 2, as_json: Json = False) -> None:
+    """Say what a dataset holds and what is wrong with it; exit 2 if it has errors.
+
+    Example: facebench data check ./faces
+    """
+    from dataclasses import asdict
+
+    from facebench.cli.progress import ProgressPrinter
+    from facebench.data import check_dataset, load_dataset
+
+    with ProgressPrinter() as progress:
+        found = check_dataset(load_dataset(path), workers, lambda done, total: progress.update("check", done, total))
+    if as_json:
+        _print_json(asdict(found))
+    else:
+        for line in found.lines():
+            typer.echo(line)
+    if found.problems:
+        raise typer.Exit(int(ExitCode.USAGE))
+
+
+@data_app.command("convert")
+def data_convert(path: Source, out: Annotated[Path, typer.Argument(help="Folder to write.")]) -> None:
+    """Copy any readable dataset into FaceBench's own layout: images/ and manifest.csv.
+
+    Example: facebench data convert lfw.bin ./lfw
+    """
+    from facebench.cli.progress import ProgressPrinter
+    from facebench.data import convert_dataset, load_dataset
+
+    with ProgressPrinter() as progress:
+        written = convert_dataset(
+            load_dataset(path), out, lambda done, total: progress.update("convert", done, total)
+        )
+    typer.echo(str(written))
+
+
+@data_app.command("render")
+def data_render(
+    out: Annotated[Path, typer.Argument(help="Folder to write.")],
+    identities: Annotated[int, typer.Option(min=1, help="How many people.")] = 20,
+    images: Annotated[int, typer.Option(min=1, help="Images of each.")] = 5,
+    tier: Annotated[str, typer.Option(help="easy, default or hard.")] = "default",
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    first_identity: Annotated[int, typer.Option(min=0, help="Number of the first; ranges apart share nobody.")] = 0,
+    size: Annotated[int, typer.Option(help="Pixels: 112 or 224.")] = 112,
+    full_cross: Annotated[bool, typer.Option("--full-cross", help="Equally many in each sex x tone x age cell.")] = False,
+    labels: Annotated[bool, typer.Option("--labels", help="Also write region maps.")] = False,
+    workers: Workers = 2,
+) -> None:
+    """Render phantom faces with known identity, attributes and regions.
+
+    Example: facebench data render ./phantoms --identities 50 --images 6
+    """
+    from facebench.cli.progress import ProgressPrinter
+    from facebench.phantoms import write_dataset
+
+    if tier not in ("easy", "default", "hard"):
+        raise InputError(f"unknown tier {tier!r}; known: easy, default, hard")
+    with ProgressPrinter() as progress:
+        written = write_dataset(
+            out, identities=identities, images_per_identity=images, seed=seed, tier=tier,
+            first_identity=first_identity, size=size, full_cross=full_cross, labels=labels, workers=workers,
+            progress=lambda done, total: progress.update("render", done, total),
+        )  # fmt: skip
+    typer.echo(str(written))
+
+
+@zoo_app.command("train")
+def zoo_train(
+    name: Annotated[str, typer.Argument(help="A reference model: phantom-eigenfaces.")],
+    out: Annotated[Path, typer.Option(help="File for the weights.")],
+) -> None:
+    """Fit a reference model again from rendered training identities.
+
+    Example: facebench zoo train phantom-eigenfaces --out eigenfaces.safetensors
+    """
+    from facebench.cli.progress import ProgressPrinter
+    from facebench.errors import UnknownNameError
+    from facebench.models.zoo import eigenfaces
+
+    if name != "phantom-eigenfaces":
+        raise UnknownNameError("reference model", name, ["phantom-eigenfaces"])
+    with ProgressPrinter() as progress:
+        written = eigenfaces.train(out, lambda done, total: progress.update("render", done, total))
+    typer.echo(str(written))

@@ -1,0 +1,31 @@
+"""Identification metrics: where the mate of each probe ranks among the gallery."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def mate_ranks(scores: NDArray[np.floating[Any]], mate: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
+    """Return the rank of each probe's mate, 1 being best; ties with a non-mate count against the model.
+
+    Args:
+        scores: (P, G) of each probe against each gallery entry; ``-inf`` for comparisons that failed.
+        mate: (P,) gallery column of each probe's mate.
+
+    Returns:
+        (P,) ranks; G + 1 where the comparison with the mate failed.
+
+    >>> mate_ranks(np.array([[.9, .9, .1]]), np.array([0]))
+    array([2])
+    """
+    own = scores[np.arange(mate.size), mate]
+    at_or_above = (scores >= own[:, None]).sum(axis=1)
+    return np.where(np.isneginf(own), scores.shape[1] + 1, at_or_above).astype(np.int64)
+
+
+def rank_k_rate(ranks: NDArray[np.int64], k: int) -> float:
+    """Return the share of probes whose mate is among the k best (one point of the CMC curve)."""
+    return float(np.mean(ranks <= k))

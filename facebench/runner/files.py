@@ -1,0 +1,120 @@
+"""The files of a run: what is saved beside a result so that every number can be recomputed without the model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facebench.errors import InputError
+from facebench.files import read_bytes, read_json, sha256_bytes, write_atomic
+from facebench.runner.sample import Images, Pairs
+from facebench.schema import Artifact, ProtocolSpec, Result
+
+EMBEDDINGS = "embeddings.safetensors"
+IMAGES = "images.json"
+PROTOCOL = "protocol.json"
+RESULT = "result.json"
+
+
+def save_inputs(
+    out: Path, vectors: NDArray[np.float32], images: Images, pairs: Pairs | None, spec: ProtocolSpec
+) -> tuple[Artifact, ...]:
+    """Write embeddings (with the pairs), image table and protocol beside the result; return their hashes."""
+    from safetensors.numpy import save
+
+    tensors: dict[str, NDArray[Any]] = {"embeddings": np.ascontiguousarray(vectors)}
+    if pairs is not None:
+        tensors |= {"pair_a": pairs.a, "pair_b": pairs.b, "pair_genuine": pairs.genuine}
+        if pairs.fold is not None:
+            tensors["pair_fold"] = pairs.fold
+    table = {
+        "image_id": images.image_ids,
+        "identity": images.identities,
+        "attributes": {name: list(column) for name, column in images.attributes.items()},
+    }
+    contents = {
+        EMBEDDINGS: ("embeddings", save(tensors, {"image_ids": json.dumps(list(images.image_ids))})),
+        IMAGES: ("images", (json.dumps(table, ensure_ascii=False, indent=0) + "\n").encode()),
+        PROTOCOL: ("protocol", (spec.model_dump_json(indent=1) + "\n").encode()),
+    }
+    artifacts = []
+    for name, (kind, content) in contents.items():
+        write_atomic(out / name, content)
+        artifacts.append(Artifact.model_validate({"path": name, "sha256": sha256_bytes(content), "kind": kind}))
+    return tuple(artifacts)
+
+
+def save_result(result: Result, path: Path) -> None:
+    """Write a result as JSON: one line per field, the same bytes for the same result."""
+    write_atomic(path, result.model_dump_json(indent=1) + "\n")
+
+
+def load_result(path: Path) -> Result:
+    """Read a result, or the result in a folder, and check its id.
+
+    Raises:
+        InputError: the file is no result, or its content does not match its result_id.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = path / RESULT
+    result = Result.parse(read_json(path, "result"), where=f"result {path}")
+    if result.result_id != result.compute_id():
+        raise InputError(f"result {path}: its content does not match its result_id; it was changed after the run")
+    return result
+
+
+def load_inputs(result: Result, folder: Path) -> tuple[NDArray[np.float32], Images, Pairs | None, ProtocolSpec]:
+    """Read what a result was computed from, checking each file against the hash in the result.
+
+    Raises:
+        InputError: a file is missing, changed or malformed.
+    """
+    contents = {artifact.kind: _checked(artifact, folder) for artifact in result.artifacts}
+    missing = {"embeddings", "images", "protocol"} - set(contents)
+    if missing:
+        raise InputError(f"result in {folder} names no {' and no '.join(sorted(missing))} file; run it again")
+    images = _parse_images(contents["images"], folder / IMAGES)
+    vectors, pairs = _parse_embeddings(contents["embeddings"], folder / EMBEDDINGS)
+    if len(vectors) != len(images.image_ids):
+        raise InputError(f"{folder}: {len(vectors)} embeddings for {len(images.image_ids)} images")
+    spec = ProtocolSpec.parse(json.loads(contents["protocol"]), where=str(folder / PROTOCOL))
+    return vectors, images, pairs, spec
+
+
+def _checked(artifact: Artifact, folder: Path) -> bytes:
+    if Path(artifact.path).name != artifact.path:
+        raise InputError(f"artifact {artifact.path!r} lies outside the folder of its result")
+    content = read_bytes(folder / artifact.path, f"{artifact.kind} file")
+    if sha256_bytes(content) != artifact.sha256:
+        raise InputError(f"{folder / artifact.path} was changed: its sha256 is not the one in the result")
+    return content
+
+
+def _parse_images(content: bytes, path: Path) -> Images:
+    try:
+        table = json.loads(content)
+        identities = table["identity"]
+        columns = {name: tuple(column) for name, column in table["attributes"].items()}
+        return Images(tuple(table["image_id"]), None if identities is None else tuple(identities), columns)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: not an image table: {error}") from error
+
+
+def _parse_embeddings(content: bytes, path: Path) -> tuple[NDArray[np.float32], Pairs | None]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        tensors = load(content)
+        vectors = tensors["embeddings"]
+    except (SafetensorError, KeyError) as error:
+        raise InputError(f"{path}: not a FaceBench embeddings file: {error}") from error
+    if "pair_a" not in tensors:
+        return vectors, None
+    pairs = Pairs(tensors["pair_a"], tensors["pair_b"], tensors["pair_genuine"], tensors.get("pair_fold"))
+    return vectors, pairs

@@ -1,0 +1,124 @@
+"""From embeddings to estimates: one pure function, used by a run and by rescoring alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facebench.errors import InputError
+from facebench.runner import overall
+from facebench.runner.grouped import GroupMeasurer
+from facebench.runner.groups import Grouping, make_groupings
+from facebench.runner.sample import Images, Pairs, Sample, make_scores
+from facebench.schema import Curve, Estimate, ProtocolSpec, Unmeasured
+from facebench.scoring import compare_pairs, failed_rows
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Everything a result says about scores."""
+
+    estimates: tuple[Estimate, ...]
+    curves: tuple[Curve, ...]
+    unmeasured: tuple[Unmeasured, ...]
+
+
+def measure(
+    spec: ProtocolSpec,
+    images: Images,
+    vectors: NDArray[np.float32],
+    pairs: Pairs | None,
+    *,
+    comparator: str,
+    seed: int,
+    compat: Sequence[str] = (),
+) -> Measurement:
+    """Compute every estimate a protocol asks for.
+
+    Args:
+        images: N images.
+        vectors: (N, D) embeddings; rows of NaN failed.
+        pairs: the comparisons of a pair-list protocol; None compares all.
+        comparator: of the model.
+        seed: of the bootstrap.
+        compat: threshold rules of other tools to reproduce beside the strict one.
+
+    Raises:
+        InputError: there is no impostor comparison at all.
+    """
+    groupings, unmeasured = _groupings(spec, images)
+    scores = make_scores(vectors, images, pairs, comparator)
+    if not scores.impostor.size:
+        raise InputError("there are no impostor comparisons: the data holds fewer than two identities")
+    targets = sorted(spec.fmr_targets)
+    confidence = spec.uncertainty.confidence
+    sample = Sample(images, scores, groupings, replicates=spec.uncertainty.replicates, seed=seed)
+    cutoffs = overall.pooled_cutoffs(sample, targets)
+    at_targets, pooled_rates = overall.threshold_estimates(sample, targets, cutoffs, confidence)
+    estimates = [*at_targets, *overall.separation_estimates(sample, confidence)]
+    estimates += overall.compat_estimates(sample, compat, targets)
+    if pairs is not None:
+        estimates += overall.fold_estimates(compare_pairs(vectors, pairs.a, pairs.b, comparator), pairs, confidence)
+    if spec.identification and images.identities is not None:
+        ranks = spec.identification.ranks
+        estimates += overall.rank_estimates(vectors, images, ranks, comparator, confidence)
+    if failed_rows(vectors).any():
+        estimates += _without_failures(spec, images, vectors, pairs, comparator, seed, targets)
+    if groupings:
+        estimates += GroupMeasurer(
+            sample, targets, cutoffs, policy=spec.threshold_policy, confidence=confidence,
+            min_identities=spec.groups.min_identities if spec.groups else 2,
+            design_effects=overall.pooled_design_effects(pooled_rates), seed=seed,
+        ).estimates()  # fmt: skip
+    unmeasured += _gaps(spec, images, sample)
+    return Measurement(tuple(estimates), tuple(overall.curves(sample)), tuple(unmeasured))
+
+
+def _groupings(spec: ProtocolSpec, images: Images) -> tuple[list[Grouping], list[Unmeasured]]:
+    if spec.groups is None:
+        return [], []
+    if not images.attributes:
+        why = "the dataset has no attribute columns"
+        return [], [Unmeasured(what="differentials between demographic groups", why=why)]
+    return make_groupings(images.attributes, spec.groups)
+
+
+def _without_failures(
+    spec: ProtocolSpec,
+    images: Images,
+    vectors: NDArray[np.float32],
+    pairs: Pairs | None,
+    comparator: str,
+    seed: int,
+    targets: Sequence[float],
+) -> list[Estimate]:
+    """Return tar, fnmr and fmr over the comparisons whose images all worked, with a threshold of their own."""
+    scores = make_scores(vectors, images, pairs, comparator, drop_failed=True)
+    if not scores.impostor.size:
+        return []
+    sample = Sample(images, scores, [], replicates=spec.uncertainty.replicates, seed=seed)
+    cutoffs = overall.pooled_cutoffs(sample, targets)
+    confidence = spec.uncertainty.confidence
+    return overall.threshold_estimates(sample, targets, cutoffs, confidence, failures="excluded")[0]
+
+
+def _gaps(spec: ProtocolSpec, images: Images, sample: Sample) -> list[Unmeasured]:
+    """Say what this data cannot answer."""
+    found = []
+    if not sample.scores.genuine.size:
+        why = "no identity has two images, so there are no genuine comparisons; only false matches can be counted"
+        found.append(Unmeasured(what="TAR, FNMR and EER", why=why))
+    if images.identities is None:
+        why = "the dataset names no identities; intervals treat comparisons as independent and are too narrow"
+        found.append(Unmeasured(what="intervals that account for shared identities", why=why))
+        if spec.identification:
+            found.append(Unmeasured(what="rank-k identification", why="the dataset names no identities"))
+    n = sample.scores.impostor.size
+    for target in spec.fmr_targets:
+        if target * n < 1:
+            why = f"{n:,} impostor comparisons allow less than one false match at this target"
+            found.append(Unmeasured(what=f"TAR at FMR {target:g}", why=why))
+    return found

@@ -1,0 +1,97 @@
+"""Protocol files: found by name among the shipped ones, or by path; datasets bound to them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from facebench.data import OWN_PAIRS, Dataset, load_dataset
+from facebench.errors import InputError, UnknownNameError
+from facebench.files import asset_dir, canonical_json, read_yaml, sha256_bytes
+from facebench.schema import ComparisonKind, ProtocolSpec
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A parsed protocol and where it came from."""
+
+    spec: ProtocolSpec
+    folder: Path
+
+    @property
+    def sha256(self) -> str:
+        """The sha256 of what the protocol asks for; layout and comments of the file do not count."""
+        return sha256_bytes(canonical_json(self.spec.model_dump(mode="json")).encode())
+
+
+def protocol_names() -> list[str]:
+    """Return the names of the shipped protocols."""
+    return sorted(path.stem for path in asset_dir("protocols").glob("*.yaml"))
+
+
+def load_protocol(reference: str | Path) -> Protocol:
+    """Load a protocol by the name of a shipped one or by the path of a YAML file.
+
+    Raises:
+        UnknownNameError: neither; the message lists the shipped names.
+        InputError: a key or value in the file is wrong.
+    """
+    path = Path(reference)
+    if path.suffix not in (".yaml", ".yml"):
+        if str(reference) not in protocol_names():
+            raise UnknownNameError("protocol", str(reference), protocol_names())
+        path = asset_dir("protocols") / f"{reference}.yaml"
+    spec = ProtocolSpec.parse(read_yaml(path, "protocol"), where=f"protocol {path}")
+    return Protocol(spec, path.parent)
+
+
+def bind_dataset(protocol: Protocol, data: Mapping[str, Path]) -> Dataset:
+    """Return the dataset of a protocol: from ``--data NAME=PATH``, else from the protocol's own path.
+
+    Raises:
+        InputError: no dataset is bound, a name is not the protocol's, or the counts differ from those promised.
+    """
+    wanted = protocol.spec.dataset
+    for name in data:
+        if name != wanted.name:
+            raise UnknownNameError("dataset name", name, [wanted.name], where=f"protocol {protocol.spec.name}")
+    path = data.get(wanted.name)
+    if path is None:
+        if wanted.path is None:
+            raise InputError(
+                f"protocol {protocol.spec.name} needs a dataset; say --data {wanted.name}=PATH "
+                "(a folder with manifest.csv, or any format `facebench data check` reads)"
+            )
+        path = _own_path(wanted.path, protocol.folder)
+    listed = protocol.spec.comparisons.kind is ComparisonKind.PAIR_LIST
+    pairs = (protocol.spec.comparisons.pairs or OWN_PAIRS) if listed else None
+    dataset = load_dataset(Path(path), wanted.name, pairs)
+    if listed and dataset.pairs is None:
+        raise InputError(f"protocol {protocol.spec.name} compares a pair list, but {path} has none")
+    if wanted.n_images is not None and len(dataset.images) != wanted.n_images:
+        raise InputError(
+            f"protocol {protocol.spec.name} promises {wanted.n_images:,} images, {path} holds {len(dataset.images):,}"
+        )
+    _check_pairs(protocol, dataset, Path(path))
+    return dataset
+
+
+def _own_path(path: str, folder: Path) -> Path:
+    if path.startswith("builtin:"):
+        from facebench.phantoms.shipped import shipped_dataset
+
+        return shipped_dataset(path.removeprefix("builtin:"))
+    return folder / path
+
+
+def _check_pairs(protocol: Protocol, dataset: Dataset, path: Path) -> None:
+    wanted = protocol.spec.dataset
+    if dataset.pairs is None:
+        return
+    found = {"genuine": int(dataset.pairs.genuine.sum()), "impostor": int((~dataset.pairs.genuine).sum())}
+    for kind, promised in (("genuine", wanted.n_genuine), ("impostor", wanted.n_impostor)):
+        if promised is not None and found[kind] != promised:
+            raise InputError(
+                f"protocol {protocol.spec.name} promises {promised:,} {kind} pairs, {path} lists {found[kind]:,}"
+            )

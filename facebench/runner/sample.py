@@ -1,0 +1,180 @@
+"""The sample a run measures: scores ranked, cells numbered, and the bootstrap weights every interval shares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facebench.metrics import bootstrap
+from facebench.metrics.bootstrap import RankedComparisons, Totals
+from facebench.runner.groups import Column, Grouping
+from facebench.scoring import ScoreSet, compare_all, compare_pairs, failed_rows
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Listed comparisons: image indices, whether genuine, and their fold if the list has folds."""
+
+    a: NDArray[np.int64]
+    b: NDArray[np.int64]
+    genuine: NDArray[np.bool_]
+    fold: NDArray[np.int64] | None
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """What is known of the images: all that rescoring needs besides the embeddings."""
+
+    image_ids: tuple[str, ...]
+    identities: tuple[str, ...] | None
+    attributes: Mapping[str, Column]
+
+    @cached_property
+    def identity(self) -> NDArray[np.int64]:
+        """(N,) identity index; without labels every image is one of its own."""
+        if self.identities is None:
+            return np.arange(len(self.image_ids))
+        index = {name: i for i, name in enumerate(dict.fromkeys(self.identities))}
+        return np.array([index[name] for name in self.identities], np.int64)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of a grouping: its two groups, equal on the diagonal."""
+
+    grouping: int
+    first: int
+    second: int
+
+
+class Sample:
+    """Scores of one condition, with everything that intervals over groups need.
+
+    Column 0 of all cell arrays is the pooled sample, columns 1.. are the groupings; cells are numbered through.
+    """
+
+    def __init__(
+        self, images: Images, scores: ScoreSet, groupings: list[Grouping], *, replicates: int, seed: int
+    ) -> None:
+        self.images = images
+        self.scores = scores
+        n = len(images.image_ids)
+        self.groupings = [Grouping("all", ("all",), np.zeros(n, np.int32)), *groupings]
+        self.cells = [
+            Cell(number, g, h)
+            for number, grouping in enumerate(self.groupings)
+            for g in range(len(grouping.groups))
+            for h in range(g, len(grouping.groups))
+        ]
+        self.index = {cell: i for i, cell in enumerate(self.cells)}
+        self.has_identities = images.identities is not None
+        n_identities = int(images.identity.max()) + 1 if n else 0
+        rng = np.random.default_rng([seed, 1])
+        self.weights = bootstrap.vertex_weights(n_identities, replicates, rng) if self.has_identities else None
+        self.genuine = self._ranked(scores.genuine, scores.genuine_ends)
+        self.impostor = self._ranked(scores.impostor, scores.impostor_ends)
+
+    def _ranked(self, scores: NDArray[np.float32], ends: NDArray[np.int32]) -> RankedComparisons:
+        order = np.argsort(-scores, kind="stable")
+        ends = ends[order]
+        identity = self.images.identity[ends].astype(np.int32)
+        cells = np.empty((order.size, len(self.groupings)), np.int32)
+        for column, grouping in enumerate(self.groupings):
+            table = np.full((len(grouping.groups) + 1,) * 2, -1, np.int32)  # the last row and column stand for "none"
+            for cell, number in self.index.items():
+                if cell.grouping == column:
+                    table[cell.first, cell.second] = table[cell.second, cell.first] = number
+            cells[:, column] = table[grouping.label[ends[:, 0]], grouping.label[ends[:, 1]]]
+        return RankedComparisons(scores[order], identity[:, 0].copy(), identity[:, 1].copy(), cells, len(self.cells))
+
+    @cached_property
+    def n_genuine(self) -> NDArray[np.int64]:
+        """(C,) genuine comparisons per cell."""
+        return _count(self.genuine.cells, len(self.cells))
+
+    @cached_property
+    def n_impostor(self) -> NDArray[np.int64]:
+        """(C,) impostor comparisons per cell."""
+        return _count(self.impostor.cells, len(self.cells))
+
+    @cached_property
+    def genuine_weight(self) -> NDArray[np.float64]:
+        """(R, C) weight of the genuine comparisons per replicate."""
+        assert self.weights is not None
+        counts = np.zeros((self.weights.shape[1], len(self.cells)))
+        for column in range(self.genuine.cells.shape[1]):
+            known = self.genuine.cells[:, column] >= 0
+            np.add.at(counts, (self.genuine.first[known], self.genuine.cells[known, column]), 1)
+        product: NDArray[np.float64] = self.weights.astype(np.float64) @ counts
+        return product
+
+    @cached_property
+    def impostor_totals(self) -> Totals:
+        """Weight of the impostor comparisons per replicate and cell."""
+        assert self.weights is not None
+        if not self.scores.complete:
+            listed = self.impostor
+            return bootstrap.listed_totals(self.weights, listed.first, listed.second, listed.cells, len(self.cells))
+        ends = [
+            np.array([(cell.first, cell.second) for cell in self.cells if cell.grouping == column])
+            for column in range(len(self.groupings))
+        ]
+        labels = [grouping.label for grouping in self.groupings]
+        return bootstrap.all_pairs_totals(self.weights, self.images.identity, labels, ends)
+
+    def only(self, ranked: RankedComparisons, cell: int) -> RankedComparisons:
+        """Return the comparisons of one cell."""
+        column = self.cells[cell].grouping
+        rows = ranked.cells[:, column] == cell
+        return RankedComparisons(
+            ranked.scores[rows], ranked.first[rows], ranked.second[rows], ranked.cells[rows], ranked.n_cells
+        )
+
+    def totals_of(self, cell: int) -> Totals:
+        """Return the impostor totals of one cell."""
+        totals = self.impostor_totals
+        one = slice(cell, cell + 1)
+        return Totals(totals.weight[:, one], totals.filled[:, one], totals.observed[one])
+
+    def group_name(self, grouping: int, group: int) -> str:
+        """Return the name of a group."""
+        return self.groupings[grouping].groups[group]
+
+    def n_identities(self, grouping: int, group: int) -> int | None:
+        """Return how many identities have images in a group, or None without identity labels."""
+        if not self.has_identities:
+            return None
+        return int(np.unique(self.images.identity[self.groupings[grouping].label == group]).size)
+
+
+def _count(cells: NDArray[np.int32], n_cells: int) -> NDArray[np.int64]:
+    counts = np.zeros(n_cells, np.int64)
+    for column in range(cells.shape[1]):
+        counts += np.bincount(cells[cells[:, column] >= 0, column], minlength=n_cells)
+    return counts
+
+
+def make_scores(
+    vectors: NDArray[np.float32], images: Images, pairs: Pairs | None, comparator: str, *, drop_failed: bool = False
+) -> ScoreSet:
+    """Compare the images of a run; with `drop_failed`, leave out comparisons with a failed image."""
+    if pairs is None:
+        scores = compare_all(vectors, images.identity, comparator)
+    else:
+        values = compare_pairs(vectors, pairs.a, pairs.b, comparator)
+        ends = np.stack([pairs.a, pairs.b], axis=1).astype(np.int32)
+        g = pairs.genuine
+        scores = ScoreSet(values[g], ends[g], values[~g], ends[~g], complete=False)
+    if not drop_failed:
+        return scores
+    failed = failed_rows(vectors)
+    genuine = ~failed[scores.genuine_ends].any(axis=1)
+    impostor = ~failed[scores.impostor_ends].any(axis=1)
+    return ScoreSet(
+        scores.genuine[genuine], scores.genuine_ends[genuine],
+        scores.impostor[impostor], scores.impostor_ends[impostor], complete=False,
+    )  # fmt: skip

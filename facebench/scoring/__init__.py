@@ -1,0 +1,113 @@
+"""Exact comparison of embeddings, behind one small interface: vectors in, `ScoreSet` out.
+
+Dot products are taken in float64 and rounded to float32, so that a score hardly depends on the machine or on how the
+work is divided. All scores are held in memory, which limits the number of images.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facebench.errors import InputError
+
+Vectors = NDArray[np.floating[Any]]
+Ints = NDArray[np.integer[Any]]
+
+MAX_IMAGES = 12_000
+_BLOCK = 512
+
+
+@dataclass(frozen=True, eq=False)
+class ScoreSet:
+    """Scores of all comparisons of a run.
+
+    Attributes:
+        genuine, impostor: (P,) float32; ``-inf`` where one of the images failed.
+        genuine_ends, impostor_ends: (P, 2) int32 image indices.
+        complete: every unordered pair of images was compared.
+    """
+
+    genuine: NDArray[np.float32]
+    genuine_ends: NDArray[np.int32]
+    impostor: NDArray[np.float32]
+    impostor_ends: NDArray[np.int32]
+    complete: bool
+
+
+def failed_rows(vectors: Vectors) -> NDArray[np.bool_]:
+    """Return (N,) which images have no usable embedding (NaN rows)."""
+    return np.isnan(vectors).any(axis=1)
+
+
+def similarity(probes: Vectors, gallery: Vectors, comparator: str) -> NDArray[np.float32]:
+    """Return (P, G) similarity scores; ``-inf`` where a row is NaN.
+
+    Args:
+        comparator: ``cosine``, ``dot``, or ``euclidean`` (the negative distance).
+    """
+    a, b = probes.astype(np.float64), gallery.astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        if comparator == "cosine":
+            a = a / np.linalg.norm(a, axis=1, keepdims=True)
+            b = b / np.linalg.norm(b, axis=1, keepdims=True)
+        scores = a @ b.T
+        if comparator == "euclidean":
+            squared = (a * a).sum(1)[:, None] + (b * b).sum(1)[None, :] - 2 * scores
+            scores = -np.sqrt(np.maximum(squared, 0))
+    scores[failed_rows(a)] = -np.inf
+    scores[:, failed_rows(b)] = -np.inf
+    return scores.astype(np.float32)
+
+
+def compare_all(vectors: Vectors, identity: Ints, comparator: str = "cosine") -> ScoreSet:
+    """Compare every image with every other, each unordered pair once.
+
+    Args:
+        vectors: (N, D); a failed image is a row of NaN.
+        identity: (N,) identity index.
+
+    Raises:
+        InputError: more than `MAX_IMAGES` images.
+    """
+    n = vectors.shape[0]
+    if n > MAX_IMAGES:
+        raise InputError(
+            f"all pairs of {n:,} images do not fit in memory (at most {MAX_IMAGES:,}); "
+            "use a protocol with a pair list, or --limit"
+        )
+    first, second = (ends.astype(np.int32) for ends in np.triu_indices(n, 1))
+    scores = np.empty(first.size, np.float32)
+    filled = 0
+    for start in range(0, n, _BLOCK):
+        block = similarity(vectors[start : start + _BLOCK], vectors[start:], comparator)
+        for row in range(block.shape[0]):
+            values = block[row, row + 1 :]
+            scores[filled : filled + values.size] = values
+            filled += values.size
+    same = identity[first] == identity[second]
+    ends = np.stack([first, second], axis=1)
+    return ScoreSet(scores[same], ends[same], scores[~same], ends[~same], complete=True)
+
+
+def compare_pairs(vectors: Vectors, a: Ints, b: Ints, comparator: str = "cosine") -> NDArray[np.float32]:
+    """Return (P,) scores of listed pairs of images."""
+    scores = np.empty(a.size, np.float32)
+    for start in range(0, a.size, 1 << 16):
+        rows = slice(start, start + (1 << 16))
+        scores[rows] = _rowwise(vectors[a[rows]], vectors[b[rows]], comparator)
+    return scores
+
+
+def _rowwise(left: Vectors, right: Vectors, comparator: str) -> NDArray[np.float32]:
+    a, b = left.astype(np.float64), right.astype(np.float64)
+    if comparator == "euclidean":
+        scores = -np.linalg.norm(a - b, axis=1)
+    else:
+        scores = np.einsum("nd,nd->n", a, b)
+        if comparator == "cosine":
+            scores = scores / (np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1))
+    return np.where(np.isnan(scores), -np.inf, scores).astype(np.float32)
