@@ -1,8 +1,9 @@
-"""What is shipped: the wheel's contents, and the published schema of the result file."""
+"""What is shipped: the wheel's contents, the published schema, and documentation that leaves no key out."""
 
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import zipfile
@@ -12,6 +13,8 @@ import jsonschema
 import pytest
 from hatchling.builders.wheel import WheelBuilder
 
+from facebench.report.wording import COMBINED, DIFFERENTIALS, OVERALL
+from facebench.schema import DatasetSpec, Estimate, Flag, GroupSpec, InputSpec, ModelFile, ProtocolSpec, Result, RunInfo
 from facebench.schema.__main__ import result_schema
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -79,3 +82,35 @@ def test_the_published_schema_is_up_to_date():
     published = (ROOT / "docs" / "result.schema.json").read_text(encoding="utf-8")
     assert published == result_schema(), "run: python -m facebench.schema > docs/result.schema.json"
     jsonschema.Draft202012Validator.check_schema(json.loads(published))
+
+
+METRICS = {"tar", "fmr", "fnmr", *OVERALL, *COMBINED} | {
+    f"{rate}_{kind}" for rate in ("fmr", "fnmr") for kind in DIFFERENTIALS if kind not in COMBINED
+}
+
+
+@pytest.mark.parametrize(
+    ("page", "names"),
+    [
+        ("metrics.md", METRICS),
+        ("result.md", {*Result.model_fields, *RunInfo.model_fields, *Estimate.model_fields, *Flag}),
+        (
+            "protocols.md",
+            {*ProtocolSpec.model_fields, *GroupSpec.model_fields, *DatasetSpec.model_fields} - {"comparisons"},
+        ),
+        ("models.md", {*ModelFile.model_fields, *InputSpec.model_fields}),
+    ],
+)
+def test_every_name_is_documented(page, names):
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    documented = {part for code in re.findall(r"`([^`\n]+)`", text) for part in re.split(r"[^\w]+", code)}
+    assert names <= documented, sorted(names - documented)
+
+
+@pytest.mark.parametrize(
+    "page", ["README.md", "CONTRIBUTING.md", *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))]
+)
+def test_links_lead_somewhere(page):
+    path = ROOT / page
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text(encoding="utf-8"))
+    assert not [link for link in links if not (path.parent / link).exists()]
