@@ -13,6 +13,7 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -88,23 +89,17 @@ def all_pairs_totals(
     w = weights.astype(np.float64)
     weight, filled, observed = [], [], []
     for group, ends in zip(labels, cell_ends, strict=True):
-        n_groups = int(ends.max()) + 1 if ends.size else 0
+        n_groups = int(max(ends.max(initial=-1), group.max(initial=-1))) + 1
         known = group >= 0
         images = np.zeros((n_identities, n_groups))
         np.add.at(images, (identity[known], group[known]), 1)
         drawn = w @ images
-        ones = np.ones(n_identities)
         for g, h in ends:
             both = images[:, g] * images[:, h]
             share = 0.5 if g == h else 1.0
             weight.append(share * (drawn[:, g] * drawn[:, h] - w @ both))
             filled.append(share * ((w * (w - 1)) @ both))
-            observed.append(round(share * float(images[:, g].sum() * images[:, h].sum() - (images[:, g] * images[:, h]) @ ones)))
-            if g == h:
-                # comparisons within one identity are genuine, not impostor
-                own = images[:, g] @ images[:, g] - images[:, g].sum()
-                observed[-1] = round(float(images[:, g].sum() * (images[:, g].sum() - 1) - own) / 2)
-                weight[-1] = 0.5 * (drawn[:, g] ** 2 - w @ both)
+            observed.append(round(share * float(images[:, g].sum() * images[:, h].sum() - both.sum())))
     return _totals(weights, weight, filled, observed)
 
 
@@ -141,7 +136,8 @@ def replicate_cutoffs(
     """
     from facebench.metrics.kernels import tail_cutoffs
 
-    budgets = np.outer(totals.weight[:, 0], np.asarray(fmr_targets))
+    # a hair more than the product: a whole number of comparisons may fall short of itself in binary (.29 * 100)
+    budgets = np.outer(totals.weight[:, 0], np.asarray(fmr_targets)) * (1 + 1e-12)
     filled = totals.filled[:, 0] / max(int(totals.observed[0]), 1)
     cutoffs = np.full(budgets.shape, -np.inf)
     size = _first_guess(impostor.scores.size, max(fmr_targets))
@@ -169,9 +165,7 @@ def replicate_accepts(weights: NDArray[np.int32], ranked: RankedComparisons, cut
     head = ranked.head(size)
 
     def work(rows: slice) -> None:
-        accepted_weights(
-            weights[rows], head.first, head.second, head.scores, head.cells, cutoffs[rows], sums[rows]
-        )
+        accepted_weights(weights[rows], head.first, head.second, head.scores, head.cells, cutoffs[rows], sums[rows])
 
     in_threads(work, weights.shape[0])
     return sums
@@ -192,16 +186,18 @@ def replicate_equal_error_rates(
     size = _first_guess(impostor.scores.size, 0.1)
     while usable.size:
         head = impostor.head(size)
+        whole = size >= impostor.scores.size
 
-        def work(rows: slice, head: RankedComparisons = head) -> bool:
+        def work(rows: slice, head: RankedComparisons = head, whole: bool = whole) -> bool:
             return bool(
                 equal_error_rates(
                     drawn[rows], genuine.scores, genuine.first, genuine_total[usable][rows], head.scores,
-                    head.first, head.second, totals.weight[usable, 0][rows], filled[usable][rows], found[rows],
+                    head.first, head.second, totals.weight[usable, 0][rows], filled[usable][rows], whole,
+                    found[rows],
                 )
             )  # fmt: skip
 
-        if all(in_threads(work, drawn.shape[0])) or size >= impostor.scores.size:
+        if all(in_threads(work, drawn.shape[0])) or whole:
             rates[usable] = found
             break
         size = min(impostor.scores.size, size * 4)
@@ -217,6 +213,6 @@ def in_threads(work: Callable[[slice], Any], n_rows: int) -> list[Any]:
     """Run `work` on slices of the rows in threads and return its answers in order; the split never changes them."""
     n_threads = max(1, min(os.cpu_count() or 1, n_rows))
     edges = np.linspace(0, n_rows, n_threads + 1).astype(int)
-    slices = [slice(low, high) for low, high in zip(edges[:-1], edges[1:], strict=True)]
+    slices = [slice(low, high) for low, high in pairwise(edges)]
     with ThreadPoolExecutor(n_threads) as pool:
         return list(pool.map(work, slices))

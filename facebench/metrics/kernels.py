@@ -102,6 +102,7 @@ def tail_cutoffs(weights: Any, first: Any, second: Any, scores: Any, budgets: An
     Returns:
         False when a replicate needs more than the K scores given.
     """
+    enough = True
     for r in range(weights.shape[0]):
         row = weights[r]
         total = 0.0
@@ -113,9 +114,9 @@ def tail_cutoffs(weights: Any, first: Any, second: Any, scores: Any, budgets: An
                 target += 1
             if target == budgets.shape[1]:
                 break
-        if target < budgets.shape[1]:
-            return False
-    return True
+        # a replicate without any weight never exceeds its budget of 0; the replicates after it still count
+        enough &= target == budgets.shape[1]
+    return enough
 
 
 @njit(cache=True, nogil=True)
@@ -159,9 +160,13 @@ def equal_error_rates(
     second: Any,
     impostor_total: Any,
     filled: Any,
+    whole: Any,
     rates: Any,
 ) -> Any:
     """Find the equal error rate of each replicate by walking down both lists of falling scores until they cross.
+
+    Every distinct score of either list is a threshold, tied scores are accepted together, and of the last threshold
+    before the crossing and the first one after it the closer counts, as in `verification.equal_error_rate`.
 
     Args:
         weights: (R, I) draws per identity.
@@ -170,6 +175,7 @@ def equal_error_rates(
         impostor, first, second: (K,) falling scores and their identities.
         impostor_total: (R,) weight of all impostor comparisons, repeat draws included.
         filled: (R,) as in `tail_cutoffs`.
+        whole: whether the K impostor scores are all there are.
         rates: (R,) written.
 
     Returns:
@@ -180,26 +186,34 @@ def equal_error_rates(
         false_accepts = 0.0
         true_accepts = 0.0
         g = 0
-        crossed = False
+        i = 0
         fmr = 0.0
         fnmr = 1.0
-        for i in range(impostor.size):
-            while g < genuine.size and genuine[g] >= impostor[i]:
+        while fmr < fnmr:
+            # past the last impostor score given, the next threshold is known only when there are no more
+            if i == impostor.size and (g == genuine.size or not whole):
+                return False
+            if i == impostor.size or (g < genuine.size and genuine[g] > impostor[i]):
+                threshold = genuine[g]
+            else:
+                threshold = impostor[i]
+            while g < genuine.size and genuine[g] == threshold:
                 true_accepts += row[genuine_id[g]]
                 g += 1
+            while i < impostor.size and impostor[i] == threshold:
+                false_accepts += row[first[i]] * row[second[i]]
+                i += 1
+            if i == impostor.size and not whole:  # more ties may follow
+                return False
             before_fmr = fmr
             before_fnmr = fnmr
-            false_accepts += row[first[i]] * row[second[i]]
-            fmr = (false_accepts + filled[r] * (i + 1)) / impostor_total[r]
+            fmr = (false_accepts + filled[r] * i) / impostor_total[r]
             fnmr = 1.0 - true_accepts / genuine_total[r]
-            if fmr >= fnmr:
-                here = 0.5 * (fmr + fnmr)
-                before = 0.5 * (before_fmr + before_fnmr)
-                rates[r] = here if fmr - fnmr <= before_fnmr - before_fmr else before
-                crossed = True
-                break
-        if not crossed:
-            if g == genuine.size or fmr < 1.0:
-                return False
-            rates[r] = 0.5 * (fmr + fnmr)
+        here = 0.5 * (fmr + fnmr)
+        before = 0.5 * (before_fmr + before_fnmr)
+        lead = (fmr - fnmr) - (before_fnmr - before_fmr)
+        if abs(lead) <= 1e-12:
+            rates[r] = min(here, before)
+        else:
+            rates[r] = here if lead < 0 else before
     return True
