@@ -56,8 +56,8 @@ def write_atomic(path: Path, write: bytes | str | Callable[[BinaryIO], None]) ->
                 stream.write(write.encode() if isinstance(write, str) else write)
             stream.flush()
             os.fsync(stream.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
+        Path(temporary).chmod(0o666 & ~_umask())
+        Path(temporary).replace(path)
     except OSError as error:
         _discard(temporary)
         raise WriteError(explain_write_failure(path, error)) from error
@@ -91,7 +91,7 @@ def sha256_bytes(data: bytes) -> str:
 
 def sha256_file(path: Path) -> str:
     """Return the SHA-256 of a file's bytes as 64 hexadecimal digits."""
-    with open(path, "rb") as stream:
+    with Path(path).open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
@@ -137,7 +137,7 @@ def parse_yaml(text: str, where: str) -> Any:
     def mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[Any, Any]:
         seen: set[Any] = set()
         for key_node, _ in node.value:
-            key = loader.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            key = loader.construct_object(key_node, deep=True)
             if not isinstance(key, str | int | float | bool):
                 raise InputError(f"{where}, line {key_node.start_mark.line + 1}: keys must be plain words")
             if key in seen:

@@ -65,7 +65,8 @@ class Registry(Generic[T]):
         except Exception as error:  # a plug-in may fail in any way; the user must learn whose fault it is
             origin = f" of {plugin.dist.name}" if plugin.dist else ""
             raise InputError(
-                f"{self.kind} {plugin.name!r} ({plugin.value}{origin}) cannot be loaded: {type(error).__name__}: {error}"
+                f"{self.kind} {plugin.name!r} ({plugin.value}{origin}) cannot be loaded: "
+                f"{type(error).__name__}: {error}"
             ) from error
         return loaded
 
@@ -83,5 +84,3 @@ class Registry(Generic[T]):
 def _import(target: str) -> Any:
     module, _, attribute = target.partition(":")
     return getattr(import_module(module), attribute)
-
-

@@ -2,30 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from facebench.cli.apps import Json, Workers, app, print_json
 from facebench.errors import ExitCode, InputError
-
-app = typer.Typer(
-    name="facebench",
-    help="Judge face-recognition models: every number with its interval, its sample size and a way to recompute it.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-)
-data_app = typer.Typer(help="Look at, convert and render datasets.", no_args_is_help=True, rich_markup_mode=None)
-app.add_typer(data_app, name="data")
-zoo_app = typer.Typer(help="The reference models FaceBench ships.", no_args_is_help=True, rich_markup_mode=None)
-app.add_typer(zoo_app, name="zoo")
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
-Workers = Annotated[int, typer.Option(min=1, help="Threads (or processes) for reading and decoding.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -45,12 +29,15 @@ def run(
     data: Annotated[list[str] | None, typer.Option("--data", metavar="NAME=PATH", help="Bind a dataset.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for the result.")] = Path("out"),
     seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 0,
-    limit: Annotated[int | None, typer.Option(min=2, help="Use only the first N images; such a run never ranks.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=2, help="Use only the first N images; such a run never ranks.")
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu, or cuda where the adapter supports it.")] = "cpu",
     workers: Workers = 2,
     batch_size: Annotated[int, typer.Option(min=1, max=4096, help="Images per call of the model.")] = 32,
     compat: Annotated[
-        list[str] | None, typer.Option(help="Also report TAR under another tool's rule: insightface, bob, pyeer, quantile.")
+        list[str] | None,
+        typer.Option(help="Also report TAR under another tool's rule: insightface, bob, pyeer, quantile."),
     ] = None,
     trust_code: Annotated[bool, typer.Option("--trust-code", help="Run Python code the model file names.")] = False,
     as_json: Json = False,
@@ -75,7 +62,7 @@ def run(
         result = evaluate(loaded, loaded_protocol, bound, options)
     report = write_report(result, out / "report.html")
     if as_json:
-        _print_json({"result": str(out / "result.json"), "report": str(report), "result_id": result.result_id})
+        print_json({"result": str(out / "result.json"), "report": str(report), "result_id": result.result_id})
         return
     for sentence in verdict_sentences(result):
         typer.echo(sentence)
@@ -104,10 +91,6 @@ def _print_table(rows: list[list[str]]) -> None:
         typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
-def _print_json(value: Any) -> None:
-    typer.echo(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False))
-
-
 @app.command()
 def rescore(
     result: Annotated[Path, typer.Argument(help="result.json, or the folder it lies in.")],
@@ -128,7 +111,7 @@ def rescore(
     differing = [index for index, (a, b) in enumerate(pairs) if a.model_dump_json() != b.model_dump_json()]
     same = not differing and len(stored.estimates) == len(fresh.estimates)
     if as_json:
-        _print_json({"identical": same, "estimates": len(stored.estimates), "differing": differing[:100]})
+        print_json({"identical": same, "estimates": len(stored.estimates), "differing": differing[:100]})
     elif same:
         typer.echo(f"All {len(stored.estimates):,} estimates are identical to the bytes.")
     else:
@@ -159,7 +142,9 @@ def report(
 @app.command()
 def check(
     model: Annotated[str, typer.Argument(help="A model file (YAML) or a registered name.")],
-    data: Annotated[Path | None, typer.Option(help="Dataset with identities; default: the shipped phantom faces.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Dataset with identities; default: the shipped phantom faces.")
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu, or cuda where the adapter supports it.")] = "cpu",
     trust_code: Annotated[bool, typer.Option("--trust-code", help="Run Python code the model file names.")] = False,
     as_json: Json = False,
@@ -176,7 +161,7 @@ def check(
     faces, identities = sample_faces(data)
     findings = check_model(loaded, faces, identities)
     if as_json:
-        _print_json([vars(finding) for finding in findings])
+        print_json([vars(finding) for finding in findings])
     else:
         for finding in findings:
             typer.echo(f"{'ok  ' if finding.passed else 'FAIL'}  {finding.name}: {finding.detail}")
@@ -198,7 +183,7 @@ def list_(as_json: Json = False) -> None:
 
     found = {"models and adapters": models.names(), "protocols": protocol_names(), "datasets": shipped_names()}
     if as_json:
-        _print_json(found)
+        print_json(found)
         return
     for kind, names in found.items():
         typer.echo(f"{kind}: {', '.join(names)}")
@@ -225,11 +210,8 @@ def doctor(as_json: Json = False) -> None:
         "cache": str(cache_dir()),
     }
     if as_json:
-        _print_json(found)
+        print_json(found)
         return
     for key, value in found.items():
         shown = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
         typer.echo(f"{key}: {shown}")
-
-
-from facebench.cli import data_commands as _data_commands  # noqa: E402, F401 - adds its commands to data_app

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from facebench.cli.commands import Json, Workers, _print_json, data_app, zoo_app
+from facebench.cli.apps import Json, Workers, data_app, print_json, zoo_app
 from facebench.errors import ExitCode, InputError
+
+if TYPE_CHECKING:
+    from facebench.data import DatasetReport
 
 Source = Annotated[Path, typer.Argument(help="Folder, manifest, .bin or .zip.")]
 
@@ -27,12 +30,26 @@ def data_check(path: Source, workers: Workers = 2, as_json: Json = False) -> Non
     with ProgressPrinter() as progress:
         found = check_dataset(load_dataset(path), workers, lambda done, total: progress.update("check", done, total))
     if as_json:
-        _print_json(asdict(found))
+        print_json(asdict(found))
     else:
-        for line in found.lines():
-            typer.echo(line)
+        _print_report(found)
     if found.problems:
         raise typer.Exit(int(ExitCode.USAGE))
+
+
+def _print_report(found: DatasetReport) -> None:
+    typer.echo(found.summary)
+    typer.echo(f"sha256: {found.sha256}")
+    typer.echo(f"image sizes: {', '.join(f'{size} ({count:,})' for size, count in found.sizes.items())}")
+    for group in found.groups:
+        typer.echo(
+            f"  {group.group}: {group.n_images:,} images, {group.n_genuine:,} genuine, {group.n_impostor:,} impostor"
+        )
+    for kind, texts in (("error", found.problems), ("warning", found.warnings)):
+        for text in texts:
+            typer.echo(f"{kind}: {text}")
+    if not found.problems:
+        typer.echo("No errors.")
 
 
 @data_app.command("convert")
@@ -45,9 +62,7 @@ def data_convert(path: Source, out: Annotated[Path, typer.Argument(help="Folder 
     from facebench.data import convert_dataset, load_dataset
 
     with ProgressPrinter() as progress:
-        written = convert_dataset(
-            load_dataset(path), out, lambda done, total: progress.update("convert", done, total)
-        )
+        written = convert_dataset(load_dataset(path), out, lambda done, total: progress.update("convert", done, total))
     typer.echo(str(written))
 
 
@@ -60,7 +75,9 @@ def data_render(
     seed: Annotated[int, typer.Option(min=0)] = 0,
     first_identity: Annotated[int, typer.Option(min=0, help="Number of the first; ranges apart share nobody.")] = 0,
     size: Annotated[int, typer.Option(help="Pixels: 112 or 224.")] = 112,
-    full_cross: Annotated[bool, typer.Option("--full-cross", help="Equally many in each sex x tone x age cell.")] = False,
+    full_cross: Annotated[
+        bool, typer.Option("--full-cross", help="Equally many in each sex x tone x age cell.")
+    ] = False,
     labels: Annotated[bool, typer.Option("--labels", help="Also write region maps.")] = False,
     workers: Workers = 2,
 ) -> None:

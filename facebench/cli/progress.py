@@ -7,7 +7,13 @@ import time
 from types import TracebackType
 from typing import Any, Self
 
-_NAMES = {"embed": "Embedding", "measure": "Measuring", "render": "Rendering", "check": "Checking", "convert": "Converting"}
+_NAMES = {
+    "embed": "Embedding",
+    "measure": "Measuring",
+    "render": "Rendering",
+    "check": "Checking",
+    "convert": "Converting",
+}
 _QUIET_S = 10.0
 
 
@@ -33,7 +39,9 @@ class ProgressPrinter:
             self._bar.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._bar is not None:
             self._bar.stop()
 

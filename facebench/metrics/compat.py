@@ -74,7 +74,8 @@ def _bob(_genuine: Scores, impostor: Scores, fmr_target: float) -> float:
 def _pyeer(genuine: Scores, impostor: Scores, fmr_target: float) -> float:
     """The observed score whose FMR is nearest to the target; of several the smallest score."""
     curve = error_curve(genuine, impostor)
-    return float(curve.thresholds[int(np.argmin(np.abs(curve.fmr - fmr_target)))])
+    distance = np.abs(curve.fmr - fmr_target)
+    return float(curve.thresholds[np.flatnonzero(distance <= distance.min() + 1e-12)[0]])  # ties but for rounding
 
 
 def _quantile(_genuine: Scores, impostor: Scores, fmr_target: float) -> float:

@@ -34,7 +34,7 @@ def max_min(rates: Rates) -> float | None:
 
 
 def max_geomean(rates: Rates) -> float | None:
-    """Return max / geometric mean; 1 when equal, undefined when any rate is zero. Source: Grother, NISTIR 8429, 2022."""
+    """Return max / geometric mean; 1 when equal, undefined when any rate is zero. Source: NISTIR 8429, 2022."""
     x = _array(rates)
     return float(x.max() / np.exp(np.log(x).mean())) if x.size > 1 and x.min() > 0 else None
 

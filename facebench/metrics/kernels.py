@@ -1,4 +1,4 @@
-"""Compiled inner loops (numba): order statistics without sorting, and the vertex bootstrap.
+"""Inner loops: order statistics of a tail, and the vertex bootstrap compiled with numba.
 
 Compiled once and cached on disk. All kernels release the interpreter lock, so threads share the work.
 """
@@ -12,14 +12,11 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-_BUCKETS = 1 << 16
-
 
 def largest(scores: NDArray[np.floating[Any]], ranks: Sequence[int]) -> list[tuple[float, int]]:
-    """Return the values at some ranks of the scores in falling order, and how many scores exceed each, without sorting.
+    """Return the values at some ranks of the scores in falling order, and how many scores exceed each.
 
-    One pass counts the scores by the top 16 bits of a key that orders like the float; a second gathers the few
-    buckets the ranks fall into, and only these are sorted.
+    Only the tail down to the lowest rank is selected and sorted; the rest stays unsorted.
 
     Args:
         scores: (N,) float32 or float64 without NaN.
@@ -28,63 +25,11 @@ def largest(scores: NDArray[np.floating[Any]], ranks: Sequence[int]) -> list[tup
     >>> largest(np.array([.3, .1, .2]), [0, 2])
     [(0.3, 0), (0.1, 2)]
     """
-    scores = np.ascontiguousarray(scores)
-    bits = scores.view(np.uint32 if scores.dtype == np.float32 else np.uint64)
-    shift, sign = (16, 31) if scores.dtype == np.float32 else (48, 63)
-    counts = _bucket_counts(bits, shift, sign)
-    above = scores.size - np.cumsum(counts)  # scores in higher buckets
-    buckets = [int(np.searchsorted(-above, -rank, side="left")) for rank in ranks]
-    wanted = np.zeros(_BUCKETS, np.bool_)
-    wanted[buckets] = True
-    gathered = _gather(scores, bits, shift, sign, wanted, int(counts[wanted].sum()))
-    falling = np.sort(gathered)[::-1]
-    first: dict[int, int] = {}
-    for bucket in sorted(set(buckets), reverse=True):
-        first[bucket] = sum(int(counts[higher]) for higher in first)
-    found = []
-    for bucket, rank in zip(buckets, ranks, strict=True):
-        inside = falling[first[bucket] : first[bucket] + int(counts[bucket])]
-        value = inside[rank - int(above[bucket])]
-        found.append((float(value), int(above[bucket] + np.searchsorted(-inside, -value, side="left"))))
-    return found
-
-
-@njit(cache=True, nogil=True, inline="always")
-def _bucket(bit: Any, shift: Any, sign: Any) -> Any:
-    """Map float bits to a bucket that rises with the float: flip all bits of negatives, the sign bit of the others.
-
-    -0.0 goes to the bucket of +0.0, to which it is equal.
-    """
-    top = (bit >> shift) & 0xFFFF
-    if (bit >> sign) & 1:
-        return 0x8000 if (bit << 1) & ((1 << (sign + 1)) - 1) == 0 else 0xFFFF - top
-    return top | 0x8000
-
-
-@njit(cache=True, nogil=True)
-def _bucket_counts(bits: Any, shift: Any, sign: Any) -> Any:
-    # four tables, because consecutive scores often share a bucket and would wait for each other
-    tables = np.zeros((4, 65536), np.int64)
-    whole = bits.size - bits.size % 4
-    for i in range(0, whole, 4):
-        tables[0, _bucket(bits[i], shift, sign)] += 1
-        tables[1, _bucket(bits[i + 1], shift, sign)] += 1
-        tables[2, _bucket(bits[i + 2], shift, sign)] += 1
-        tables[3, _bucket(bits[i + 3], shift, sign)] += 1
-    for i in range(whole, bits.size):
-        tables[0, _bucket(bits[i], shift, sign)] += 1
-    return tables[0] + tables[1] + tables[2] + tables[3]
-
-
-@njit(cache=True, nogil=True)
-def _gather(scores: Any, bits: Any, shift: Any, sign: Any, wanted: Any, size: Any) -> Any:
-    found = np.empty(size, scores.dtype)
-    n = 0
-    for i in range(bits.size):
-        if wanted[_bucket(bits[i], shift, sign)]:
-            found[n] = scores[i]
-            n += 1
-    return found
+    lowest = scores.size - 1 - max(ranks)
+    tail = np.partition(scores, lowest)[lowest:]
+    tail.sort()
+    values = [tail[tail.size - 1 - rank] for rank in ranks]
+    return [(float(value), int(tail.size - np.searchsorted(tail, value, side="right"))) for value in values]
 
 
 @njit(cache=True, nogil=True)

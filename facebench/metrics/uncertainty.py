@@ -87,7 +87,9 @@ def clopper_pearson(errors: int, n: int, confidence: float = 0.95) -> Interval:
     return low, high
 
 
-def cell_variance(deviations: Floats, first: Ints, second: Ints, n_comparisons: int, rate: float | None = None) -> float:
+def cell_variance(
+    deviations: Floats, first: Ints, second: Ints, n_comparisons: int, rate: float | None = None
+) -> float:
     """Return the variance of a mean over comparisons between identities, from their deviations.
 
     With ``d_uv`` the sum of (e - p) over the comparisons of identities u and v, and ``S_u = sum_v d_uv``::
@@ -248,7 +250,7 @@ def _largest_pair(x: Floats, v: Floats, c: float) -> Interval:
     return max(0.0, float((difference - margin)[pairs].max())), float((difference + margin)[pairs].max())
 
 
-FAIR_DRAWS = 4000
+FAIR_DRAWS = 1000
 
 
 def fair_expectation(

@@ -17,8 +17,6 @@ from numpy.typing import NDArray
 from facebench.errors import InputError
 
 Scores = NDArray[np.floating[Any]]
-Influence = tuple[NDArray[np.float64], NDArray[np.float64]]
-"""First-order effect of each genuine and each impostor comparison on a statistic; each has mean zero."""
 
 NEAR_THRESHOLD = 2e-6
 """Scores this close to a threshold may fall on either side of it on another machine (float32 dot products)."""
@@ -121,8 +119,12 @@ def zero_fmr_point(impostor: Scores) -> OperatingPoint:
 
 
 def accepted(scores: Scores, threshold: float) -> int:
-    """Return how many scores are at or above the threshold."""
-    return int(np.count_nonzero(scores >= threshold))
+    """Return how many scores are at or above the threshold, compared exactly whatever the type of the scores."""
+    kind = scores.dtype.type
+    rounded = kind(threshold)
+    if float(rounded) < threshold:  # a float64 threshold between two float32 scores must not fall onto the lower one
+        rounded = np.nextafter(rounded, kind(np.inf))
+    return int(np.count_nonzero(scores >= rounded))
 
 
 def near_threshold(scores: Scores, threshold: float, margin: float = NEAR_THRESHOLD) -> int:
@@ -153,9 +155,7 @@ def error_curve(genuine: Scores, impostor: Scores) -> ErrorCurve:
     fnmr = np.searchsorted(genuine, thresholds, side="left") / genuine.size
     fmr = 1.0 - np.searchsorted(impostor, thresholds, side="left") / impostor.size
     above = just_above(float(thresholds[-1]), thresholds.dtype)
-    return ErrorCurve(
-        np.append(thresholds.astype(np.float64), above), np.append(fmr, 0.0), np.append(fnmr, 1.0)
-    )
+    return ErrorCurve(np.append(thresholds.astype(np.float64), above), np.append(fmr, 0.0), np.append(fnmr, 1.0))
 
 
 @dataclass(frozen=True)
@@ -201,22 +201,6 @@ def area_under_curve(genuine: Scores, impostor: Scores) -> float:
     return float(below + below_or_tied) / (2 * genuine.size * impostor.size)
 
 
-def area_under_curve_influence(genuine: Scores, impostor: Scores) -> Influence:
-    """Return how much each comparison moves the AUC: its share of scores beaten, minus the AUC.
-
-    Source: DeLong et al., "Comparing the areas under two or more correlated ROC curves", 1988.
-    """
-    value = area_under_curve(genuine, impostor)
-    return _share_below(genuine, impostor) - value, (1 - _share_below(impostor, genuine)) - value
-
-
-def _share_below(scores: Scores, others: Scores) -> NDArray[np.float64]:
-    others = np.sort(others)
-    counts = np.searchsorted(others, scores, side="left") + np.searchsorted(others, scores, side="right")
-    share: NDArray[np.float64] = counts / (2 * others.size)
-    return share
-
-
 def d_prime(genuine: Scores, impostor: Scores) -> float | None:
     """Return d' = (mean_g - mean_i) / sqrt((var_g + var_i) / 2), or None when both variances are zero.
 
@@ -228,17 +212,6 @@ def d_prime(genuine: Scores, impostor: Scores) -> float | None:
         return None
     spread = np.sqrt((genuine.var() + impostor.var()) / 2)
     return float((genuine.mean() - impostor.mean()) / spread)
-
-
-def d_prime_influence(genuine: Scores, impostor: Scores) -> Influence:
-    """Return how much each comparison moves d' (its influence function, delta method)."""
-    means, variances = (genuine.mean(), impostor.mean()), (genuine.var(), impostor.var())
-    spread = np.sqrt((variances[0] + variances[1]) / 2)
-    value = (means[0] - means[1]) / spread
-    scale = value / (4 * spread**2)
-    g = (genuine - means[0]) / spread - scale * ((genuine - means[0]) ** 2 - variances[0])
-    i = -(impostor - means[1]) / spread - scale * ((impostor - means[1]) ** 2 - variances[1])
-    return g, i
 
 
 def cllr(genuine: Scores, impostor: Scores) -> float:
@@ -259,55 +232,35 @@ def _cllr(llr_genuine: NDArray[np.float64], llr_impostor: NDArray[np.float64]) -
     return float((miss + false_alarm) / (2 * np.log(2)))
 
 
-def cllr_influence(genuine: Scores, impostor: Scores) -> Influence:
-    """Return how much each comparison moves Cllr: its cost minus the mean cost of its kind, halved."""
-    return _centred(np.logaddexp(0.0, -genuine)), _centred(np.logaddexp(0.0, impostor))
-
-
-def _centred(costs: NDArray[np.float64]) -> NDArray[np.float64]:
-    return (costs - costs.mean()) / (2 * np.log(2))
-
-
 @dataclass(frozen=True)
-class _PooledScores:
+class PooledScores:
     """Genuine and impostor counts in blocks of scores, pooled until the genuine share rises (PAV), scores rising."""
 
     genuine: NDArray[np.float64]
     impostor: NDArray[np.float64]
 
 
-def _pool_adjacent_violators(genuine: Scores, impostor: Scores) -> _PooledScores:
+def pool_adjacent_violators(genuine: Scores, impostor: Scores) -> PooledScores:
+    """Return the best rising fit of the genuine share to the score (PAV), as blocks of pooled scores."""
     from scipy.optimize import isotonic_regression
 
     values, index = np.unique(np.concatenate([genuine, impostor]), return_inverse=True)
     n_genuine = np.bincount(index[: genuine.size], minlength=values.size).astype(np.float64)
     n_all = np.bincount(index, minlength=values.size).astype(np.float64)
     starts = isotonic_regression(n_genuine / n_all, weights=n_all).blocks[:-1]
-    return _PooledScores(np.add.reduceat(n_genuine, starts), np.add.reduceat(n_all - n_genuine, starts))
+    return PooledScores(np.add.reduceat(n_genuine, starts), np.add.reduceat(n_all - n_genuine, starts))
 
 
 def min_cllr(genuine: Scores, impostor: Scores) -> float:
     """Return the Cllr left after the best rising recalibration of the scores (PAV), ties pooled, in bits."""
     genuine = as_scores(genuine, "genuine scores")
     impostor = as_scores(impostor, "impostor scores")
-    pooled = _pool_adjacent_violators(genuine, impostor)
+    pooled = pool_adjacent_violators(genuine, impostor)
     with np.errstate(divide="ignore"):
         llr = np.log(pooled.genuine / genuine.size) - np.log(pooled.impostor / impostor.size)
     miss = np.sum(_weighted(pooled.genuine, np.logaddexp(0.0, -llr))) / genuine.size
     false_alarm = np.sum(_weighted(pooled.impostor, np.logaddexp(0.0, llr))) / impostor.size
     return float((miss + false_alarm) / (2 * np.log(2)))
-
-
-def min_cllr_influence(genuine: Scores, impostor: Scores) -> Influence:
-    """Return how much each comparison moves minCllr, the recalibration held fixed (it is optimal, so it does not count)."""
-    pooled = _pool_adjacent_violators(genuine, impostor)
-    with np.errstate(divide="ignore"):
-        llr = np.log(pooled.genuine / genuine.size) - np.log(pooled.impostor / impostor.size)
-    values, index = np.unique(np.concatenate([genuine, impostor]), return_inverse=True)
-    n_all = np.bincount(index, minlength=values.size)
-    block = np.searchsorted(np.cumsum(pooled.genuine + pooled.impostor), np.cumsum(n_all) - 0.5)
-    each = llr[block[index]]
-    return _centred(np.logaddexp(0.0, -each[: genuine.size])), _centred(np.logaddexp(0.0, each[genuine.size :]))
 
 
 def _weighted(count: NDArray[np.float64], cost: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -322,7 +275,7 @@ def rocch_equal_error_rate(genuine: Scores, impostor: Scores) -> float:
     """
     genuine = as_scores(genuine, "genuine scores")
     impostor = as_scores(impostor, "impostor scores")
-    pooled = _pool_adjacent_violators(genuine, impostor)
+    pooled = pool_adjacent_violators(genuine, impostor)
     miss = np.concatenate([[0.0], np.cumsum(pooled.genuine)]) / genuine.size
     false_alarm = 1.0 - np.concatenate([[0.0], np.cumsum(pooled.impostor)]) / impostor.size
     # the first corner at which the miss rate is no longer the smaller one; the crossing lies on the edge before it

@@ -1,4 +1,4 @@
-"""From images to embeddings: hash, look up, decode, embed, store; every image ends as a vector or a recorded failure."""
+"""From images to embeddings: every image ends as a vector or as a recorded failure."""
 
 from __future__ import annotations
 
@@ -63,7 +63,9 @@ def embed_dataset(
         stored[index] = batch
         done += len(ids)
         progress("embed", done, n)
-    finished = [_renamed(batch, dataset, rows) for batch, rows in zip(stored, batches, strict=True) if batch is not None]
+    finished = [
+        _renamed(batch, dataset, rows) for batch, rows in zip(stored, batches, strict=True) if batch is not None
+    ]
     vectors = np.concatenate([batch.vectors for batch in finished])
     failures = tuple(failure for batch in finished for failure in batch.failures)
     _refuse_total_failure(vectors, failures)
@@ -84,9 +86,7 @@ def _renamed(batch: StoredBatch, dataset: Dataset, rows: list[int]) -> StoredBat
     return StoredBatch(batch.vectors, failures)
 
 
-def _embed_batch(
-    model: Any, images: Sequence[Pixels | Failure], ids: Sequence[str], batch_size: int
-) -> StoredBatch:
+def _embed_batch(model: Any, images: Sequence[Pixels | Failure], ids: Sequence[str], batch_size: int) -> StoredBatch:
     spec: InputSpec | None = model.card.input
     checked = [_fit(image, image_id, spec) for image, image_id in zip(images, ids, strict=True)]
     shape = next((image.shape for image in checked if not isinstance(image, Failure)), None)
@@ -123,7 +123,9 @@ def call_model(model: Any, faces: Pixels) -> NDArray[np.float32]:
     except FaceBenchError:
         raise
     except Exception as error:  # the model is somebody else's code; its fault must be named, not traced
-        raise ModelError(f"model {name!r} failed on a batch of {len(faces)}: {type(error).__name__}: {error}") from error
+        raise ModelError(
+            f"model {name!r} failed on a batch of {len(faces)}: {type(error).__name__}: {error}"
+        ) from error
     expected = (len(faces), model.card.embedding_dim)
     if found.shape != expected:
         raise ModelError(f"model {name!r} returned an array of shape {found.shape}; expected {expected}")

@@ -36,9 +36,7 @@ class Grouping:
         return bool((self.label < 0).any())
 
 
-def make_groupings(
-    attributes: Mapping[str, Column], spec: GroupSpec
-) -> tuple[list[Grouping], list[Unmeasured]]:
+def make_groupings(attributes: Mapping[str, Column], spec: GroupSpec) -> tuple[list[Grouping], list[Unmeasured]]:
     """Return the groupings a protocol asks for, and what it asks for that this data cannot give.
 
     Raises:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from facebench.metrics import bootstrap, compat, uncertainty, verification
+from facebench.metrics import bootstrap, compat, influence, uncertainty, verification
 from facebench.metrics.identification import mate_ranks, rank_k_rate
 from facebench.metrics.verification import OperatingPoint
 from facebench.runner.rates import Rate, complement, design_effect, rate_estimate, spread
@@ -89,7 +89,11 @@ def false_non_match_rate(sample: Sample, point: OperatingPoint, accepted: Floats
 def separation_estimates(sample: Sample, confidence: float) -> list[Estimate]:
     """Return eer, auc, dprime, cllr, min_cllr and fnmr_at_zero_fmr."""
     genuine, impostor = sample.scores.genuine, sample.scores.impostor
-    common = {"n_genuine": int(genuine.size), "n_impostor": int(impostor.size), "n_identities": sample.n_identities(0, 0)}
+    common = {
+        "n_genuine": int(genuine.size),
+        "n_impostor": int(impostor.size),
+        "n_identities": sample.n_identities(0, 0),
+    }
     names = ("eer", "auc", "dprime", "cllr", "min_cllr", "fnmr_at_zero_fmr")
     if not genuine.size or not impostor.size:
         flag = Flag.NO_IMPOSTOR if genuine.size else Flag.NO_GENUINE
@@ -114,7 +118,12 @@ def _eer(sample: Sample, confidence: float, common: dict[str, int | None]) -> Es
     interval = {**rate.interval(confidence)}
     if variance is not None and 0 < found.value < 1:
         bounds = uncertainty.wilson_from_variance(found.value, n, variance, confidence)
-        interval = {"ci_low": bounds.low, "ci_high": bounds.high, "ci_method": "wilson-bootstrap", "n_eff": bounds.n_eff}
+        interval = {
+            "ci_low": bounds.low,
+            "ci_high": bounds.high,
+            "ci_method": "wilson-bootstrap",
+            "n_eff": bounds.n_eff,
+        }
     flags = (Flag.NAIVE_INTERVAL,) if variance is None else ()
     return Estimate(metric="eer", value=found.value, threshold=found.threshold, flags=flags, **interval, **common)
 
@@ -125,24 +134,24 @@ def _influence_estimates(sample: Sample, confidence: float, common: dict[str, in
     finite = bool(np.isfinite(g).all() and np.isfinite(i).all())
     z = uncertainty.normal_quantile(confidence)
     values: list[tuple[str, float | None, tuple[Floats, Floats] | None]] = [
-        ("auc", verification.area_under_curve(g, i), verification.area_under_curve_influence(g, i))
+        ("auc", verification.area_under_curve(g, i), influence.area_under_curve_influence(g, i))
     ]
     if finite:
-        values.append(("dprime", verification.d_prime(g, i), verification.d_prime_influence(g, i)))
-        values.append(("cllr", verification.cllr(g, i), verification.cllr_influence(g, i)))
+        values.append(("dprime", verification.d_prime(g, i), influence.d_prime_influence(g, i)))
+        values.append(("cllr", verification.cllr(g, i), influence.cllr_influence(g, i)))
     else:
         values += [("dprime", None, None), ("cllr", None, None)]
-    values.append(("min_cllr", verification.min_cllr(g, i), verification.min_cllr_influence(g, i)))
+    values.append(("min_cllr", verification.min_cllr(g, i), influence.min_cllr_influence(g, i)))
     estimates = []
-    for name, value, influence in values:
-        if value is None or influence is None:
+    for name, value, effects in values:
+        if value is None or effects is None:
             estimates.append(Estimate(metric=name, value=None, flags=(Flag.INSUFFICIENT,), **common))
             continue
         if sample.weights is None:
             estimates.append(Estimate(metric=name, value=value, flags=(Flag.NO_INTERVAL,), **common))
             continue
         variance = uncertainty.two_sample_variance(
-            influence[0], sample.genuine.first, influence[1], sample.impostor.first, sample.impostor.second,
+            effects[0], sample.genuine.first, effects[1], sample.impostor.first, sample.impostor.second,
             sample.weights.shape[1],
         )  # fmt: skip
         half = z * float(np.sqrt(variance))
@@ -241,7 +250,9 @@ def curves(sample: Sample) -> list[Curve]:
         levels = np.geomspace(max(1 / impostor.size, 1e-7), 1, 300)
         rows = np.unique(np.searchsorted(-curve.fmr, -levels[::-1], side="left"))
         rows = rows[rows < curve.fmr.size]
-        found.append(Curve(kind="det", name="all", x=tuple(curve.fmr[rows].tolist()), y=tuple(curve.fnmr[rows].tolist())))
+        found.append(
+            Curve(kind="det", name="all", x=tuple(curve.fmr[rows].tolist()), y=tuple(curve.fnmr[rows].tolist()))
+        )
     everything = np.concatenate([genuine, impostor])
     everything = everything[np.isfinite(everything)]
     if everything.size:

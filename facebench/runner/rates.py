@@ -63,7 +63,9 @@ class Rate:
         return flags
 
 
-def rate_estimate(metric: str, rate: Rate, confidence: float, *, flags: tuple[Flag, ...] = (), **fields: Any) -> Estimate:
+def rate_estimate(
+    metric: str, rate: Rate, confidence: float, *, flags: tuple[Flag, ...] = (), **fields: Any
+) -> Estimate:
     """Return the estimate of an error rate."""
     return Estimate(
         metric=metric, value=rate.value, errors=rate.errors, flags=(*flags, *rate.flags()),

@@ -19,7 +19,7 @@ class Strict(BaseModel):
         """Build the record from plain data.
 
         Raises:
-            InputError: names the place (`where`), each wrong key or value, and for an unknown key the closest known one.
+            InputError: names `where`, each wrong key or value, and for an unknown key the closest known one.
         """
         if not isinstance(value, dict):
             raise InputError(f"{where}: expected keys and values, found {type(value).__name__}")

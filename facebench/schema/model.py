@@ -59,10 +59,14 @@ class InputSpec(Strict):
 
     height: int = Field(gt=0, le=4096, description="rows of the network's input, pixels")
     width: int = Field(gt=0, le=4096, description="columns of the network's input, pixels")
-    crop: tuple[int, int, int, int] | None = Field(None, description="top, left, bottom, right in the aligned image, pixels")
+    crop: tuple[int, int, int, int] | None = Field(
+        None, description="top, left, bottom, right in the aligned image, pixels"
+    )
     colour: Colour = Colour.RGB
     layout: Layout = Layout.NCHW
-    mean: Channels = Field(127.5, description="subtracted, on the scale 0..255; one number, or one per channel in `colour` order")
+    mean: Channels = Field(
+        127.5, description="subtracted, on the scale 0..255; one number, or one per channel in `colour` order"
+    )
     std: Channels = Field(127.5, description="divided by, on the scale 0..255")
     flip: Flip = Flip.NONE
     alignment: Alignment = Alignment.ARCFACE_112
@@ -72,7 +76,9 @@ class InputSpec(Strict):
         if self.crop is not None:
             top, left, bottom, right = self.crop
             if not (0 <= top < bottom and 0 <= left < right):
-                raise ValueError(f"crop {list(self.crop)} must be top, left, bottom, right with top < bottom and left < right")
+                raise ValueError(
+                    f"crop {list(self.crop)} must be top, left, bottom, right with top < bottom and left < right"
+                )
         stds = self.std if isinstance(self.std, tuple) else (self.std,)
         if any(value <= 0 for value in stds):
             raise ValueError("std must be above 0")
@@ -108,5 +114,7 @@ class ModelCard(Strict):
     input: InputSpec | None = None
     embedding_dim: int = Field(gt=0)
     comparator: Comparator = Comparator.COSINE
-    code: str | None = Field(None, description="code the model ran from the user's side: package.module:function and its sha256")
+    code: str | None = Field(
+        None, description="code the model ran from the user's side: package.module:function and its sha256"
+    )
     options: dict[str, Any] = Field(default_factory=dict)

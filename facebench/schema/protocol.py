@@ -24,7 +24,9 @@ class DatasetSpec(Strict):
     """The dataset a protocol runs on: bound by ``--data NAME=PATH``, or by `path`."""
 
     name: str = Field("faces", pattern=r"^[A-Za-z0-9_-]+$")
-    path: str | None = Field(None, description="folder or file, relative to the protocol file; or `builtin:NAME`, shipped with FaceBench")
+    path: str | None = Field(
+        None, description="folder or file, relative to the protocol file; or `builtin:NAME`, shipped with FaceBench"
+    )
     manifest_sha256: str | None = Field(None, description="refuse any other data")
     n_images: int | None = Field(None, gt=0, description="refuse any other count")
     n_genuine: int | None = Field(None, ge=0)
@@ -54,7 +56,9 @@ class GroupSpec(Strict):
     intersections: Literal["none", "pairwise"] | tuple[tuple[str, ...], ...] = Field(
         "pairwise", description="pairwise: every two categorical columns; or the lists of columns to cross"
     )
-    min_identities: int = Field(10, ge=2, description="evidence floor: smaller groups are listed and flagged, never dropped")
+    min_identities: int = Field(
+        10, ge=2, description="evidence floor: smaller groups are listed and flagged, never dropped"
+    )
 
     @field_validator("bins")
     @classmethod

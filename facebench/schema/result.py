@@ -36,7 +36,10 @@ class Estimate(Strict):
     value: float | None = Field(description="null when it cannot be computed; a flag then says why")
     fmr_target: float | None = Field(None, description="the FMR the threshold was set for")
     k: int | None = Field(None, description="rank, for `rank`")
-    group: str = Field("all", description="all, race=asian, race=asian&gender=female; for a differential the attributes, e.g. race&gender")
+    group: str = Field(
+        "all",
+        description="all, race=asian, race=asian&gender=female; for a differential the attributes, e.g. race&gender",
+    )
     group_b: str | None = Field(None, description="other group of a cross-group cell")
     condition: str = Field("clean", description="what was done to the probe images")
     rule: str = Field("strict", description="threshold rule: strict, or the compatibility rule reproduced")
@@ -49,7 +52,9 @@ class Estimate(Strict):
     bracket: tuple[float, float] | None = Field(
         None, description="with zero errors: upper bounds assuming the pooled design effect, and assuming nothing"
     )
-    expected_if_fair: float | None = Field(None, description="what this differential would be on average were all groups alike")
+    expected_if_fair: float | None = Field(
+        None, description="what this differential would be on average were all groups alike"
+    )
     excess: float | None = Field(None, description="value minus expected_if_fair")
     p_value: float | None = None
     threshold: float | None = Field(None, description="accept when score >= threshold")
@@ -57,7 +62,9 @@ class Estimate(Strict):
     n_genuine: int | None = None
     n_impostor: int | None = None
     n_identities: int | None = None
-    errors: int | None = Field(None, description="comparisons counted as errors; value = errors / comparisons for rates")
+    errors: int | None = Field(
+        None, description="comparisons counted as errors; value = errors / comparisons for rates"
+    )
     n_eff: float | None = Field(None, description="effective number of independent comparisons")
     near_threshold: int | None = Field(None, description="comparisons within 2e-6 of the threshold")
     flags: tuple[Flag, ...] = ()
@@ -150,8 +157,10 @@ class RunInfo(Strict):
 class Result(Strict):
     """One model under one protocol."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
-    result_id: str = Field("", description="sha256 of the canonical JSON of protocol, model, data, seed, limit and estimates")
+    schema_version: Literal[1] = 1
+    result_id: str = Field(
+        "", description="sha256 of the canonical JSON of protocol, model, data, seed, limit and estimates"
+    )
     protocol: ProtocolRef
     model: ModelCard
     data: DataSummary

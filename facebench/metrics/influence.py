@@ -1,0 +1,62 @@
+"""Influence functions: how much each comparison moves AUC, d', Cllr and minCllr, to first order.
+
+From them `facebench.metrics.uncertainty.two_sample_variance` computes variances over identities (the delta method).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facebench.metrics.verification import Scores, area_under_curve, pool_adjacent_violators
+
+Influence = tuple[NDArray[np.float64], NDArray[np.float64]]
+"""First-order effect of each genuine and each impostor comparison on a statistic; each has mean zero."""
+
+
+def area_under_curve_influence(genuine: Scores, impostor: Scores) -> Influence:
+    """Return how much each comparison moves the AUC: its share of scores beaten, minus the AUC.
+
+    Source: DeLong et al., "Comparing the areas under two or more correlated ROC curves", 1988.
+    """
+    value = area_under_curve(genuine, impostor)
+    return _share_below(genuine, impostor) - value, (1 - _share_below(impostor, genuine)) - value
+
+
+def _share_below(scores: Scores, others: Scores) -> NDArray[np.float64]:
+    others = np.sort(others)
+    counts = np.searchsorted(others, scores, side="left") + np.searchsorted(others, scores, side="right")
+    share: NDArray[np.float64] = counts / (2 * others.size)
+    return share
+
+
+def d_prime_influence(genuine: Scores, impostor: Scores) -> Influence:
+    """Return how much each comparison moves d' (its influence function, delta method)."""
+    means, variances = (genuine.mean(), impostor.mean()), (genuine.var(), impostor.var())
+    spread = np.sqrt((variances[0] + variances[1]) / 2)
+    value = (means[0] - means[1]) / spread
+    scale = value / (4 * spread**2)
+    g = (genuine - means[0]) / spread - scale * ((genuine - means[0]) ** 2 - variances[0])
+    i = -(impostor - means[1]) / spread - scale * ((impostor - means[1]) ** 2 - variances[1])
+    return g, i
+
+
+def cllr_influence(genuine: Scores, impostor: Scores) -> Influence:
+    """Return how much each comparison moves Cllr: its cost minus the mean cost of its kind, halved."""
+    return _centred(np.logaddexp(0.0, -genuine)), _centred(np.logaddexp(0.0, impostor))
+
+
+def _centred(costs: NDArray[np.float64]) -> NDArray[np.float64]:
+    return (costs - costs.mean()) / (2 * np.log(2))
+
+
+def min_cllr_influence(genuine: Scores, impostor: Scores) -> Influence:
+    """Return how much each comparison moves minCllr; the recalibration is optimal, so its change does not count."""
+    pooled = pool_adjacent_violators(genuine, impostor)
+    with np.errstate(divide="ignore"):
+        llr = np.log(pooled.genuine / genuine.size) - np.log(pooled.impostor / impostor.size)
+    values, index = np.unique(np.concatenate([genuine, impostor]), return_inverse=True)
+    n_all = np.bincount(index, minlength=values.size)
+    block = np.searchsorted(np.cumsum(pooled.genuine + pooled.impostor), np.cumsum(n_all) - 0.5)
+    each = llr[block[index]]
+    return _centred(np.logaddexp(0.0, -each[: genuine.size])), _centred(np.logaddexp(0.0, each[genuine.size :]))

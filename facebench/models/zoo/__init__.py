@@ -1,0 +1,1 @@
+"""Reference models FaceBench ships, with the code that made their weights."""
