@@ -14,7 +14,7 @@ SIZES, RATES, SHARES = (50, 100, 200), (1e-1, 1e-2, 1e-3), (0.0, 0.2, 0.5)
 REPETITIONS = {50: 1500, 100: 800, 200: 400}
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def simulated(n, fmr, share):
     rng = np.random.default_rng([n, round(1 / fmr), round(10 * share)])
     parts = [rates_and_variances(errors_of_fair_cell(rng, n, fmr, share, 50)) for _ in range(REPETITIONS[n] // 50)]
