@@ -23,7 +23,8 @@ def mate_ranks(scores: NDArray[np.floating[Any]], mate: NDArray[np.integer[Any]]
     """
     own = scores[np.arange(mate.size), mate]
     at_or_above = (scores >= own[:, None]).sum(axis=1)
-    return np.where(np.isneginf(own), scores.shape[1] + 1, at_or_above).astype(np.int64)
+    ranks: NDArray[np.int64] = np.where(np.isneginf(own), scores.shape[1] + 1, at_or_above).astype(np.int64)
+    return ranks
 
 
 def rank_k_rate(ranks: NDArray[np.int64], k: int) -> float:

@@ -47,7 +47,8 @@ def cllr_influence(genuine: Scores, impostor: Scores) -> Influence:
 
 
 def _centred(costs: NDArray[np.float64]) -> NDArray[np.float64]:
-    return (costs - costs.mean()) / (2 * np.log(2))
+    centred: NDArray[np.float64] = (costs - costs.mean()) / (2 * np.log(2))
+    return centred
 
 
 def min_cllr_influence(genuine: Scores, impostor: Scores) -> Influence:

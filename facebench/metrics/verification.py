@@ -226,7 +226,7 @@ def cllr(genuine: Scores, impostor: Scores) -> float:
     return _cllr(genuine, impostor)
 
 
-def _cllr(llr_genuine: NDArray[np.float64], llr_impostor: NDArray[np.float64]) -> float:
+def _cllr(llr_genuine: Scores, llr_impostor: Scores) -> float:
     miss = np.logaddexp(0.0, -llr_genuine).mean()
     false_alarm = np.logaddexp(0.0, llr_impostor).mean()
     return float((miss + false_alarm) / (2 * np.log(2)))

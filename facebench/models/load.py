@@ -87,7 +87,9 @@ def load_model(reference: str | Path, *, device: str = "cpu", trust_code: bool =
         factory = models.get(spec.adapter, where=f"{path}, key 'adapter'")
         context = LoadContext(spec, path.resolve().parent, device, trust_code)
     elif path.is_file():
-        raise InputError(f"{path} is not a model file; write a YAML file that names it as 'weights:', and give that one")
+        raise InputError(
+            f"{path} is not a model file; write a YAML file that names it as 'weights:', and give that one"
+        )
     else:
         factory = models.get(str(reference))
         context = LoadContext(None, Path.cwd(), device, trust_code)

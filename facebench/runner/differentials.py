@@ -78,7 +78,7 @@ def _of_one_kind(name: str, kind: Kind | None, missing: Flag, target: float, con
         if kind.variances is None:
             fields = {"flags": (*flags, Flag.NO_INTERVAL)}
         else:
-            expected = uncertainty.fair_expectation(measure, kind.pooled, kind.fair_variances, context.rng)
+            expected = uncertainty.fair_expectation(measure, kind.pooled, kind.fair_variances.tolist(), context.rng)
             fields = {
                 **kind.interval(metric, measure, context.confidence),
                 "expected_if_fair": expected,
@@ -230,7 +230,8 @@ def _differential(metric: str, value: float | None, fields: dict[str, object]) -
     if metric not in COMBINED:
         fields = {**fields, other.pop(): None}
     expected = fields.get("expected_if_fair")
-    flags = tuple(fields.get("flags") or ())  # type: ignore[call-overload]
+    given = fields.get("flags")
+    flags: tuple[Flag, ...] = given if isinstance(given, tuple) else ()
     if value is None:
         flags = (*flags, Flag.INSUFFICIENT)
     elif "ci_low" not in fields and Flag.NO_INTERVAL not in flags:

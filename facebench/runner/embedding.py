@@ -103,9 +103,9 @@ def _embed_batch(model: Any, images: Sequence[Pixels | Failure], ids: Sequence[s
                     faces[row] = image
         found = call_model(model, faces)[: len(ids)]
         for row in range(len(ids)):
-            reason = unusable(found[row])
-            if row not in failures and reason:
-                failures[row] = Failure(image_id=ids[row], stage="embed", reason=reason)
+            fault = unusable(found[row])
+            if row not in failures and fault:
+                failures[row] = Failure(image_id=ids[row], stage="embed", reason=fault)
             if row not in failures:
                 vectors[row] = found[row]
     return StoredBatch(vectors, tuple(failures[row] for row in sorted(failures)))

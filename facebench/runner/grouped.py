@@ -114,7 +114,7 @@ class GroupMeasurer:
             worst = Operating(
                 f"worst of {self.sample.groupings[number].name}",
                 tuple(max(o.thresholds[t] for o in every) for t in range(len(self.targets))),
-                None if every[0].cutoffs is None else np.max([o.cutoffs for o in every], axis=0),
+                _highest([o.cutoffs for o in every]),
                 tuple(all(o.resolvable[t] for o in every) for t in range(len(self.targets))),
             )
             return dict.fromkeys(cells, worst)
@@ -267,7 +267,8 @@ class GroupMeasurer:
             flags = (*flags, Flag.FEW_IDENTITIES)
         shared_threshold = len({id(o) for o in operating.values()}) == 1
         common = {
-            "fmr_target": target, "group": grouping.name, "threshold_source": source.source if shared_threshold else "per-group",
+            "fmr_target": target, "group": grouping.name,
+            "threshold_source": source.source if shared_threshold else "per-group",
             "threshold": source.thresholds[t] if shared_threshold else None,
         }  # fmt: skip
         kinds = (
@@ -275,6 +276,12 @@ class GroupMeasurer:
             differentials.Kind.of(rates.fnmr, rates.fnmr_replicates),
         )
         return differentials.estimates(*kinds, target, flags, common, confidence=self.confidence, rng=self.rng)
+
+
+def _highest(cutoffs: Sequence[Floats | None]) -> Floats | None:
+    """Return the elementwise maximum of the groups' cutoffs, or None without identities."""
+    known = [each for each in cutoffs if each is not None]
+    return np.max(known, axis=0) if known else None
 
 
 def _counts(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,7 +106,7 @@ def separation_estimates(sample: Sample, confidence: float) -> list[Estimate]:
     ]
 
 
-def _eer(sample: Sample, confidence: float, common: dict[str, int | None]) -> Estimate:
+def _eer(sample: Sample, confidence: float, common: dict[str, Any]) -> Estimate:
     found = verification.equal_error_rate(sample.scores.genuine, sample.scores.impostor)
     variance = None
     if sample.weights is not None:
@@ -128,7 +129,7 @@ def _eer(sample: Sample, confidence: float, common: dict[str, int | None]) -> Es
     return Estimate(metric="eer", value=found.value, threshold=found.threshold, flags=flags, **interval, **common)
 
 
-def _influence_estimates(sample: Sample, confidence: float, common: dict[str, int | None]) -> list[Estimate]:
+def _influence_estimates(sample: Sample, confidence: float, common: dict[str, Any]) -> list[Estimate]:
     """Return auc, dprime, cllr and min_cllr, with delta-method intervals over identities."""
     g, i = sample.genuine.scores.astype(np.float64), sample.impostor.scores.astype(np.float64)
     finite = bool(np.isfinite(g).all() and np.isfinite(i).all())
@@ -166,7 +167,7 @@ def _influence_estimates(sample: Sample, confidence: float, common: dict[str, in
     return estimates
 
 
-def _zero_fmr(sample: Sample, confidence: float, common: dict[str, int | None]) -> Estimate:
+def _zero_fmr(sample: Sample, confidence: float, common: dict[str, Any]) -> Estimate:
     point = verification.zero_fmr_point(sample.scores.impostor)
     errors = (sample.genuine.scores < point.threshold).astype(np.float64)
     variance = None
@@ -233,7 +234,8 @@ def fold_estimates(scores: NDArray[np.float32], pairs: Pairs, confidence: float)
     counts = {"n_genuine": int(pairs.genuine.sum()), "n_impostor": int((~pairs.genuine).sum())}
     return [
         Estimate(
-            metric="accuracy", value=found.mean, ci_low=max(0.0, found.mean - half), ci_high=min(1.0, found.mean + half),
+            metric="accuracy", value=found.mean,
+            ci_low=max(0.0, found.mean - half), ci_high=min(1.0, found.mean + half),
             ci_method=f"t-over-{folds}-folds", threshold=float(np.mean(found.thresholds)),
             threshold_source="fitted on the other folds", **counts,
         ),

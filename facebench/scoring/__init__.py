@@ -40,7 +40,8 @@ class ScoreSet:
 
 def failed_rows(vectors: Vectors) -> NDArray[np.bool_]:
     """Return (N,) which images have no usable embedding (NaN rows)."""
-    return np.isnan(vectors).any(axis=1)
+    failed: NDArray[np.bool_] = np.isnan(vectors).any(axis=1)
+    return failed
 
 
 def similarity(probes: Vectors, gallery: Vectors, comparator: str) -> NDArray[np.float32]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,7 @@ COMPONENTS = 64
 SKIPPED = 3
 """The first components mostly hold the direction of light."""
 SIDE = 56
-TRAINING = {"identities": 120, "images_per_identity": 5, "seed": 0, "first_identity": 100_000}
+TRAINING: dict[str, Any] = {"identities": 120, "images_per_identity": 5, "seed": 0, "first_identity": 100_000}
 """Rendered training identities; shipped datasets number theirs from 0."""
 
 
@@ -38,7 +39,8 @@ class Eigenfaces:
         """Return (N, 64) float32 embeddings of (N, 112, 112, 3) uint8 RGB faces."""
         centred = _grey(faces) - self._mean
         # einsum adds in one fixed order, so that a row does not depend on the rows around it
-        return np.einsum("np,kp->nk", centred, self._components).astype(np.float32)
+        found: NDArray[np.float32] = np.einsum("np,kp->nk", centred, self._components).astype(np.float32)
+        return found
 
 
 def load(_context: LoadContext) -> Eigenfaces:
@@ -65,7 +67,8 @@ def _grey(faces: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Return (N, 3136) grey values in [0, 1]: Rec. 601 luma, mean of 2 x 2 pixels."""
     luma = faces.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32) / np.float32(255)
     small = luma.reshape(len(faces), SIDE, 2, SIDE, 2).mean(axis=(2, 4))
-    return small.reshape(len(faces), SIDE * SIDE)
+    flat: NDArray[np.float32] = small.reshape(len(faces), SIDE * SIDE)
+    return flat
 
 
 def fit(faces: NDArray[np.uint8]) -> dict[str, NDArray[np.generic]]:
