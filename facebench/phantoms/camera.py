@@ -23,9 +23,10 @@ class Capture:
     """What the camera settled on: the 2 x 3 similarity to the 112-pixel frame, and the exposure.
 
     Hand it to another rendering to lock both; otherwise a local edit would move and re-expose the whole face.
+    With None as alignment only the exposure is locked.
     """
 
-    alignment: FloatArray
+    alignment: FloatArray | None
     exposure: float
 
 
@@ -94,9 +95,9 @@ def transform(points: FloatArray, matrix: FloatArray) -> FloatArray:
 
 
 def light_tables(light: Light, to_head: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return the (2, 8) table of lamps and the ambient vector the shading kernel reads, in head space.
+    """Return the (2, 8) table of lamps and the (3, 3) ambient light the shading kernel reads, in head space.
 
-    A lamp is direction, colour, whether it casts shadows, softness; ambient is sky, ground and the up direction.
+    A lamp is direction, colour, whether it casts shadows, softness; the rows of ambient are sky, ground, up.
     """
     fill_direction = to_head @ np.array([math.sin(light.fill_azimuth) * 0.9, 0.25, math.cos(light.fill_azimuth)])
     lamps = np.zeros((2, 8))
@@ -108,7 +109,7 @@ def light_tables(light: Light, to_head: FloatArray) -> tuple[FloatArray, FloatAr
     lamps[1, 3:6] = light.fill * np.mean(light.key_colour) * np.array([0.95, 1, 1.05])
     sky = np.array(light.ambient)
     ground = sky * light.ground * np.array([1.08, 1, 0.92])
-    return lamps, np.concatenate([sky, ground, to_head @ np.array([0, 0.9, 0.43])])
+    return lamps, np.stack([sky, ground, to_head @ np.array([0, 0.9, 0.43])])
 
 
 def shadow_axes(direction: FloatArray) -> FloatArray:
@@ -138,7 +139,7 @@ def background(seed: int, size: int) -> FloatArray:
     weight = np.clip(mix + 0.5, 0, 1)[..., None]
     picture = first * (1 - weight) + second * weight
     nearest = np.arange(size) * coarse // size
-    sigma = 3 * size / 224
+    sigma = 1.5 * size / 112
     return np.asarray(gaussian_filter(picture[nearest][:, nearest], (sigma, sigma, 0)))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from facebench.phantoms._kernel import FloatArray, Record, kernel
+from facebench.phantoms.hair import CURL, SEED, SHINE_GAIN, strand_coordinates
 from facebench.phantoms.labels import Label, Surface
 from facebench.phantoms.materials import (
     BLUE,
@@ -20,6 +21,7 @@ from facebench.phantoms.materials import (
     skin_colour,
 )
 from facebench.phantoms.noise import smoothstep, value_noise
+from facebench.phantoms.vectors import Vector, read, unit
 
 # Rows of the table of colours worn in an image.
 FRAME, WORN, CLOTH, TINT = range(4)
@@ -37,88 +39,81 @@ def set_wrap(out: FloatArray, red: float, green: float, blue: float) -> None:
 
 
 @kernel
-def _dye(out: FloatArray, colour: FloatArray, gain: float) -> None:
+def _dye(out: FloatArray, colour: Vector, gain: float) -> None:
     out[RED] = colour[0] * gain
     out[GREEN] = colour[1] * gain
     out[BLUE] = colour[2] * gain
 
 
 @kernel
-def plain_skin(kind: int, point: FloatArray, surface: Record, colours: FloatArray, out: FloatArray) -> None:
+def plain_skin(kind: int, point: Vector, surface: Record, colours: FloatArray, out: FloatArray) -> None:
     """Ears, and the neck down to the collar."""
     ear = kind == Surface.EAR
     x, y, z = point[0], point[1], point[2]
     mottle = surface.mottling * 0.06 * value_noise(x * 0.1, y * 0.1, z * 0.1, int(surface.seed))
-    haemoglobin = surface.haemoglobin + (0.28 if ear else -0.05)
+    haemoglobin = surface.haemoglobin + (0.16 if ear else -0.02)
     out[RED], out[GREEN], out[BLUE] = skin_colour(surface.melanin + mottle, haemoglobin, surface.yellow)
     out[SPECULAR] = 0.7
     out[ROUGHNESS] = 0.5
     out[LABEL] = Label.EAR.value if ear else Label.NECK.value
     set_wrap(out, 0.4 if ear else 0.3, 0.2, 0.15)
     if not ear and y < COLLAR_LEVEL:
-        _dye(out, colours[CLOTH], 1 + 0.15 * value_noise(x * 0.3, y * 0.3, z * 0.3, 5))
+        _dye(out, read(colours, CLOTH, 0), 1 + 0.15 * value_noise(x * 0.3, y * 0.3, z * 0.3, 5))
         out[SPECULAR] = 0.1
         out[LABEL] = Label.CLOTH.value
 
 
 @kernel
-def hair_strands(
-    u: float, v: float, point: FloatArray, strands: FloatArray, colour: FloatArray, out: FloatArray
-) -> None:
+def hair_strands(u: float, v: float, point: Vector, strands: FloatArray, colour: Vector, out: FloatArray) -> None:
     """Colour of the hair shell at (angle u, level v): streaks along the combing, or ringlets."""
-    seed = int(strands[1])
-    if strands[3] > 0:
+    seed = int(strands[SEED])
+    if strands[CURL] > 0:
         broad = value_noise(point[0] * 0.25, point[1] * 0.25, point[2] * 0.25, seed)
         fine = value_noise(point[0] * 0.6, point[1] * 0.6, point[2] * 0.6, seed)
     else:
-        across = u + strands[0] * v
-        broad = value_noise(across * 32, v * 0.03, 0.0, seed + 3)
-        fine = value_noise(across * 80, v * 0.05, 2.0, seed + 4)
-    _dye(out, colour, max(1 + 0.38 * broad + 0.30 * fine, 0.25))
-    out[SHINE] = (1 + 0.8 * fine) * strands[4]
+        across, along = strand_coordinates(u, v, strands)
+        broad = value_noise(across * 0.16, along * 0.02, 0.0, seed + 3)
+        broad = 0.5 * broad + 0.5 * value_noise(across * 0.43, along * 0.03, 0.0, seed + 5)
+        fine = value_noise(across * 1.07, along * 0.05, 2.0, seed + 4)
+    _dye(out, colour, max(1 + 0.36 * broad + 0.30 * fine, 0.25))
+    out[SHINE] = (1 + 0.8 * fine) * strands[SHINE_GAIN]
     out[LABEL] = Label.HAIR.value
 
 
 @kernel
-def _unit(vector: FloatArray) -> None:
-    scale = 1 / (math.sqrt(vector[0] ** 2 + vector[1] ** 2 + vector[2] ** 2) + 1e-9)
-    vector[0] *= scale
-    vector[1] *= scale
-    vector[2] *= scale
-
-
-@kernel
 def worn(
-    kind: int, u: float, v: float, w: float, ribbed: float, colours: FloatArray, normal: FloatArray, out: FloatArray
-) -> None:
-    """Spectacle frame, mask, hat or scarf at material coordinates (u, v, w)."""
+    kind: int, u: float, v: float, w: float, ribbed: float, colours: FloatArray, normal: Vector, out: FloatArray
+) -> Vector:
+    """Spectacle frame, mask, hat or scarf at material coordinates (u, v, w); returns the normal."""
+    dye = read(colours, WORN, 0)
     if kind == Surface.FRAME:
-        _dye(out, colours[FRAME], 1.0)
+        _dye(out, read(colours, FRAME, 0), 1.0)
         out[SPECULAR] = 2.0
         out[ROUGHNESS] = 0.25
         out[LABEL] = Label.GLASSES.value
-    elif kind == Surface.MASK:
+        return normal
+    if kind == Surface.MASK:
         pleated = 1.0 if abs(v + 70) < 28 else 0.0
         fibre = 0.03 * value_noise(u * 0.8, v * 0.8, 0.0, 3)
         seam = 0.88 if w < 2.2 else 1.0
-        _dye(out, colours[WORN], (1 + 0.06 * math.sin(v * 0.55) * pleated + fibre) * seam)
+        _dye(out, dye, (1 + 0.06 * math.sin(v * 0.55) * pleated + fibre) * seam)
         out[SPECULAR] = 0.15
         out[ROUGHNESS] = 0.6
         out[LABEL] = Label.MASK.value
         set_wrap(out, 0.3, 0.3, 0.3)
-        normal[1] += 0.25 * math.cos(v * 0.55) * pleated
-        _unit(normal)
-    elif kind == Surface.HAT:
-        _dye(out, colours[WORN], 1 + 0.12 * math.sin(u * 0.9) * ribbed + 0.05 * value_noise(u * 0.7, v * 0.7, 0.0, 4))
+        return unit(normal[0], normal[1] + 0.25 * math.cos(v * 0.55) * pleated, normal[2])
+    if kind == Surface.HAT:
+        _dye(out, dye, 1 + 0.12 * math.sin(u * 0.9) * ribbed + 0.05 * value_noise(u * 0.7, v * 0.7, 0.0, 4))
         out[SPECULAR] = 0.1
         out[ROUGHNESS] = 0.6
         out[LABEL] = Label.HAT.value
         set_wrap(out, 0.15, 0.15, 0.15)
     else:
-        _dye(out, colours[WORN], 1 + 0.15 * value_noise(u * 0.2, v * 0.5, 0.0, 6) + 0.15 * math.sin(v * 0.4 + u * 0.05))
+        _dye(out, dye, 1 + 0.15 * value_noise(u * 0.2, v * 0.5, 0.0, 6) + 0.15 * math.sin(v * 0.4 + u * 0.05))
         out[SPECULAR] = 0.05
         out[LABEL] = Label.SCARF.value
         set_wrap(out, 0.2, 0.2, 0.2)
+    return normal
 
 
 @kernel
@@ -126,15 +121,19 @@ def look_through_lens(
     u: float,
     v: float,
     lens: FloatArray,
-    tint: FloatArray,
-    ambient: FloatArray,
-    key_colour: FloatArray,
-    pixel: FloatArray,
-) -> None:
+    tint: Vector,
+    sky: Vector,
+    key: Vector,
+    behind: Vector,
+) -> Vector:
     """Dim what lies behind a spectacle lens at (u, v), and add what the lens reflects."""
     reflection = smoothstep(0.1, 0.6, value_noise(u * 0.05 + lens[OFFSET], v * 0.06 - u * 0.03, 0.0, 9)) * 0.6
     reflection = lens[REFLECTION] * (reflection + 0.4 * smoothstep(-20, 20, v))
     passed = 1 - lens[DARKNESS] * (0.88 + 0.10 * smoothstep(-18, 12, v))
-    for k in range(3):
-        glare = reflection * (ambient[k] * 0.6 + key_colour[k] * 0.05)
-        pixel[k] = pixel[k] * passed * 0.97 + glare + lens[DARKNESS] * tint[k] * 0.15
+    passed *= 0.97
+    glow = lens[DARKNESS] * 0.15
+    return (
+        behind[0] * passed + reflection * (sky[0] * 0.6 + key[0] * 0.05) + glow * tint[0],
+        behind[1] * passed + reflection * (sky[1] * 0.6 + key[1] * 0.05) + glow * tint[1],
+        behind[2] * passed + reflection * (sky[2] * 0.6 + key[2] * 0.05) + glow * tint[2],
+    )

@@ -21,19 +21,16 @@ from facebench.phantoms._kernel import ByteArray, FloatArray
 from facebench.phantoms.labels import LABEL_NAMES
 from facebench.phantoms.parameters import (
     AGE_EDGES,
-    EXPRESSION,
-    SHAPE,
-    SURFACE,
     TONE_EDGES,
     Accessory,
     HairStyle,
     Nuisance,
     Subject,
-    as_vector,
 )
 from facebench.phantoms.population import Cell, Request, nuisance_of, people, subject_of
 from facebench.phantoms.renderer import RENDERER_VERSION, RenderedFace, render
 from facebench.phantoms.sampling import TierName
+from facebench.phantoms.table import parameter_columns, parameter_vector
 
 FORMAT_VERSION = 1
 _TEXT_KEY = "facebench-phantom"
@@ -149,51 +146,6 @@ def write_dataset(
     description["manifest_sha256"] = hashlib.sha256(manifest).hexdigest()
     _write(out / "dataset.json", _json(description))
     return out / "manifest.csv"
-
-
-def parameter_columns() -> list[str]:
-    """Names of the columns of `parameters.npz`."""
-    hair = ["style", "parting", "thickness", "recession", "widows_peak", "comb", "length", "fringe_drop", "seed"]
-    image = ["yaw", "pitch", "roll", "distance", "background_seed", "accessory"]
-    light = [f"key_{part}" for part in ("x", "y", "z", "red", "green", "blue")]
-    light += ["softness", "fill", "fill_azimuth", "ambient_red", "ambient_green", "ambient_blue", "ground"]
-    return [
-        "melanin",
-        "age",
-        *(f"shape.{parameter.name}" for parameter in SHAPE),
-        *(f"surface.{name}" for name in SURFACE),
-        *(f"hair.{name}" for name in hair),
-        *(f"image.{name}" for name in image),
-        *(f"expression.{name}" for name in EXPRESSION),
-        *(f"light.{name}" for name in light),
-        *(f"development.{name}" for name in ("exposure", "gamma", "saturation", "blur", "noise")),
-    ]
-
-
-def parameter_vector(subject: Subject, nuisance: Nuisance) -> FloatArray:
-    """All parameters of an image as numbers, in the order of `parameter_columns`; names become their positions."""
-    hair = asdict(subject.hair)
-    hair["style"] = list(HairStyle).index(subject.hair.style)
-    pose, light, development = nuisance.pose, nuisance.light, nuisance.development
-    accessory = list(Accessory).index(nuisance.wear.kind)
-    return np.array(
-        [
-            subject.melanin,
-            subject.age,
-            *as_vector(subject.shape),
-            *as_vector(subject.surface),
-            *hair.values(),
-            *(pose.yaw, pose.pitch, pose.roll, nuisance.distance, nuisance.background_seed, accessory),
-            *as_vector(nuisance.expression),
-            *light.key_direction,
-            *light.key_colour,
-            *(light.softness, light.fill, light.fill_azimuth),
-            *light.ambient,
-            light.ground,
-            *asdict(development).values(),
-        ],
-        dtype=np.float64,
-    )
 
 
 def _spread(function: Callable, tasks: list[tuple], workers: int) -> Iterator:  # type: ignore[type-arg]

@@ -22,7 +22,7 @@ Profile = Callable[[FloatArray], FloatArray]
 # Average head, canonical level -> mm: half-width, front profile, centre of the loft, depth of the back.
 _HALF_WIDTH = (
     [-121.5, -119.5, -116, -112, -106, -98, -88, -75, -60, -42, -22, 0, 20, 42, 65, 86, 102, 113, 119, 122],
-    [1, 9, 17.5, 24, 31.5, 39, 46.5, 54, 60, 65.5, 69.3, 70.8, 72.5, 75, 74.5, 67, 54, 37, 19, 1],
+    [1, 8, 15.5, 21.5, 28.5, 36, 44, 52, 58.5, 64.5, 69, 70.8, 72.5, 74.5, 73.5, 66, 53.5, 37, 19, 1],
 )
 _FRONT = (
     [
@@ -234,11 +234,12 @@ def head_profiles(shape: Record) -> Profiles:
     front += shape.forehead_forward * np.exp(-(((front_levels - 62) / 26) ** 2))
     front += shape.mouth_forward * np.exp(-(((front_levels + 66) / 20) ** 2))
     landmarks = PchipInterpolator(
-        [-124, -116, -92, -68, -46, 0, 19, 66, 120, 126],
+        [-124, -116, -98, -82, -68, -46, 0, 19, 66, 120, 126],
         [
             shape.chin_level - 8,
             shape.chin_level,
-            (shape.chin_level + shape.mouth_level) / 2,
+            0.6 * shape.chin_level + 0.4 * (shape.mouth_level - 12),
+            shape.mouth_level - 12,
             shape.mouth_level,
             shape.nose_level,
             0,
@@ -289,15 +290,15 @@ def build_head(subject: Subject, expression: Record, hairline: FloatArray) -> He
     )
     # Ambient occlusion from depth: what lies below its smoothed surroundings receives less sky.
     relief = position[:, :, 2] - material[:, :, 2]
-    wide = np.minimum(0, relief - gaussian_filter(relief, (9, 8)))
-    narrow = np.minimum(0, relief - gaussian_filter(relief, (4, 4)))
+    wide = np.minimum(0, relief - gaussian_filter(relief, (6, 6)))
+    narrow = np.minimum(0, relief - gaussian_filter(relief, (3, 3)))
     under_chin = np.interp(levels, [-122, -114, -104], [0.45, 0.6, 1])[:, None]
     sheet = Sheet(
         Surface.HEAD,
         position,
         normals(position),
         material,
-        occlusion=np.exp((wide + 0.6 * narrow) * 0.12) * under_chin,
+        occlusion=np.exp((wide + 0.6 * narrow) * 0.16) * under_chin,
         hairline=material[..., 1] - hairline[None, :],
         facing=1,
     )
@@ -325,12 +326,14 @@ def build_ears(head: Head) -> list[Sheet]:
     sine, cosine = math.sin(shape.ear_flare), math.cos(shape.ear_flare)
     y = -13.0 + 0.5 * (nose_base + 46) + up + 0.20 * across
     z = 2 - (across + 15 * size) * cosine + height * sine - 0.22 * up
-    occlusion = 0.55 + 0.45 * np.clip((height + 4) / 6, 0, 1)
+    occlusion = 0.65 + 0.35 * np.clip((height + 4) / 6, 0, 1)
     sheets = []
     for side in (-1, 1):
         x = side * (half_width - 2.5 + (across + 17 * size) * sine + height * cosine)
         position = np.stack([x, y, z], -1)
-        sheets.append(Sheet(Surface.EAR, position, normals(position, side), position, occlusion))
+        # Thin and translucent, ears catch more of the light from the front than their normals say.
+        normal = normals(position, side) + np.array([0.0, 0.0, 0.5])
+        sheets.append(Sheet(Surface.EAR, position, normal, position, occlusion))
     return sheets
 
 
@@ -354,5 +357,5 @@ def build_neck(subject: Subject, head_to_body: FloatArray) -> Sheet:
     body = (material - pivot) @ head_to_body.T + pivot
     weight = smoothstep_array(-60, -130, y)[..., None]
     position = material * (1 - weight) + body * weight
-    occlusion = np.interp(y, [-150, -125, -100], [1, 0.8, 0.35])
+    occlusion = np.interp(y, [-150, -125, -100], [1, 0.85, 0.5])
     return Sheet(Surface.NECK, position, normals(position), material, occlusion, facing=1)

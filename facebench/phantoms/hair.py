@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
-from facebench.phantoms._kernel import FloatArray, Record, kernel
+from facebench.phantoms._kernel import FloatArray, kernel
 from facebench.phantoms.geometry import Head
 from facebench.phantoms.labels import Surface
 from facebench.phantoms.mesh import Sheet, normals, smoothstep_array
-from facebench.phantoms.noise import grid_noise, value_noise
-from facebench.phantoms.parameters import HairStyle, Sex, Subject
+from facebench.phantoms.noise import grid_noise, smoothstep, value_noise
+from facebench.phantoms.parameters import Groom, HairStyle, Sex, Subject
 
 _SHELL_LESS = frozenset({HairStyle.BALD, HairStyle.BUZZ})
 _FALLING = frozenset({HairStyle.MEDIUM, HairStyle.LONG, HairStyle.WAVY})
@@ -23,7 +24,7 @@ _BUSHY = frozenset({HairStyle.AFRO, HairStyle.CURLY})
 class Texture:
     """How a style's shell looks: `rag` is the depth of the strand edge (mm), `curl` switches to ringlets."""
 
-    rag: float = 3.0
+    rag: float = 4.5
     curl: bool = False
     shine: float = 1.0
 
@@ -31,7 +32,7 @@ class Texture:
 _TEXTURE = {
     HairStyle.AFRO: Texture(rag=4.0, curl=True, shine=0.35),
     HairStyle.CURLY: Texture(rag=4.0, curl=True, shine=0.6),
-    HairStyle.FRINGE: Texture(rag=4.5),
+    HairStyle.FRINGE: Texture(rag=6.5),
 }
 
 # Thickness of the shell in mm and frequency (1/mm) and height (mm) of its lumps.
@@ -49,30 +50,91 @@ _THICKNESS = {
 }
 _LUMPS = {HairStyle.AFRO: (0.16, 5.0), HairStyle.CURLY: (0.12, 5.5), HairStyle.WAVY: (0.05, 4.0)}
 _PLAIN_LUMPS = (0.045, 1.6)
+# Styles that the same head of hair can be brought into from one day to the next.
+_STRAIGHT_LONG = (HairStyle.MEDIUM, HairStyle.LONG, HairStyle.WAVY, HairStyle.TIED)
+_STRAIGHT_SHORT = (HairStyle.SHORT, HairStyle.CROP, HairStyle.SIDE)
+_RESTYLES: dict[Sex, dict[HairStyle, tuple[HairStyle, ...]]] = {
+    Sex.FEMALE: {
+        **dict.fromkeys((*_STRAIGHT_LONG, HairStyle.FRINGE), _STRAIGHT_LONG),
+        **dict.fromkeys(_STRAIGHT_SHORT, _STRAIGHT_SHORT),
+        HairStyle.AFRO: (HairStyle.TIED, HairStyle.CURLY),
+        HairStyle.CURLY: (HairStyle.TIED, HairStyle.WAVY),
+    },
+    Sex.MALE: {
+        **dict.fromkeys((*_STRAIGHT_SHORT, HairStyle.FRINGE), (*_STRAIGHT_SHORT, HairStyle.FRINGE)),
+        HairStyle.BUZZ: (HairStyle.CROP,),
+        HairStyle.MEDIUM: (HairStyle.TIED, HairStyle.SIDE),
+        HairStyle.LONG: (HairStyle.TIED, HairStyle.MEDIUM),
+        HairStyle.AFRO: (HairStyle.BUZZ, HairStyle.CURLY),
+        HairStyle.CURLY: (HairStyle.BUZZ, HairStyle.SHORT),
+    },
+}
+RESTYLED_SHARE = 0.25
+"""Share of images in which the hair is worn in another style than usual."""
+
+# What `strand_parameters` packs.
+COSINE, SINE, SEED, RAG, CURL, SHINE_GAIN = range(6)
+HEAD_RADIUS = 75.0
 _EDGE_ANGLES = [0, 0.22, 0.42, 0.62, 0.80, 0.95, 1.08, 1.20, 1.34, 1.46, 1.62, 1.9, 2.4, np.pi]
 _BELOW_ALL = -260.0
 
 
 def strand_parameters(subject: Subject) -> FloatArray:
-    """Pack what the kernels need: comb, seed, rag, curl, shine."""
+    """Pack what the kernels need: direction of the strands, seed, rag, curl, shine."""
     hair = subject.hair
     texture = _TEXTURE.get(hair.style, Texture())
-    comb = 0.0 if texture.curl else hair.comb
-    return np.array([comb, hair.seed, texture.rag, float(texture.curl), texture.shine])
+    lean = 0.0 if texture.curl else hair.comb
+    return np.array([math.cos(lean), math.sin(lean), hair.seed, texture.rag, float(texture.curl), texture.shine])
+
+
+@kernel
+def strand_coordinates(angle: float, level: float, strands: FloatArray) -> tuple[float, float]:
+    """Millimetres (across, along) the strands of a point of the shell."""
+    turned = angle * HEAD_RADIUS
+    # Only on top is hair combed to a side; lower down it hangs.
+    combed = smoothstep(0.0, 45.0, level)
+    cosine = 1 - combed + combed * strands[COSINE]
+    sine = combed * strands[SINE]
+    return turned * cosine + level * sine, level * cosine - turned * sine
 
 
 @kernel
 def strand_kept(angle: float, level: float, depth: float, strands: FloatArray) -> bool:
     """Whether a point of the shell `depth` mm inside its edge belongs to a strand."""
-    seed = int(strands[1])
-    if strands[3] > 0:
+    seed = int(strands[SEED])
+    if strands[CURL] > 0:
         ragged = value_noise(angle * 22, level * 0.28, 0.0, seed) * 0.7
         ragged += value_noise(angle * 45, level * 0.55, 3.0, seed) * 0.4
     else:
-        across = angle + strands[0] * level
-        ragged = value_noise(across * 30, level * 0.035, 0.0, seed) * 0.6
-        ragged += value_noise(across * 75, level * 0.06, 5.0, seed) * 0.4
-    return bool(depth + ragged * strands[2] > 0)
+        across, along = strand_coordinates(angle, level, strands)
+        ragged = value_noise(across * 0.13, along * 0.02, 7.0, seed) * 0.5
+        ragged += value_noise(across * 0.4, along * 0.035, 0.0, seed) * 0.5
+        ragged += value_noise(across, along * 0.06, 5.0, seed) * 0.4
+    return bool(depth + ragged * strands[RAG] > 0)
+
+
+def groomed(subject: Subject, groom: Groom) -> Subject:
+    """The subject with its hair as it is worn in one image."""
+    hair = subject.hair
+    style = hair.style
+    choices = _RESTYLES[subject.sex].get(style, ())
+    if choices and groom.restyle < RESTYLED_SHARE:
+        style = choices[int(groom.restyle / RESTYLED_SHARE * len(choices))]
+    surface = subject.surface.copy()
+    for name in ("hair_red", "hair_green", "hair_blue"):
+        surface[name] = min(surface[name] * groom.brightness, 0.7)
+    worn = replace(
+        hair,
+        style=style,
+        thickness=hair.thickness * groom.thickness,
+        comb=hair.comb + groom.comb,
+        parting=hair.parting * groom.parting_side,
+        length=min(hair.length + groom.length, -45.0),
+        fringe_drop=min(max(hair.fringe_drop + groom.fringe, 8.0), 42.0),
+        hairline_shift=groom.hairline,
+        seed=hair.seed + groom.seed,
+    )
+    return replace(subject, hair=worn, surface=surface)
 
 
 def covers_ears(subject: Subject) -> bool:
@@ -83,8 +145,8 @@ def covers_ears(subject: Subject) -> bool:
     return style in (HairStyle.FRINGE, HairStyle.CURLY) and subject.sex is Sex.FEMALE
 
 
-def _front_level(shape: Record) -> float:
-    return 66 + (shape.hairline_level - 66) * 0.6  # type: ignore[no-any-return]
+def _front_level(subject: Subject) -> float:
+    return float(66 + (subject.shape.hairline_level - 66) * 0.6 + subject.hair.hairline_shift)
 
 
 def scalp_hairline(subject: Subject, angles: FloatArray) -> FloatArray:
@@ -94,8 +156,8 @@ def scalp_hairline(subject: Subject, angles: FloatArray) -> FloatArray:
     if hair.style is HairStyle.BALD:
         # Half of the bald keep a wreath of hair round the back.
         wreath = PchipInterpolator([1.25, 1.5, 2.0, 3.2], [20, 30, 34, 30])(np.maximum(away, 1.25))
-        return np.where(away > 1.25, wreath, 400.0) if hair.seed % 2 else np.full_like(away, 400.0)
-    front = _front_level(subject.shape)
+        return np.where(away > 1.25, wreath, 400.0) if int(subject.surface.seed) % 2 else np.full_like(away, 400.0)
+    front = _front_level(subject)
     recession = hair.recession
     line = PchipInterpolator(
         [0, 0.22, 0.42, 0.62, 0.80, 0.95, 1.08, 1.20, 1.34, 1.5, 1.62, 1.9, 2.4, np.pi],
@@ -103,11 +165,11 @@ def scalp_hairline(subject: Subject, angles: FloatArray) -> FloatArray:
             front - hair.widows_peak,
             front + 0.25 * recession,
             front + 0.9 * recession - 2,
-            front + 0.8 * recession - 10,
-            44,
-            20,
-            2,
-            -14,
+            front + 0.8 * recession - 7,
+            52,
+            37,
+            19,
+            -3,
             -24,
             -6,
             -10,
@@ -117,7 +179,7 @@ def scalp_hairline(subject: Subject, angles: FloatArray) -> FloatArray:
         ],
     )(away)
     if hair.style not in _SHELL_LESS and hair.style is not HairStyle.TIED:
-        line = line + 3  # the shell's own edge should be what one sees
+        line = line - 1.5  # fine hairs before the edge of the shell
     return np.asarray(line)
 
 
@@ -125,24 +187,24 @@ def _edge_levels(subject: Subject) -> list[float]:
     """Level of the shell's lower edge at `_EDGE_ANGLES`."""
     hair = subject.hair
     style = hair.style
-    front = _front_level(subject.shape)
+    front = _front_level(subject)
     peak = front - hair.widows_peak
     low = _BELOW_ALL
     female = subject.sex is Sex.FEMALE
     if style in _FALLING:
-        return [peak, front, front - 2, front - 10, 36, 12, -12, -200, low, low, low, low, low, low]
+        return [peak, front, front - 2, front - 8, 44, 26, 0, -200, low, low, low, low, low, low]
     if style is HairStyle.TIED:
-        return [peak, front, front - 2, front - 10, 40, 18, 0, -10, -16, -10, -14, -35, -50, -50]
+        return [peak, front, front - 2, front - 8, 48, 32, 14, -4, -16, -10, -14, -35, -50, -50]
     if style in _BUSHY and female:
-        return [peak, front, front - 2, front - 10, 38, 14, -5, -40, -80, -90, -90, -90, -90, -90]
+        return [peak, front, front - 2, front - 8, 44, 24, 2, -40, -80, -90, -90, -90, -90, -90]
     drop = front - hair.fringe_drop
     if style is HairStyle.FRINGE and female:
-        return [drop - 8, drop - 7, drop - 5, drop - 2, 20, 6, -16, -200, low, low, low, low, low, low]
+        return [drop - 8, drop - 7, drop - 5, drop - 2, 26, 12, -12, -200, low, low, low, low, low, low]
     if style is HairStyle.FRINGE:
-        return [drop - 6, drop - 5, drop - 3, drop, 24, 10, -6, -20, -28, -20, -24, -42, -62, -66]
+        return [drop - 6, drop - 5, drop - 3, drop, 32, 22, 8, -10, -28, -20, -24, -42, -62, -66]
     rec = hair.recession
-    temples = [peak, front + 0.25 * rec, front + 0.9 * rec - 2, front + rec * 0.8 - 10]
-    return [*temples, 44, 20, 2, -14, -24, -16, -22, -42, -62, -66]
+    temples = [peak, front + 0.25 * rec, front + 0.9 * rec - 2, front + rec * 0.8 - 7]
+    return [*temples, 52, 37, 19, -3, -24, -16, -22, -42, -62, -66]
 
 
 def _shell_rows(style: HairStyle) -> FloatArray:
@@ -171,13 +233,16 @@ def _shell_thickness(subject: Subject, angle: FloatArray, level: FloatArray, dep
     return thickness * edge + 1.2
 
 
-def build_hair(head: Head) -> Sheet | None:
-    """The hair shell; its material coordinates are (angle, level, depth inside the edge). None when there is none."""
+def build_hair(head: Head) -> list[Sheet]:
+    """The hair shell and a sparse layer of strands above it; empty for the bald and the shorn.
+
+    Material coordinates are (angle, level, depth inside the edge).
+    """
     subject = head.subject
     hair = subject.hair
     style = hair.style
     if style in _SHELL_LESS:
-        return None
+        return []
     angle, level = np.meshgrid(np.linspace(-np.pi, np.pi, 145), _shell_rows(style), indexing="xy")
     away = np.abs(angle)
     falling = style in _FALLING
@@ -196,12 +261,34 @@ def build_hair(head: Head) -> Sheet | None:
     frequency, height = _LUMPS.get(style, _PLAIN_LUMPS)
     lumps = np.zeros_like(angle)
     grid_noise(base, frequency, hair.seed, lumps)
+    if style not in _BUSHY:
+        lumps += _clumps(angle, level, strand_parameters(subject))
     thickness = thickness + height * lumps * smoothstep_array(0, 12, depth)
     if style is HairStyle.WAVY:
         thickness = thickness + 4 * np.sin(level * 0.13 + 3 * np.sin(angle * 4)) * smoothstep_array(10, -60, level)
     if falling:
         thickness = thickness + smoothstep_array(0, -90, level) * 6 * (away > 1.0)
+    thickness = np.maximum(thickness, 0.8)
     position = base + outward * thickness[..., None]
     lit_from_above = np.interp(level, [-170, -60, 0, 40], [0.5, 0.6, 0.85, 1])
-    occlusion = np.clip(0.45 + 0.55 * smoothstep_array(0, 20, depth), 0, 1) * lit_from_above
-    return Sheet(Surface.HAIR, position, normals(position), np.stack([angle, level, depth], -1), occlusion)
+    occlusion = np.clip(0.55 + 0.45 * smoothstep_array(0, 20, depth), 0, 1) * lit_from_above
+    shell = Sheet(Surface.HAIR, position, normals(position), np.stack([angle, level, depth], -1), occlusion)
+    # The loose layer is cut to the few strands whose noise is high, by pretending to lie outside the edge.
+    texture = _TEXTURE.get(style, Texture())
+    loose_depth = np.minimum(depth, -0.38 * texture.rag)
+    loose = position + outward * np.minimum(0.18 * thickness, 2.2)[..., None]
+    material = np.stack([angle, level, loose_depth], -1)
+    return [shell, Sheet(Surface.HAIR, loose, shell.normal, material, occlusion)]
+
+
+def _clumps(angle: FloatArray, level: FloatArray, strands: FloatArray) -> FloatArray:
+    """Ridges along the strands, as noise of the size of a lock; fades at the crown, where angles crowd."""
+    out = np.zeros_like(angle)
+    turned = angle * HEAD_RADIUS
+    combed = smoothstep_array(0.0, 45.0, level)
+    cosine = 1 - combed + combed * strands[COSINE]
+    sine = combed * strands[SINE]
+    across, along = turned * cosine + level * sine, level * cosine - turned * sine
+    points = np.stack([across * 0.10, along * 0.012, np.zeros_like(angle)], -1)
+    grid_noise(points, 1.0, int(strands[SEED]) + 17, out)
+    return out * smoothstep_array(122, 95, level)

@@ -10,7 +10,7 @@ from enum import IntEnum
 
 import numpy as np
 
-from facebench.phantoms._kernel import ByteArray, FloatArray, IntArray
+from facebench.phantoms._kernel import ByteArray, FloatArray, IntArray, kernel
 
 
 class Label(IntEnum):
@@ -85,8 +85,18 @@ ARCFACE_112: FloatArray = np.array(
 
 def majority(labels: IntArray, factor: int) -> ByteArray:
     """Reduce a super-sampled label map: each pixel gets the class most of its samples have (ties: the lower)."""
-    height = labels.shape[0] // factor
-    width = labels.shape[1] // factor
-    samples = labels.reshape(height, factor, width, factor).transpose(0, 2, 1, 3).reshape(height, width, -1)
-    counts = np.stack([(samples == label).sum(-1) for label in range(len(Label))], axis=-1)
-    return np.asarray(counts.argmax(-1), dtype=np.uint8)
+    out = np.zeros((labels.shape[0] // factor, labels.shape[1] // factor), np.uint8)
+    _fill_majority(labels, factor, len(Label), out)
+    return out
+
+
+@kernel
+def _fill_majority(labels: IntArray, factor: int, classes: int, out: ByteArray) -> None:
+    counts = np.zeros(classes, np.int64)
+    for row in range(out.shape[0]):
+        for column in range(out.shape[1]):
+            counts[:] = 0
+            for y in range(row * factor, (row + 1) * factor):
+                for x in range(column * factor, (column + 1) * factor):
+                    counts[labels[y, x]] += 1
+            out[row, column] = np.argmax(counts)

@@ -7,13 +7,15 @@ import math
 from facebench.phantoms._kernel import FloatArray, Record, kernel
 from facebench.phantoms.features import brow_local, eye_outline, lip_heights, mouth_line
 from facebench.phantoms.labels import Label
-from facebench.phantoms.noise import bell, bump, smoothstep, value_noise
+from facebench.phantoms.noise import bell, bump, noise_slope, smoothstep, value_noise
 
 # A sample of material, as the kernels pass it on.
 # SLIT marks the gap between the lips; OCCLUSION is the share of sky seen; WRAP is how far light seeps round, per
 # channel; SHINE scales the highlight of hair.
 RED, GREEN, BLUE, LABEL, SPECULAR, ROUGHNESS, SLIT, OCCLUSION, WRAP_RED, WRAP_GREEN, WRAP_BLUE, SHINE = range(12)
 MATERIAL_FIELDS = 12
+# Half-width (mm) of the mouth as the beard sees it; fixed, so that another mouth leaves the beard alone.
+BEARD_GAP = 25.5
 
 
 @kernel
@@ -33,7 +35,7 @@ def _pigments(x: float, y: float, z: float, shape: Record, surface: Record, mole
     coarse = value_noise(x * 0.045, y * 0.045, z * 0.045, seed)
     medium = value_noise(x * 0.16, y * 0.16, z * 0.16, seed + 1)
     fine = value_noise(x * 0.45, y * 0.45, z * 0.45, seed + 2)
-    melanin = surface.melanin + surface.mottling * (0.030 * coarse + 0.025 * medium + 0.018 * fine)
+    melanin = surface.melanin + surface.mottling * (0.030 * coarse + 0.025 * medium + 0.030 * fine)
     haemoglobin = surface.haemoglobin + surface.mottling * (0.10 * medium + 0.09 * coarse + 0.06 * fine)
     flush = 0.36 * bell(ax - 38, y + 30, 13, 12) + 0.30 * bell(x, y + 38, 12, 8) + 0.16 * bell(x, y + 104, 14, 9)
     haemoglobin += surface.cheek_redness * flush
@@ -47,8 +49,10 @@ def _pigments(x: float, y: float, z: float, shape: Record, surface: Record, mole
         where = bell(ax - 20, y + 24, 26, 22) + 0.3 * bell(x, y - 40, 40, 25)
         melanin += surface.freckles * 0.30 * smoothstep(0.28, 0.55, specks) * where
     if surface.age > 48:
-        spots = value_noise(x * 0.16, y * 0.16, z * 0.16, seed + 11)
-        melanin += 0.10 * smoothstep(48, 75, surface.age) * smoothstep(0.35, 0.6, spots)
+        # Two turned octaves: the lattice of a single one would show as squares.
+        spots = value_noise(x * 0.13 + y * 0.09, y * 0.13 - x * 0.09, z * 0.16, seed + 11) * 0.7
+        spots += value_noise(x * 0.31 - y * 0.17, y * 0.31 + x * 0.17, z * 0.3, seed + 12) * 0.5
+        melanin += 0.08 * smoothstep(48, 75, surface.age) * smoothstep(0.25, 0.65, spots)
     for k in range(moles.shape[0]):
         r2 = (x - moles[k, 0]) ** 2 + (y - moles[k, 1]) ** 2
         if r2 < 9 * moles[k, 2] ** 2:
@@ -96,12 +100,11 @@ def _beard(x: float, y: float, z: float, lip: float, shape: Record, surface: Rec
     moustache = 0.0
     line = mouth_line(x, shape)
     _, lower = lip_heights(x, shape)
-    width = shape.mouth_width
     if y > line:
-        moustache = smoothstep(width + 8, width - 7, ax + 0.55 * (y - line) + 3 * medium)
+        moustache = smoothstep(BEARD_GAP + 8, BEARD_GAP - 7, ax + 0.55 * (y - line) + 3 * medium)
         moustache *= smoothstep(-47.5, -53.5, y + 2.5 * fine) * (1 - 0.5 * bell(x, y + 50, 2.5, 5))
-        if ax < width + 6:
-            beard *= smoothstep(width + 2, width + 7, ax)
+        if ax < BEARD_GAP + 6:
+            beard *= smoothstep(BEARD_GAP + 2, BEARD_GAP + 7, ax)
     else:
         below = y - (line - lower)
         beard *= 1 - 0.75 * bell(x, below + 4.5, 9, 4) * (1 - smoothstep(-3, -12, below))
@@ -149,23 +152,24 @@ def _nose_marks(x: float, y: float, shape: Record, out: FloatArray) -> None:
     if ax < 30 and -56 < y < -30:
         centre = 0.42 * shape.nose_width
         hole = math.exp(-(((ax - centre) / 3.6) ** 2) - ((y + 45.6 + 0.10 * (ax - centre)) / 1.9) ** 2)
-        under = 0.45 * math.exp(-((ax / (0.75 * shape.nose_width)) ** 4) - ((y + 47.5) / 2.2) ** 2)
+        under = 0.24 * math.exp(-((ax / (0.75 * shape.nose_width)) ** 4) - ((y + 47.5) / 2.2) ** 2)
         dark = max(min(hole * shape.nostril * 1.25, 0.97), under)
         _scale(out, 1 - dark * 0.93, 1 - dark, 1 - dark)
         out[SPECULAR] *= 1 - dark
-    if out[LABEL] == Label.SKIN.value and -49 < y < 4 and ax < 6.5 + (shape.nose_width - 5.5) * smoothstep(4, -36, y):
+    if out[LABEL] == Label.SKIN.value and -52 < y < 8 and ax < 8 + (shape.nose_width - 6) * smoothstep(4, -32, y):
         out[LABEL] = Label.NOSE.value
 
 
 @kernel
 def _scalp(x: float, y: float, z: float, inside: float, surface: Record, out: FloatArray) -> None:
     """Short hair on the scalp, `inside` mm behind the hairline."""
-    if inside <= -6:
+    if inside <= -9:
         return
     seed = int(surface.seed)
     ragged = value_noise(x * 0.35, y * 0.35, z * 0.35, seed + 40)
-    cover = smoothstep(-3.0, 5.0, inside + 3.0 * ragged) * 0.93
-    strand = (0.75 + 0.35 * value_noise(x * 1.1, y * 0.6, z * 1.1, seed + 41)) * 0.8
+    fine = value_noise(x * 1.1, y * 0.4, z * 1.1, seed + 41)
+    cover = smoothstep(-4.0, 7.0, inside + 3.0 * ragged + 2.0 * fine) * 0.93
+    strand = (0.75 + 0.35 * fine) * 0.8
     red = surface.hair_red * strand + 0.05 * out[RED]
     green = surface.hair_green * strand + 0.05 * out[GREEN]
     blue = surface.hair_blue * strand + 0.05 * out[BLUE]
@@ -225,13 +229,10 @@ def skin(
 
 
 @kernel
-def wrinkles(x: float, y: float, z: float, shape: Record, expression: Record, surface: Record) -> float:
-    """Height (mm) of fine relief, used to bend normals: pores, forehead lines, crow's feet, frown, folds."""
-    seed = int(surface.seed)
+def _lines(x: float, y: float, age: float, expression: Record, seed: int) -> float:
+    """Height (mm) of forehead lines, crow's feet, frown and the folds beside the chin."""
     ax = abs(x)
-    age = smoothstep(28, 72, surface.age)
-    h = 0.07 * value_noise(x * 0.55, y * 0.55, z * 0.55, seed + 50)
-    h += 0.03 * value_noise(x * 1.1, y * 1.1, z * 1.1, seed + 51)
+    h = 0.0
     forehead = age * 0.9 + 0.5 * expression.brow_raise
     if 22 < y < 70 and forehead > 0.02:
         wander = value_noise(x * 0.03, y * 0.05, 1.0, seed + 52)
@@ -244,11 +245,32 @@ def wrinkles(x: float, y: float, z: float, shape: Record, expression: Record, su
     frown = age * 0.5 + 0.7 * expression.furrow
     if abs(y - 18) < 14 and frown > 0.02:
         h -= frown * 0.7 * bump(ax, 4.2, 1.3) * bell(0, y - 18, 1, 7)
-    if age > 0.1:
-        line = shape.mouth_width + 4 + 0.12 * (-72 - y)
+    if age > 0.1 and -100 < y < -70:
+        line = 29.5 + 0.12 * (-72 - y)
         h -= age * 0.55 * bump(ax, line, 1.5) * smoothstep(-70, -76, y) * smoothstep(-100, -88, y)
-        h += age * 0.22 * value_noise(x * 0.22, y * 0.22, z * 0.22, seed + 53)
     return h
+
+
+@kernel
+def relief_slope(x: float, y: float, z: float, expression: Record, surface: Record) -> tuple[float, float]:
+    """Slope of the skin's fine relief, used to bend normals: pores, unevenness that grows with age, lines."""
+    seed = int(surface.seed)
+    age = smoothstep(28, 72, surface.age)
+    step = 0.35
+    here = _lines(x, y, age, expression, seed)
+    dx = (_lines(x + step, y, age, expression, seed) - here) / step
+    dy = (_lines(x, y + step, age, expression, seed) - here) / step
+    sx, sy = noise_slope(x * 0.55, y * 0.55, z * 0.55, seed + 50)
+    dx += 0.055 * sx
+    dy += 0.055 * sy
+    sx, sy = noise_slope(x * 1.1, y * 1.1, z * 1.1, seed + 51)
+    dx += 0.055 * sx
+    dy += 0.055 * sy
+    if age > 0.1:
+        sx, sy = noise_slope(x * 0.22, y * 0.22, z * 0.22, seed + 53)
+        dx += age * 0.048 * sx
+        dy += age * 0.048 * sy
+    return dx, dy
 
 
 @kernel
@@ -279,14 +301,14 @@ def lashes(ex: float, ey: float, shape: Record, expression: Record, surface: Rec
 
 @kernel
 def lid_label(side: float, ex: float, ey: float, shape: Record) -> int:
-    """Label of skin about an eye: its lid, from the bag below to the fold above; SKIN further away."""
+    """Label of skin about an eye: its lid, from under the bag to the fold above; SKIN further away."""
     t = ex / shape.eye_width
     q = 1 - (t / 1.25) ** 2
     if q <= 0:
         return Label.SKIN.value
     root = math.sqrt(q)
     top = (shape.eye_upper + shape.crease_height + 3.5) * root
-    bottom = -(shape.eye_lower + 5.5) * root
+    bottom = -(shape.eye_lower + 9.0) * root
     if bottom < ey < top:
         return Label.LEFT_LID.value if side < 0 else Label.RIGHT_LID.value
     return Label.SKIN.value
@@ -318,6 +340,6 @@ def sclera(t: float, out: FloatArray) -> None:
     if t < -0.82:
         out[RED], out[GREEN], out[BLUE] = 0.42, 0.23, 0.20
     else:
-        out[RED] = 0.58 - 0.05 * red
-        out[GREEN] = 0.52 - 1.2 * red * 0.5
-        out[BLUE] = 0.49 - 1.3 * red * 0.5
+        out[RED] = 0.50 - 0.05 * red
+        out[GREEN] = 0.445 - 1.2 * red * 0.5
+        out[BLUE] = 0.415 - 1.3 * red * 0.5

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from facebench.phantoms._kernel import FloatArray, kernel
+
+# Odd multipliers that spread lattice coordinates and the seed over the bits of the hash.
+STEP_X, STEP_Y, STEP_Z, STEP_SEED = 374761393, 668265263, 2147483647, 1274126177
 
 
 @kernel
@@ -43,11 +44,9 @@ def smooth_max(a: float, b: float, blend: float) -> float:
 
 
 @kernel
-def _lattice(i: int, j: int, k: int, seed: int) -> float:
-    """Hash of a lattice point, uniform in [-1, 1)."""
-    h = (
-        np.int64(i) * 374761393 + np.int64(j) * 668265263 + np.int64(k) * 2147483647 + np.int64(seed) * 1274126177
-    ) & 0xFFFFFFFF
+def _hash(h: int) -> float:
+    """Scramble 32 bits to a number, uniform in [-1, 1)."""
+    h &= 0xFFFFFFFF
     h = ((h ^ (h >> 13)) * 1274126177) & 0xFFFFFFFF
     h = ((h ^ (h >> 16)) * 2246822519) & 0xFFFFFFFF
     return float(((h ^ (h >> 15)) & 0xFFFFFF) / 8388608.0 - 1.0)
@@ -65,11 +64,36 @@ def value_noise(x: float, y: float, z: float, seed: int) -> float:
     fx = fx * fx * (3 - 2 * fx)
     fy = fy * fy * (3 - 2 * fy)
     fz = fz * fz * (3 - 2 * fz)
-    a = _lattice(i, j, k, seed) * (1 - fx) + _lattice(i + 1, j, k, seed) * fx
-    b = _lattice(i, j + 1, k, seed) * (1 - fx) + _lattice(i + 1, j + 1, k, seed) * fx
-    c = _lattice(i, j, k + 1, seed) * (1 - fx) + _lattice(i + 1, j, k + 1, seed) * fx
-    d = _lattice(i, j + 1, k + 1, seed) * (1 - fx) + _lattice(i + 1, j + 1, k + 1, seed) * fx
+    h = i * STEP_X + j * STEP_Y + k * STEP_Z + seed * STEP_SEED
+    g = h + STEP_Z
+    a = _hash(h) * (1 - fx) + _hash(h + STEP_X) * fx
+    b = _hash(h + STEP_Y) * (1 - fx) + _hash(h + STEP_X + STEP_Y) * fx
+    c = _hash(g) * (1 - fx) + _hash(g + STEP_X) * fx
+    d = _hash(g + STEP_Y) * (1 - fx) + _hash(g + STEP_X + STEP_Y) * fx
     return (a * (1 - fy) + b * fy) * (1 - fz) + (c * (1 - fy) + d * fy) * fz
+
+
+@kernel
+def noise_slope(x: float, y: float, z: float, seed: int) -> tuple[float, float]:
+    """Derivatives of `value_noise` with respect to x and y."""
+    i = math.floor(x)
+    j = math.floor(y)
+    k = math.floor(z)
+    u = x - i
+    v = y - j
+    w = z - k
+    fx = u * u * (3 - 2 * u)
+    fy = v * v * (3 - 2 * v)
+    fz = w * w * (3 - 2 * w)
+    h = i * STEP_X + j * STEP_Y + k * STEP_Z + seed * STEP_SEED
+    g = h + STEP_Z
+    a = _hash(h) * (1 - fz) + _hash(g) * fz
+    b = _hash(h + STEP_X) * (1 - fz) + _hash(g + STEP_X) * fz
+    c = _hash(h + STEP_Y) * (1 - fz) + _hash(g + STEP_Y) * fz
+    d = _hash(h + STEP_X + STEP_Y) * (1 - fz) + _hash(g + STEP_X + STEP_Y) * fz
+    slope_x = ((b - a) * (1 - fy) + (d - c) * fy) * 6 * u * (1 - u)
+    slope_y = ((c - a) * (1 - fx) + (d - b) * fx) * 6 * v * (1 - v)
+    return slope_x, slope_y
 
 
 @kernel

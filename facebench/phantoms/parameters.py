@@ -122,29 +122,30 @@ _S = ShapeParameter
 # Parts of the face; `edits` swaps one part at a time. Levels, which move everything below them, are "layout".
 SHAPE_BY_PART: dict[str, tuple[ShapeParameter, ...]] = {
     "head": (
-        _S("face_width", "1", 1.0, 0.040, male=0.014, build=0.020, low=0.9, high=1.1),
+        _S("face_width", "1", 1.0, 0.043, male=0.014, build=0.020, low=0.9, high=1.1),
         _S("forehead_width", "1", 1.0, 0.035, male=0.005),
         _S("crown_level", "mm", 120.0, 3.5, male=0.5),
-        _S("hairline_level", "mm", 60.0, 7.0, male=2.0, age=1.5),
+        _S("hairline_level", "mm", 68.0, 7.0, male=2.0, age=1.5),
         _S("forehead_forward", "mm", 0.0, 3.5, male=-1.0),
         _S("mouth_forward", "mm", 0.0, 2.4, melanin=3.0, age=-1.0),
-        _S("squareness", "1", 0.90, 0.06, male=-0.02, build=-0.03, low=0.72, high=1.05),
+        _S("squareness", "1", 0.97, 0.06, male=-0.02, build=-0.03, low=0.80, high=1.12),
         _S("brow_ridge", "mm", 2.2, 1.1, male=1.5, age=0.3, low=0.0, high=6.5),
         _S("cheekbone", "mm", 3.0, 2.4, male=-0.2, age=-0.5, build=-0.5, low=-1.0, high=8.0),
         _S("eye_depth", "mm", 0.0, 2.0, male=0.8, melanin=-1.0, age=0.6),
         _S("socket_depth", "mm", 6.8, 1.5, male=0.4, melanin=-1.0, age=0.6, build=-0.4, low=4.0, high=11.0),
         _S("nasolabial", "mm", 0.7, 0.6, male=0.1, age=0.9, build=0.2, low=0.0, high=2.2),
+        _S("philtrum", "mm", 0.9, 0.7, male=0.1, age=-0.2, low=0.0, high=2.2),
         _S("chin_sulcus", "mm", 1.8, 1.7, age=0.2, build=0.2),
         _S("temple_hollow", "mm", 1.2, 1.4, male=0.2, age=0.6, build=-0.4, low=0.0, high=4.0),
-        _S("ear_size", "1", 1.0, 0.07, male=0.03, age=0.05),
-        _S("ear_flare", "rad", 0.45, 0.14, male=0.03),
+        _S("ear_size", "1", 0.90, 0.07, male=0.03, age=0.05),
+        _S("ear_flare", "rad", 0.30, 0.11, male=0.03, low=0.08, high=0.6),
         _S("eye_asymmetry", "mm", 0.0, 0.7),
     ),
     "layout": (
-        _S("mouth_level", "mm", -70.3, 2.8, male=-0.8, age=-0.8, low=-78.0, high=-63.0),
-        _S("nose_level", "mm", -47.5, 2.8, male=-0.8, age=-1.0, low=-55.0, high=-40.5),
-        _S("brow_level", "mm", 17.2, 2.2, male=-1.2, age=-0.8),
-        _S("eye_separation", "mm", 31.3, 1.7, male=0.3, melanin=0.6),
+        _S("mouth_level", "mm", -70.3, 3.1, male=-0.8, age=-0.8, low=-78.0, high=-63.0),
+        _S("nose_level", "mm", -47.5, 3.1, male=-0.8, age=-1.0, low=-55.0, high=-40.5),
+        _S("brow_level", "mm", 17.2, 2.5, male=-1.2, age=-0.8),
+        _S("eye_separation", "mm", 31.3, 1.9, male=0.3, melanin=0.6),
     ),
     "jaw": (
         _S("jaw_width", "1", 1.0, 0.055, male=0.035, build=0.045, low=0.86, high=1.10),
@@ -160,7 +161,7 @@ SHAPE_BY_PART: dict[str, tuple[ShapeParameter, ...]] = {
     ),
     "eyes": (
         _S("eye_width", "mm", 14.8, 1.35, age=-0.4, low=11.8, high=18.2),
-        _S("eye_upper", "mm", 4.9, 1.2, male=-0.5, age=-0.7, low=2.9, high=7.6),
+        _S("eye_upper", "mm", 4.9, 1.25, male=-0.5, age=-0.7, low=2.9, high=7.6),
         _S("eye_lower", "mm", 3.5, 0.8, male=-0.25, low=2.2, high=5.4),
         _S("eye_tilt", "deg", 3.0, 3.8, male=-0.8, melanin=1.0, age=-1.2),
         _S("crease_height", "mm", 3.4, 1.6, male=-0.5, age=-0.6, low=0.2, high=7.0),
@@ -175,20 +176,20 @@ SHAPE_BY_PART: dict[str, tuple[ShapeParameter, ...]] = {
     ),
     "brows": (
         _S("brow_thickness", "mm", 6.0, 1.6, male=1.2, low=2.6, high=11.0),
-        _S("brow_inner", "mm", 10.5, 2.4, male=-0.8, low=5.0, high=16.0),
+        _S("brow_inner", "mm", 10.5, 2.7, male=-0.8, low=5.0, high=16.0),
         _S("brow_outer", "mm", 46.0, 2.6, male=0.3),
-        _S("brow_arch", "mm", 3.0, 1.8, male=-1.2),
-        _S("brow_slope", "mm", 1.0, 2.6, male=-1.2, age=-1.0),
+        _S("brow_arch", "mm", 3.0, 2.0, male=-1.2),
+        _S("brow_slope", "mm", 1.0, 2.8, male=-1.2, age=-1.0),
         _S("brow_peak", "1", 0.62, 0.08),
         _S("brow_density", "1", 0.85, 0.13, male=0.08, age=-0.12, low=0.3, high=1.0),
         _S("brow_asymmetry", "mm", 0.0, 1.0),
     ),
     "nose": (
-        _S("nose_width", "mm", 16.3, 2.1, male=0.8, melanin=5.0, age=0.6, build=0.4, low=12.5, high=22.0),
-        _S("nose_projection", "mm", 20.5, 3.4, male=0.8, melanin=-4.0, age=0.6, low=13.0, high=27.0),
+        _S("nose_width", "mm", 16.3, 2.3, male=0.8, melanin=5.0, age=0.6, build=0.4, low=12.5, high=22.0),
+        _S("nose_projection", "mm", 21.0, 3.6, male=0.8, melanin=-4.0, age=0.6, low=13.0, high=27.0),
         _S("nose_root", "mm", 4.5, 1.9, male=0.6, melanin=-4.0, low=0.0, high=10.0),
         _S("nose_hump", "mm", 0.2, 2.0, male=0.5, melanin=-1.0, age=0.2),
-        _S("bridge_width", "mm", 8.3, 1.4, male=0.3, melanin=1.5, build=0.2, low=6.0, high=11.5),
+        _S("bridge_width", "mm", 8.3, 1.6, male=0.3, melanin=1.5, build=0.2, low=6.0, high=11.5),
         _S("tip_width", "mm", 6.2, 1.7, male=0.3, melanin=1.0, age=0.3, build=0.2, low=4.0, high=11.0),
         _S("tip_depth", "mm", 2.2, 1.9, age=0.2, low=-0.5, high=7.0),
         _S("tip_rotation", "mm", 0.0, 2.1, male=-0.8, age=-1.2),
@@ -198,14 +199,13 @@ SHAPE_BY_PART: dict[str, tuple[ShapeParameter, ...]] = {
         _S("nose_asymmetry", "mm", 0.0, 1.2),
     ),
     "mouth": (
-        _S("mouth_width", "mm", 25.2, 2.3, male=0.6, melanin=1.0, age=0.2),
-        _S("upper_lip", "mm", 7.0, 1.8, male=-0.5, melanin=5.0, age=-1.1, low=2.2, high=13.0),
-        _S("lower_lip", "mm", 9.2, 1.8, male=-0.5, melanin=4.0, age=-1.0, low=3.5, high=15.0),
+        _S("mouth_width", "mm", 25.2, 2.6, male=0.6, melanin=1.0, age=0.2),
+        _S("upper_lip", "mm", 7.0, 2.0, male=-0.5, melanin=5.0, age=-1.1, low=2.2, high=13.0),
+        _S("lower_lip", "mm", 9.2, 2.0, male=-0.5, melanin=4.0, age=-1.0, low=3.5, high=15.0),
         _S("cupid_bow", "mm", 1.2, 0.9, male=-0.1, age=-0.2),
         _S("mouth_curve", "mm", 0.2, 1.5, age=-0.5),
         _S("upper_lip_pout", "mm", 2.8, 1.4, male=-0.2, melanin=2.0, age=-0.6),
         _S("lower_lip_pout", "mm", 3.4, 1.4, male=-0.2, melanin=2.0, age=-0.6),
-        _S("philtrum", "mm", 0.9, 0.7, male=0.1, age=-0.2, low=0.0, high=2.2),
         _S("mouth_asymmetry", "mm", 0.0, 0.8),
     ),
 }
@@ -253,7 +253,11 @@ def as_vector(record: Any) -> FloatArray:
 
 @dataclass(frozen=True)
 class Hair:
-    """The hair an identity usually wears; `length` is the level of the ends, `recession` is in mm."""
+    """The hair an identity usually wears.
+
+    `parting` is an angle (rad); `comb` is the lean of the strands (rad, 0 straight down); `recession`, `widows_peak`
+    and `fringe_drop` are in mm; `length` is the level of the ends.
+    """
 
     style: HairStyle
     parting: float
@@ -264,6 +268,26 @@ class Hair:
     length: float
     fringe_drop: float
     seed: int
+    hairline_shift: float = 0.0
+
+
+@dataclass(frozen=True)
+class Groom:
+    """How hair is worn in one image, around what the identity usually wears.
+
+    `restyle` picks another style that the same hair allows when it lies below the share of such images; `seed` 0
+    leaves the strands where they were.
+    """
+
+    restyle: float = 1.0
+    thickness: float = 1.0
+    comb: float = 0.0
+    parting_side: float = 1.0
+    length: float = 0.0
+    hairline: float = 0.0
+    fringe: float = 0.0
+    brightness: float = 1.0
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -356,4 +380,5 @@ class Nuisance:
     alignment_error: FloatArray
     background_seed: int
     cloth: tuple[float, float, float]
+    groom: Groom = field(default_factory=Groom)
     wear: Wear = field(default_factory=Wear)

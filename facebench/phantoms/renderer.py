@@ -12,20 +12,21 @@ from facebench.phantoms._kernel import ByteArray, FloatArray, IntArray
 from facebench.phantoms.accessories import build_accessories, flatten_under_hat, glasses_vector
 from facebench.phantoms.camera import Camera, Capture
 from facebench.phantoms.geometry import Head, build_ears, build_head, build_neck, grid_angles
-from facebench.phantoms.hair import build_hair, covers_ears, scalp_hairline, strand_parameters
+from facebench.phantoms.hair import build_hair, covers_ears, groomed, scalp_hairline, strand_parameters
 from facebench.phantoms.labels import Label, Surface, majority
 from facebench.phantoms.landmarks import five_points, sixty_eight_points
+from facebench.phantoms.lighting import SHADOW_EXTENT, SHADOW_X, SHADOW_Y, SHADOW_Z
 from facebench.phantoms.mesh import Sheet, triangles
 from facebench.phantoms.parameters import Accessory, Nuisance, Subject
 from facebench.phantoms.raster import Fragments, rasterise
-from facebench.phantoms.shading import SHADOW_EXTENT, shade
+from facebench.phantoms.shading import shade
 
-RENDERER_VERSION = "1"
+RENDERER_VERSION = "2"
 """Part of every dataset's description; changes whenever the same request gives other pixels."""
 SUPERSAMPLING = 2
 SHADOW_SIZE = 160
 FRAME_SIZE = 112
-_SHADOW_CENTRE = np.array([0.0, -10.0, 10.0])
+_SHADOW_CENTRE = np.array([SHADOW_X, SHADOW_Y, SHADOW_Z])
 _OVERLAY_LIFT = 6.0
 
 
@@ -67,6 +68,7 @@ def render(
     """
     if not 32 <= size <= 1024:
         raise InputError(f"cannot render a face of {size} pixels: choose a size from 32 to 1024.")
+    subject = groomed(subject, nuisance.groom)
     camera = Camera(nuisance.pose, nuisance.distance)
     head = build_head(subject, nuisance.expression, scalp_hairline(subject, grid_angles()))
     scene = _assemble(_sheets(head, nuisance, camera))
@@ -92,10 +94,9 @@ def _sheets(head: Head, nuisance: Nuisance, camera: Camera) -> list[Sheet]:
         sheets += build_ears(head)
     sheets.append(build_neck(head.subject, camera.turn.T))
     hair = build_hair(head)
-    if hair is not None:
-        if nuisance.wear.kind in (Accessory.CAP, Accessory.BEANIE):
-            hair = flatten_under_hat(hair, nuisance.wear.kind)
-        sheets.append(hair)
+    if nuisance.wear.kind in (Accessory.CAP, Accessory.BEANIE):
+        hair = [flatten_under_hat(layer, nuisance.wear.kind) for layer in hair]
+    sheets += hair
     return sheets + build_accessories(head, nuisance.wear, nuisance.background_seed % 1000)
 
 
@@ -133,7 +134,9 @@ def _landmarks(
     """Alignment and both sets of landmarks in the 112-pixel frame."""
     flat5 = camera.project(camera.to_camera(five_points(head)))
     flat68 = camera.project(camera.to_camera(sixty_eight_points(head, nuisance.expression)))
-    alignment = optics.align(flat5, nuisance.alignment_error) if capture is None else capture.alignment
+    alignment = None if capture is None else capture.alignment
+    if alignment is None:
+        alignment = optics.align(flat5, nuisance.alignment_error)
     return alignment, optics.transform(flat5, alignment), optics.transform(flat68, alignment)
 
 
@@ -201,7 +204,8 @@ def _draw(
         labels,
     )
     empty = (seen.triangle < 0) & (lens_layer.triangle < 0)
-    backdrop = optics.background(nuisance.background_seed, samples)
+    backdrop = optics.background(nuisance.background_seed, size)
+    backdrop = backdrop.repeat(SUPERSAMPLING, 0).repeat(SUPERSAMPLING, 1)
     radiance[empty] = backdrop[empty] * (0.4 + 0.6 * np.mean(nuisance.light.ambient))
     return radiance, labels
 

@@ -25,6 +25,7 @@ from facebench.phantoms.parameters import (
     Development,
     FloatArray,
     Glasses,
+    Groom,
     Hair,
     HairStyle,
     Light,
@@ -276,7 +277,7 @@ def _draw_hair(rng: Generator, sex: Sex, melanin: float, age: float) -> Hair:
         thickness=math.exp(rng.normal(0, 0.22)),
         recession=recession,
         widows_peak=max(0.0, rng.normal(0, 2.5)),
-        comb=rng.normal(0, 0.012),
+        comb=rng.normal(0, 0.55),
         length=rng.uniform(-150, -60),
         fringe_drop=rng.uniform(18, 38),
         seed=int(rng.integers(1, 1 << 20)),
@@ -310,6 +311,7 @@ def sample_nuisance(
         alignment_error=rng.normal(0, 0.45, (5, 2)),
         background_seed=int(rng.integers(1 << 30)),
         cloth=_triple(rng.uniform(0.02, 0.5, 3) ** 1.3),
+        groom=_draw_groom(rng),
         wear=_draw_wear(rng, accessories or {}),
     )
 
@@ -358,6 +360,21 @@ def _draw_light(rng: Generator, gain: float) -> Light:
     )
 
 
+def _draw_groom(rng: Generator) -> Groom:
+    """Hair as it happens to be worn: without this, hair alone would tell who it is."""
+    return Groom(
+        restyle=rng.random(),
+        thickness=math.exp(rng.normal(0, 0.18)),
+        comb=rng.normal(0, 0.25),
+        parting_side=float(rng.choice([-1, 1], p=[0.15, 0.85])),
+        length=rng.normal(0, 14),
+        hairline=rng.normal(0, 2.0),
+        fringe=rng.normal(0, 4),
+        brightness=math.exp(rng.normal(0, 0.18)),
+        seed=int(rng.integers(1 << 20)),
+    )
+
+
 def _draw_wear(rng: Generator, accessories: Mapping[str, float]) -> Wear:
     """One accessory or none. The same number of draws whatever comes out, so that other draws do not shift."""
     point = rng.random()
@@ -373,6 +390,11 @@ def _draw_wear(rng: Generator, accessories: Mapping[str, float]) -> Wear:
     if kind in (Accessory.GLASSES, Accessory.SUNGLASSES):
         return Wear(kind, glasses)
     return Wear(kind, None, mask if kind is Accessory.MASK else cloth)
+
+
+def accessory_colour(kind: Accessory) -> Colour:
+    """The colour an accessory has when none is drawn."""
+    return _MASK_COLOURS[0] if kind is Accessory.MASK else _CLOTH_COLOURS[0]
 
 
 def draw_glasses(rng: Generator) -> Glasses:

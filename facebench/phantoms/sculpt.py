@@ -34,14 +34,14 @@ def _relief(x: float, y: float, shape: Record, expression: Record) -> float:
     socket = ((ax - shape.eye_separation) / 17.0) ** 2 + ((y - 2.5) / 10.5) ** 2
     z -= shape.socket_depth * math.exp(-(socket**1.25)) + (3.4 + 0.5 * shape.eye_depth) * bell(ax - 17, y - 4, 5, 7)
     z += shape.cheekbone * (bell(ax - 47, y + 22, 13, 9) + 0.4 * bell(ax - 33, y + 20, 11, 9))
-    z += shape.cheek_fat * bell(ax - 40, y + 58, 16, 17) - shape.cheek_hollow * bell(ax - 46, y + 54, 9, 14)
+    z += shape.cheek_fat * bell(ax - 40, y + 63, 16, 14) - shape.cheek_hollow * bell(ax - 46, y + 58, 9, 12)
     z += shape.chin_boss * bell(x - shape.chin_asymmetry, y + 101, 13, 9)
     z -= shape.chin_cleft * bell(x, y + 102, 2.2, 7)
     z -= (1.4 + shape.chin_sulcus * 0.8) * bell(x, y + 84, 13, 5.2)
     z += 3.2 * bell(x, y + 66, 23, 17)
     # Nasolabial fold, from the wing of the nose to beside the mouth corner: a ridge outside, a furrow on the line.
     along = (-40 - y) / 34.0
-    line = shape.nose_width + 1.5 + along * (36 - shape.nose_width - 2)
+    line = 19.5 + along * 15
     extent = smoothstep(-0.15, 0.15, along) * (1 - smoothstep(0.8, 1.15, along))
     depth = shape.nasolabial + 0.9 * expression.smile
     ridge = smoothstep(-1.5, 3.0, ax - line) * (1 - smoothstep(4, 22, ax - line))
@@ -96,7 +96,9 @@ def _nose(x: float, y: float, shape: Record) -> float:
     width = shape.bridge_width * (0.86 + 0.30 * smoothstep(5, -34, y))
     if y < -38:
         width *= 1 - 0.12 * smoothstep(-38, -48, y)
-    z = _nose_ridge(y, shape) * math.exp(-((ax / width) ** 2.15) * 0.62)
+    # A narrow ridge on a broad foot, or the bridge looks like a box.
+    profile = 0.72 * math.exp(-((ax / width) ** 1.9) * 0.66) + 0.28 * math.exp(-((ax / (1.55 * width)) ** 2))
+    z = _nose_ridge(y, shape) * profile
     tip_u = (ax - shape.tip_bifid * 2) / shape.tip_width
     tip_v = (y - tip + 0.5) / 5.0
     z += shape.tip_depth * math.exp(-(tip_u * tip_u + tip_v * tip_v))
@@ -224,7 +226,8 @@ def sculpt_grid(
             y = levels[i]
             if cosine > 0 and -95 < y < -45:
                 # Rows follow the mouth line, so that the slit between the lips is never cut by a triangle.
-                y += (mouth_line(x, shape) - MOUTH_LEVEL) * bump(y, MOUTH_LEVEL, 8.0)
+                near = bump(y, MOUTH_LEVEL, 8.0) * smoothstep(48, 34, abs(x))
+                y += (mouth_line(x, shape) - MOUTH_LEVEL) * near
             if cosine > 0:
                 base = centre_z[i] + front[i] * abs(cosine) ** shape.squareness
             else:
