@@ -30,7 +30,7 @@ def prepare(faces: Faces, spec: InputSpec) -> NDArray[np.float32]:
     faces = _resize(faces, spec.height, spec.width)
     if spec.colour is Colour.BGR:
         faces = faces[..., ::-1]
-    values = (faces.astype(np.float32) - np.float32(spec.mean)) / np.float32(spec.std)
+    values = (faces.astype(np.float32) - np.asarray(spec.mean, np.float32)) / np.asarray(spec.std, np.float32)
     if spec.layout is Layout.NCHW:
         values = values.transpose(0, 3, 1, 2)
     return np.ascontiguousarray(values)

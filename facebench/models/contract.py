@@ -1,0 +1,50 @@
+"""The contract every adapter must keep, as one function plug-in authors can call from their own tests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from facebench.models.protocol import FaceModel, Faces
+from facebench.schema import ModelCard
+
+TOLERANCE = 1e-5
+"""How much an embedding, scaled to unit length, may depend on the batch it is computed in."""
+
+
+def check_adapter_contract(model: Any, faces: Faces) -> None:
+    """Check one model on some aligned faces.
+
+    Args:
+        model: the adapter, loaded.
+        faces: (N, H, W, 3) uint8 RGB, at least eight, not all alike.
+
+    Raises:
+        AssertionError: says which rule is broken, and by how much.
+    """
+    assert isinstance(model, FaceModel), f"{type(model).__name__} lacks `card` or `embed`"
+    assert isinstance(model.card, ModelCard), "`card` must be a ModelCard"
+    assert len(faces) >= 8, "give at least eight faces"
+    before = faces.copy()
+    whole = model.embed(faces)
+    assert np.array_equal(before, faces), "`embed` changed the faces it was given"
+    assert isinstance(whole, np.ndarray) and whole.dtype == np.float32, "embeddings must be a float32 array"
+    wanted = (len(faces), model.card.embedding_dim)
+    assert whole.shape == wanted, f"embeddings have shape {whole.shape}; card and input say {wanted}"
+    assert np.isfinite(whole).all(), "embeddings hold NaN or infinity"
+    assert np.array_equal(whole, model.embed(faces)), "two calls on the same faces differ"
+    empty = model.embed(faces[:0])
+    assert empty.shape == (0, wanted[1]), f"no faces gave shape {empty.shape}; expected (0, {wanted[1]})"
+    for size in (1, 7, 32):
+        parts = [model.embed(faces[start : start + size]) for start in range(0, len(faces), size)]
+        worst = _distance(whole, np.concatenate(parts))
+        assert worst <= TOLERANCE, f"batches of {size} change embeddings by {worst:.1e} (at most {TOLERANCE:g})"
+    order = np.arange(len(faces))[::-1]
+    worst = _distance(whole[order], model.embed(faces[order]))
+    assert worst <= TOLERANCE, f"reversing the faces changes embeddings by {worst:.1e}: rows do not follow their faces"
+
+
+def _distance(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> float:
+    scale = np.linalg.norm(a, axis=1, keepdims=True)
+    return float(np.abs((a - b) / np.where(scale > 0, scale, 1)).max())
