@@ -51,6 +51,7 @@ NO_TORCH = {"errors", "files", "registry", "schema", "metrics", "scoring", "data
 MAX_LINES = 400
 LONGER = {
     "facebench/phantoms/shading.py": "one compiled kernel shades a pixel; its parts share local state",
+    "facebench/phantoms/sampling.py": "the draws of one subject follow each other in one fixed order of random numbers",
 }
 READS_PICKLE = {"facebench/data/bin_reader.py": "insightface .bin files are pickles; nothing they name is called"}
 

@@ -29,10 +29,12 @@ def check_adapter_contract(model: Any, faces: Faces) -> None:
     before = faces.copy()
     whole = model.embed(faces)
     assert np.array_equal(before, faces), "`embed` changed the faces it was given"
-    assert isinstance(whole, np.ndarray) and whole.dtype == np.float32, "embeddings must be a float32 array"
+    assert isinstance(whole, np.ndarray), f"embeddings must be an array, found {type(whole).__name__}"
+    assert whole.dtype == np.float32, f"embeddings must be float32, found {whole.dtype}"
     wanted = (len(faces), model.card.embedding_dim)
     assert whole.shape == wanted, f"embeddings have shape {whole.shape}; card and input say {wanted}"
     assert np.isfinite(whole).all(), "embeddings hold NaN or infinity"
+    assert np.ptp(whole, axis=0).any(), "all faces give the same embedding"
     assert np.array_equal(whole, model.embed(faces)), "two calls on the same faces differ"
     empty = model.embed(faces[:0])
     assert empty.shape == (0, wanted[1]), f"no faces gave shape {empty.shape}; expected (0, {wanted[1]})"

@@ -20,7 +20,7 @@ _ADAPTERS = ("onnx", "torch", "embeddings")
 
 @dataclass(frozen=True)
 class LoadContext:
-    """What a factory is told: the model file (None for a model asked for by name), its folder, and the user's choices."""
+    """What a factory is told: the model file (None for a model asked for by name), its folder, the user's choices."""
 
     spec: ModelFile | None
     folder: Path
@@ -74,7 +74,7 @@ models: Registry[Factory] = Registry(
 def load_model(reference: str | Path, *, device: str = "cpu", trust_code: bool = False) -> Model:
     """Load a model from its file (``.yaml``) or by its registered name.
 
-    `device` is ``cpu``, ``cuda`` or ``cuda:1``. `trust_code` allows a model file to name Python code, which is then run.
+    `device` is ``cpu``, ``cuda`` or ``cuda:1``. `trust_code` lets a model file name Python code, which is then run.
 
     Raises:
         UnknownNameError: no model of that name; the message suggests the closest.
@@ -105,6 +105,6 @@ def _checked(model: object, reference: str) -> Model:
     if isinstance(model, FaceModel | PrecomputedModel):
         return model
     raise ModelError(
-        f"model {reference}: its factory returned {type(model).__name__}, which lacks 'card' and 'embed' (or 'lookup'); "
-        "see facebench.models.FaceModel"
+        f"model {reference}: its factory returned {type(model).__name__}, which lacks 'card' and 'embed' "
+        "(or 'lookup'); see facebench.models.FaceModel"
     )

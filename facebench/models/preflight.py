@@ -123,8 +123,7 @@ def _auc(found: NDArray[np.float32], identities: NDArray[np.str_]) -> float | No
 
 def _unit(found: NDArray[np.float32]) -> NDArray[np.float32]:
     norms = np.linalg.norm(found, axis=1, keepdims=True)
-    unit: NDArray[np.float32] = found / np.where(norms > 0, norms, 1)
-    return unit
+    return np.asarray(found / np.where(norms > 0, norms, 1), np.float32)
 
 
 def _worst(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:

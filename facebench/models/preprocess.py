@@ -39,7 +39,7 @@ def prepare(faces: Faces, spec: InputSpec) -> NDArray[np.float32]:
 def embed_flipped(forward: Forward, faces: Faces, spec: InputSpec) -> Embeddings:
     """Embed faces and, as `flip` says, their mirror images: (N, D), or (N, 2D) for ``concat``.
 
-    The aligned face is mirrored before the crop, so a crop that is off centre cuts the mirror image at the same columns.
+    The aligned face is mirrored before the crop: a crop that is off centre cuts the mirror image at the same columns.
     """
     plain = forward(prepare(faces, spec))
     if spec.flip is Flip.NONE:

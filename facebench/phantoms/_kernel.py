@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from typing import Any, TypeAlias, TypeVar, cast
 
 import numba
@@ -30,4 +33,24 @@ def kernel(function: _Function) -> _Function:
         compiled = numba.njit(cache=True, nogil=True, fastmath=False, error_model="numpy")(function)
     except RuntimeError:
         compiled = numba.njit(nogil=True, fastmath=False, error_model="numpy")(function)
+    _tie_cache_to_all_sources(compiled)
     return cast(_Function, compiled)
+
+
+def _tie_cache_to_all_sources(compiled: Any) -> None:
+    """Make the stored code stale when any file of this package changes.
+
+    By itself numba watches the kernel's own file only, although code from other files is compiled into it: after an
+    update, old noise would live on in new shading.
+    """
+    index = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
+    if index is not None and hasattr(index, "_source_stamp"):
+        index._source_stamp = _sources_digest()
+
+
+@cache
+def _sources_digest() -> str:
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()

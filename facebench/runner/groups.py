@@ -111,7 +111,7 @@ def _binned(name: str, column: Column, edges: tuple[float, ...]) -> Grouping | s
 
 def _cross(parts: Sequence[Grouping]) -> Grouping:
     rows = np.stack([part.label for part in parts])
-    known: NDArray[np.bool_] = (rows >= 0).all(axis=0)
+    known = np.asarray((rows >= 0).all(axis=0))
     combinations_found = sorted({tuple(int(i) for i in column) for column in rows[:, known].T})
     index = {combination: i for i, combination in enumerate(combinations_found)}
     label = np.array(

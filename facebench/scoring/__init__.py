@@ -40,8 +40,7 @@ class ScoreSet:
 
 def failed_rows(vectors: Vectors) -> NDArray[np.bool_]:
     """Return (N,) which images have no usable embedding (NaN rows)."""
-    failed: NDArray[np.bool_] = np.isnan(vectors).any(axis=1)
-    return failed
+    return np.asarray(np.isnan(vectors).any(axis=1))
 
 
 def similarity(probes: Vectors, gallery: Vectors, comparator: str) -> NDArray[np.float32]:
