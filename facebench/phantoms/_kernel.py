@@ -43,7 +43,7 @@ def _tie_cache_to_all_sources(compiled: Any) -> None:
     By itself numba watches the kernel's own file only, although code from other files is compiled into it: after an
     update, old noise would live on in new shading.
     """
-    index = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
+    index: Any = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
     if index is not None and hasattr(index, "_source_stamp"):
         index._source_stamp = _sources_digest()
 

@@ -26,7 +26,8 @@ from facebench.phantoms.parameters import (
     empty,
 )
 from facebench.phantoms.renderer import FRAME_SIZE, RenderedFace, render
-from facebench.phantoms.sampling import accessory_colour, draw_glasses, sample_subject
+from facebench.phantoms.sampling import sample_subject
+from facebench.phantoms.wardrobe import accessory_colour, draw_glasses
 
 Level: TypeAlias = float | str
 Edit: TypeAlias = Callable[[Subject, Nuisance, Any], tuple[Subject, Nuisance]]

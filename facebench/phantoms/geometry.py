@@ -204,6 +204,28 @@ def _smoothed(levels: FloatArray, values: FloatArray, sigma: float) -> Profile:
     return profile
 
 
+def _level_warp(shape: Record) -> tuple[FloatArray, FloatArray]:
+    """The warp from canonical levels to the identity's own: chin, lips, nose, eyes, brows, hairline, crown."""
+    landmarks = PchipInterpolator(
+        [-124, -116, -98, -82, -68, -46, 0, 19, 66, 120, 126],
+        [
+            shape.chin_level - 8,
+            shape.chin_level,
+            0.6 * shape.chin_level + 0.4 * (shape.mouth_level - 12),
+            shape.mouth_level - 12,
+            shape.mouth_level,
+            shape.nose_level,
+            0,
+            shape.brow_level + 0.5,
+            shape.hairline_level * 0.4 + 66 * 0.6,
+            shape.crown_level,
+            shape.crown_level + 6,
+        ],
+    )
+    level_from = np.linspace(-124, 126, 501)
+    return level_from, landmarks(level_from)
+
+
 def head_profiles(shape: Record) -> Profiles:
     """Loft profiles of an identity."""
     levels = np.array(_HALF_WIDTH[0], float)
@@ -233,23 +255,7 @@ def head_profiles(shape: Record) -> Profiles:
     front += shape.chin_forward * np.exp(-(((front_levels + 104) / 16) ** 2))
     front += shape.forehead_forward * np.exp(-(((front_levels - 62) / 26) ** 2))
     front += shape.mouth_forward * np.exp(-(((front_levels + 66) / 20) ** 2))
-    landmarks = PchipInterpolator(
-        [-124, -116, -98, -82, -68, -46, 0, 19, 66, 120, 126],
-        [
-            shape.chin_level - 8,
-            shape.chin_level,
-            0.6 * shape.chin_level + 0.4 * (shape.mouth_level - 12),
-            shape.mouth_level - 12,
-            shape.mouth_level,
-            shape.nose_level,
-            0,
-            shape.brow_level + 0.5,
-            shape.hairline_level * 0.4 + 66 * 0.6,
-            shape.crown_level,
-            shape.crown_level + 6,
-        ],
-    )
-    level_from = np.linspace(-124, 126, 501)
+    level_from, level_to = _level_warp(shape)
     centre, back = _fixed_profiles()
     return Profiles(
         half_width=_smoothed(levels, width, 9),
@@ -258,7 +264,7 @@ def head_profiles(shape: Record) -> Profiles:
         back=back,
         squareness=float(shape.squareness),
         level_from=level_from,
-        level_to=landmarks(level_from),
+        level_to=level_to,
     )
 
 

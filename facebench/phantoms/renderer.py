@@ -145,30 +145,11 @@ def _draw(
 ) -> tuple[FloatArray, IntArray]:
     """Rasterise and shade; returns linear radiance and labels per sample, backdrop included."""
     samples = size * SUPERSAMPLING
-    in_camera = camera.to_camera(scene.position)
-    screen = np.empty_like(in_camera)
-    flat = optics.transform(camera.project(in_camera), alignment)
-    screen[:, :2] = (flat + 0.5) * (samples / FRAME_SIZE) - 0.5
-    screen[:, 2] = -in_camera[:, 2] - scene.lift
     strands = strand_parameters(head.subject)
     glasses = glasses_vector(nuisance.wear.glasses)
-
-    def draw(vertices: FloatArray, facing: IntArray, lenses: bool, into: Fragments) -> Fragments:
-        soup = (scene.triangles, scene.kinds, facing, scene.material, strands, glasses, lenses)
-        rasterise(vertices, *soup, into.depth, into.triangle, into.weight0, into.weight1)
-        return into
-
-    seen = draw(screen, scene.facing, False, Fragments.empty(samples))
-    lens_layer = Fragments.empty(samples)
-    if nuisance.wear.glasses is not None:
-        lens_layer.depth[:] = seen.depth
-        draw(screen, scene.facing, True, lens_layer)
+    seen, lens_layer = _see(scene, camera, alignment, samples, strands, nuisance.wear.glasses is not None, glasses)
     lamps, ambient = optics.light_tables(nuisance.light, camera.turn.T)
     axes = optics.shadow_axes(lamps[0, :3])
-    from_light = (scene.position - _SHADOW_CENTRE) @ axes.T
-    from_light[:, :2] = (from_light[:, :2] / SHADOW_EXTENT * 0.5 + 0.5) * SHADOW_SIZE - 0.5
-    from_light[:, 2] *= -1
-    shadow = draw(from_light, np.zeros_like(scene.facing), False, Fragments.empty(SHADOW_SIZE)).depth
     radiance = np.zeros((samples, samples, 3))
     labels = np.zeros((samples, samples), np.int64)
     colours, lens, ribbed = _dress(nuisance)
@@ -189,7 +170,7 @@ def _draw(
         camera.position,
         lamps,
         ambient,
-        shadow,
+        _shadow_map(scene, axes, strands, glasses),
         axes,
         head.eyeball_z,
         head.shape,
@@ -208,6 +189,52 @@ def _draw(
     backdrop = backdrop.repeat(SUPERSAMPLING, 0).repeat(SUPERSAMPLING, 1)
     radiance[empty] = backdrop[empty] * (0.4 + 0.6 * np.mean(nuisance.light.ambient))
     return radiance, labels
+
+
+def _see(
+    scene: _Scene,
+    camera: Camera,
+    alignment: FloatArray,
+    samples: int,
+    strands: FloatArray,
+    has_lenses: bool,
+    glasses: FloatArray,
+) -> tuple[Fragments, Fragments]:
+    """What the camera sees, and the layer of spectacle lenses in front of it."""
+    in_camera = camera.to_camera(scene.position)
+    screen = np.empty_like(in_camera)
+    flat = optics.transform(camera.project(in_camera), alignment)
+    screen[:, :2] = (flat + 0.5) * (samples / FRAME_SIZE) - 0.5
+    screen[:, 2] = -in_camera[:, 2] - scene.lift
+    seen = _rasterised(scene, screen, scene.facing, False, strands, glasses, Fragments.empty(samples))
+    lens_layer = Fragments.empty(samples)
+    if has_lenses:
+        lens_layer.depth[:] = seen.depth
+        _rasterised(scene, screen, scene.facing, True, strands, glasses, lens_layer)
+    return seen, lens_layer
+
+
+def _shadow_map(scene: _Scene, axes: FloatArray, strands: FloatArray, glasses: FloatArray) -> FloatArray:
+    """Depths seen from the key light."""
+    from_light = (scene.position - _SHADOW_CENTRE) @ axes.T
+    from_light[:, :2] = (from_light[:, :2] / SHADOW_EXTENT * 0.5 + 0.5) * SHADOW_SIZE - 0.5
+    from_light[:, 2] *= -1
+    both_sides = np.zeros_like(scene.facing)
+    return _rasterised(scene, from_light, both_sides, False, strands, glasses, Fragments.empty(SHADOW_SIZE)).depth
+
+
+def _rasterised(
+    scene: _Scene,
+    vertices: FloatArray,
+    facing: IntArray,
+    lenses: bool,
+    strands: FloatArray,
+    glasses: FloatArray,
+    into: Fragments,
+) -> Fragments:
+    soup = (scene.triangles, scene.kinds, facing, scene.material, strands, glasses, lenses)
+    rasterise(vertices, *soup, into.depth, into.triangle, into.weight0, into.weight1)
+    return into
 
 
 def _moles(subject: Subject) -> FloatArray:

@@ -20,11 +20,9 @@ from facebench.phantoms.parameters import (
     SHAPE_FACTORS,
     SURFACE_DTYPE,
     TONE_EDGES,
-    Accessory,
     AgeBand,
     Development,
     FloatArray,
-    Glasses,
     Groom,
     Hair,
     HairStyle,
@@ -34,9 +32,9 @@ from facebench.phantoms.parameters import (
     Sex,
     Subject,
     Tone,
-    Wear,
     empty,
 )
+from facebench.phantoms.wardrobe import draw_wear
 
 TierName: TypeAlias = Literal["easy", "default", "hard"]
 Generator: TypeAlias = np.random.Generator
@@ -79,22 +77,6 @@ _GREY_HAIR = np.array([0.48, 0.47, 0.46])
 # Weights of the colours above for melanin below 0.4, below 0.65, and beyond.
 _HAIR_WEIGHTS = ((10, 25, 28, 17, 13, 7), (40, 45, 13, 2, 0, 0), (78, 20, 2, 0, 0, 0))
 _IRIS_WEIGHTS = ((12, 26, 18, 11, 23, 10), (50, 40, 8, 2, 0, 0), (75, 24, 1, 0, 0, 0))
-_FRAME_COLOURS: tuple[Colour, ...] = (
-    (0.02, 0.02, 0.02),
-    (0.12, 0.06, 0.025),
-    (0.25, 0.25, 0.27),
-    (0.30, 0.20, 0.08),
-    (0.10, 0.02, 0.02),
-)
-_MASK_COLOURS: tuple[Colour, ...] = ((0.32, 0.50, 0.62), (0.75, 0.76, 0.76), (0.02, 0.02, 0.022))
-_CLOTH_COLOURS: tuple[Colour, ...] = (
-    (0.03, 0.05, 0.18),
-    (0.25, 0.03, 0.03),
-    (0.02, 0.02, 0.02),
-    (0.30, 0.25, 0.10),
-    (0.05, 0.12, 0.06),
-    (0.30, 0.30, 0.31),
-)
 
 
 def _normal(rng: Generator, mean: float, sd: float, low: float = -math.inf, high: float = math.inf) -> float:
@@ -312,7 +294,7 @@ def sample_nuisance(
         background_seed=int(rng.integers(1 << 30)),
         cloth=_triple(rng.uniform(0.02, 0.5, 3) ** 1.3),
         groom=_draw_groom(rng),
-        wear=_draw_wear(rng, accessories or {}),
+        wear=draw_wear(rng, accessories or {}),
     )
 
 
@@ -372,39 +354,4 @@ def _draw_groom(rng: Generator) -> Groom:
         fringe=rng.normal(0, 4),
         brightness=math.exp(rng.normal(0, 0.18)),
         seed=int(rng.integers(1 << 20)),
-    )
-
-
-def _draw_wear(rng: Generator, accessories: Mapping[str, float]) -> Wear:
-    """One accessory or none. The same number of draws whatever comes out, so that other draws do not shift."""
-    point = rng.random()
-    kind = Accessory.NONE
-    for name in sorted(accessories):
-        point -= accessories[name]
-        if point < 0:
-            kind = Accessory(name)
-            break
-    glasses = draw_glasses(rng)
-    cloth = _CLOTH_COLOURS[int(rng.integers(len(_CLOTH_COLOURS)))]
-    mask = _MASK_COLOURS[int(rng.integers(len(_MASK_COLOURS)))]
-    if kind in (Accessory.GLASSES, Accessory.SUNGLASSES):
-        return Wear(kind, glasses)
-    return Wear(kind, None, mask if kind is Accessory.MASK else cloth)
-
-
-def accessory_colour(kind: Accessory) -> Colour:
-    """The colour an accessory has when none is drawn."""
-    return _MASK_COLOURS[0] if kind is Accessory.MASK else _CLOTH_COLOURS[0]
-
-
-def draw_glasses(rng: Generator) -> Glasses:
-    """Draw a pair of glasses."""
-    return Glasses(
-        width=rng.uniform(22, 27),
-        height=rng.uniform(15, 22),
-        exponent=float(rng.choice([2.0, 2.6, 4.0, 6.0])),
-        rim=float(rng.choice([1.3, 1.8, 2.6, 3.4])),
-        centre=rng.uniform(32, 35),
-        drop=rng.uniform(-4, 0),
-        colour=_FRAME_COLOURS[int(rng.integers(len(_FRAME_COLOURS)))],
     )

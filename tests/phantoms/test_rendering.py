@@ -112,3 +112,12 @@ def test_every_public_name_resolves() -> None:
         assert getattr(phantoms, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'face'"):
         _ = phantoms.face
+
+
+def test_stored_kernels_depend_on_every_source_file() -> None:
+    from facebench.phantoms import _kernel, shading
+
+    index = getattr(shading.shade._cache, "_cache_file", None)
+    if index is None:
+        pytest.skip("no cache folder can be written here")
+    assert index._source_stamp == _kernel._sources_digest()
