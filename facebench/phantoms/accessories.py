@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
@@ -53,7 +55,7 @@ def flatten_under_hat(hair: Sheet, kind: Accessory) -> Sheet:
     rim = 46 if kind is Accessory.CAP else 38
     material = hair.material.copy()
     material[..., 2] = np.where(material[..., 1] > rim, -50.0, material[..., 2])
-    return Sheet(Surface.HAIR, hair.position, hair.normal, material, hair.occlusion)
+    return replace(hair, material=material)
 
 
 def _build_glasses(head: Head, glasses: Glasses) -> list[Sheet]:

@@ -137,6 +137,7 @@ class Head:
     profiles: Profiles
     eyeball_z: float
     sheet: Sheet
+    row_half_width: FloatArray
 
     @property
     def shape(self) -> Record:
@@ -145,7 +146,7 @@ class Head:
 
     def surface_point(self, x: float, y: float) -> FloatArray:
         """Point of the sculpted front at material coordinates (x, y), interpolated on the grid."""
-        half_width = float(self.profiles.half_width(np.array(y)))
+        half_width = float(np.interp(y, grid_levels(), self.row_half_width))
         return self.angle_point(math.asin(min(1.0, max(-1.0, x / half_width))), y)
 
     def angle_point(self, angle: float, y: float) -> FloatArray:
@@ -276,12 +277,13 @@ def build_head(subject: Subject, expression: Record, hairline: FloatArray) -> He
     angles = grid_angles()
     eyeball_z = profiles.front_at(shape.eye_separation, 0.0) - LID_RADIUS - 1.3 - shape.eye_depth
     centre = profiles.centre(levels)
+    half_width = profiles.half_width(levels)
     material = np.zeros((len(levels), len(angles), 3))
     position = np.zeros_like(material)
     sculpt_grid(
         angles,
         levels,
-        profiles.half_width(levels),
+        half_width,
         centre,
         profiles.front(levels) - centre,
         profiles.back(levels),
@@ -308,7 +310,7 @@ def build_head(subject: Subject, expression: Record, hairline: FloatArray) -> He
         hairline=material[..., 1] - hairline[None, :],
         facing=1,
     )
-    return Head(subject, profiles, eyeball_z, sheet)
+    return Head(subject, profiles, eyeball_z, sheet, half_width)
 
 
 def build_ears(head: Head) -> list[Sheet]:

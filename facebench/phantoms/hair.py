@@ -272,13 +272,17 @@ def build_hair(head: Head) -> list[Sheet]:
     position = base + outward * thickness[..., None]
     lit_from_above = np.interp(level, [-170, -60, 0, 40], [0.5, 0.6, 0.85, 1])
     occlusion = np.clip(0.55 + 0.45 * smoothstep_array(0, 20, depth), 0, 1) * lit_from_above
-    shell = Sheet(Surface.HAIR, position, normals(position), np.stack([angle, level, depth], -1), occlusion)
+    # Only hair that falls shows its inner side.
+    facing = 0 if follows is not level else 1
+    outer = normals(position)
+    shell = Sheet(Surface.HAIR, position, outer, np.stack([angle, level, depth], -1), occlusion, facing=facing)
     # The loose layer is cut to the few strands whose noise is high, by pretending to lie outside the edge.
     texture = _TEXTURE.get(style, Texture())
     loose_depth = np.minimum(depth, -0.38 * texture.rag)
     loose = position + outward * np.minimum(0.18 * thickness, 2.2)[..., None]
     material = np.stack([angle, level, loose_depth], -1)
-    return [shell, Sheet(Surface.HAIR, loose, shell.normal, material, occlusion)]
+    half = np.s_[::2, ::2]  # no finer than it needs to be
+    return [shell, Sheet(Surface.HAIR, loose[half], outer[half], material[half], occlusion[half], facing=1)]
 
 
 def _clumps(angle: FloatArray, level: FloatArray, strands: FloatArray) -> FloatArray:

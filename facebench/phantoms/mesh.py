@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -61,14 +62,15 @@ def normals(position: FloatArray, sign: float = 1.0) -> FloatArray:
     return normal
 
 
-def triangles(rows: int, columns: int, offset: int) -> IntArray:
-    """Two triangles per cell of a (rows, columns) grid whose first vertex has index `offset`."""
+@cache
+def triangles(rows: int, columns: int) -> IntArray:
+    """Two triangles per cell of a (rows, columns) grid; vertices are numbered row by row."""
     i, j = np.meshgrid(np.arange(rows - 1), np.arange(columns - 1), indexing="ij")
     a = (i * columns + j).ravel()
     b = a + 1
     c = a + columns
     d = c + 1
-    return np.concatenate([np.stack([a, b, d], 1), np.stack([a, d, c], 1)]) + offset
+    return np.concatenate([np.stack([a, b, d], 1), np.stack([a, d, c], 1)])
 
 
 def smoothstep_array(low: float, high: float, value: FloatArray) -> FloatArray:

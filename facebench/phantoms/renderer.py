@@ -21,7 +21,7 @@ from facebench.phantoms.parameters import Accessory, Nuisance, Subject
 from facebench.phantoms.raster import Fragments, rasterise
 from facebench.phantoms.shading import shade
 
-RENDERER_VERSION = "2"
+RENDERER_VERSION = "3"
 """Part of every dataset's description; changes whenever the same request gives other pixels."""
 SUPERSAMPLING = 2
 SHADOW_SIZE = 160
@@ -103,10 +103,7 @@ def _sheets(head: Head, nuisance: Nuisance, camera: Camera) -> list[Sheet]:
 def _assemble(sheets: list[Sheet]) -> _Scene:
     counts = [sheet.position.shape[0] * sheet.position.shape[1] for sheet in sheets]
     offsets = np.concatenate([[0], np.cumsum(counts)[:-1]])
-    parts = [
-        triangles(sheet.position.shape[0], sheet.position.shape[1], int(at))
-        for sheet, at in zip(sheets, offsets, strict=True)
-    ]
+    parts = [triangles(*sheet.position.shape[:2]) + offset for sheet, offset in zip(sheets, offsets, strict=True)]
     per_part = [len(part) for part in parts]
 
     def spread(values: list[FloatArray | float]) -> FloatArray:
