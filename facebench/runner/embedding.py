@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from facebench.data import Dataset, decode_batches, hash_images
 from facebench.errors import FaceBenchError, ModelError
+from facebench.runner.options import Progress
 from facebench.schema import Alignment, Failure, InputSpec
 from facebench.store import EmbeddingStore, StoredBatch
 
-Progress = Callable[[str, int, int], None]
 Pixels = NDArray[np.uint8]
 
 
@@ -70,6 +70,20 @@ def embed_dataset(
     failures = tuple(failure for batch in finished for failure in batch.failures)
     _refuse_total_failure(vectors, failures)
     return Embedded(vectors, failures, sha256s, sum(len(batches[index]) for index in missing))
+
+
+def embed_faces(model: Any, faces: Pixels, batch_size: int) -> NDArray[np.float32]:
+    """Return (N, D) embeddings of (N, H, W, 3) faces in padded batches; rows of NaN where nothing usable came back."""
+    found = np.full((len(faces), model.card.embedding_dim), np.nan, np.float32)
+    for start in range(0, len(faces), batch_size):
+        part = faces[start : start + batch_size]
+        padded = np.zeros((batch_size, *part.shape[1:]), np.uint8)
+        padded[: len(part)] = part
+        vectors = call_model(model, padded)[: len(part)]
+        for row, vector in enumerate(vectors):
+            if unusable(vector) is None:
+                found[start + row] = vector
+    return found
 
 
 def _name(sha256: str | Failure) -> str:

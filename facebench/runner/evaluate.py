@@ -6,7 +6,6 @@ import shlex
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,32 +14,23 @@ from facebench.errors import InputError, NotComparableError, WriteError
 from facebench.files import cache_dir, explain_write_failure
 from facebench.metrics.compat import RULES
 from facebench.runner import environment
-from facebench.runner.embedding import Embedded, Progress, embed_dataset, lookup_embeddings, store_root
-from facebench.runner.files import RESULT, load_inputs, load_result, save_inputs, save_result
+from facebench.runner.embedding import Embedded, embed_dataset, embed_faces, lookup_embeddings, store_root
+from facebench.runner.files import (
+    RESULT,
+    load_inputs,
+    load_result,
+    load_section,
+    save_inputs,
+    save_result,
+    save_section,
+)
 from facebench.runner.measure import Measurement, measure
+from facebench.runner.options import RunOptions
 from facebench.runner.protocols import Protocol, bind_dataset
 from facebench.runner.sample import Images, Pairs
+from facebench.runner.sections import RunContext, Saved, SectionResult, sections_of
 from facebench.schema import DataSummary, ProtocolRef, ProtocolSpec, Result, RunInfo
 from facebench.store import EmbeddingStore
-
-
-def no_progress(_stage: str, _done: int, _total: int) -> None:
-    """Report nothing."""
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """How a run is made; none of it changes what is measured, except seed, limit, batch size and compat."""
-
-    out: Path
-    seed: int = 0
-    limit: int | None = None
-    device: str = "cpu"
-    workers: int = 2
-    batch_size: int = 32
-    compat: tuple[str, ...] = ()
-    trust_code: bool = False
-    progress: Progress = no_progress
 
 
 def evaluate(model: Any, protocol: Protocol, data: Mapping[str, Path], options: RunOptions) -> Result:
@@ -75,7 +65,16 @@ def evaluate(model: Any, protocol: Protocol, data: Mapping[str, Path], options: 
         protocol.spec, images, embedded.vectors, pairs, comparator=comparator, seed=options.seed, compat=options.compat
     )
     options.progress("measure", 1, 1)
-    artifacts = save_inputs(options.out, embedded.vectors, images, pairs, protocol.spec)
+    context = RunContext(
+        model, protocol.spec, dataset, images, pairs, embedded, found, options,
+        lambda faces: embed_faces(model, faces, options.batch_size),
+    )  # fmt: skip
+    parts = _run_sections(context)
+    artifacts = (
+        *save_inputs(options.out, embedded.vectors, images, pairs, protocol.spec),
+        *(save_section(options.out, name, part.tensors) for name, part in parts.items() if part.tensors),
+        *(artifact for part in parts.values() for artifact in part.artifacts),
+    )
     sha, dirty = environment.git_state()
     result = Result(
         protocol=reference(protocol.spec, protocol.sha256, manifest_sha256),
@@ -89,8 +88,8 @@ def evaluate(model: Any, protocol: Protocol, data: Mapping[str, Path], options: 
             started=started, wall_s=round(time.monotonic() - clock, 3), trust_code=options.trust_code,
             embedded_images=embedded.n_embedded,
         ),
-        estimates=found.estimates, curves=found.curves, unmeasured=found.unmeasured,
-        failures=embedded.failures, artifacts=artifacts,
+        failures=(*embedded.failures, *(failure for part in parts.values() for failure in part.failures)),
+        artifacts=artifacts, **_findings(found, parts),
     ).with_id()  # fmt: skip
     save_result(result, options.out / RESULT)
     return result
@@ -105,22 +104,43 @@ def rescore(path: Path) -> tuple[Result, Result]:
     path = Path(path)
     folder = path if path.is_dir() else path.parent
     stored = load_result(path)
-    found = remeasure(stored, folder)
-    fresh = stored.model_copy(
-        update={"estimates": found.estimates, "curves": found.curves, "unmeasured": found.unmeasured}
-    )
-    return stored, fresh.with_id()
+    return stored, stored.model_copy(update=remeasure(stored, folder)).with_id()
 
 
-def remeasure(stored: Result, folder: Path) -> Measurement:
-    """Return what the saved embeddings of a result say under its own protocol."""
+def remeasure(stored: Result, folder: Path) -> dict[str, Any]:
+    """Return the fields of a result that follow from the files beside it, under its own protocol."""
     vectors, images, pairs, spec = load_inputs(stored, folder)
     own = Protocol(spec, folder)
     if own.sha256 != stored.protocol.sha256:
         raise NotComparableError(f"{folder}: the protocol beside the result is not the one the result names")
     comparator = stored.model.comparator.value
     run = stored.run
-    return measure(spec, images, vectors, pairs, comparator=comparator, seed=run.seed, compat=run.compat)
+    found = measure(spec, images, vectors, pairs, comparator=comparator, seed=run.seed, compat=run.compat)
+    parts = {
+        name: section.remeasure(Saved(stored, spec, images, pairs, vectors, load_section(stored, folder, name), found))
+        for name, section in sections_of(spec)
+    }
+    return _findings(found, parts)
+
+
+def _run_sections(context: RunContext) -> dict[str, SectionResult]:
+    wanted = dict(sections_of(context.spec))
+    if wanted and hasattr(context.model, "lookup"):
+        raise InputError(
+            f"protocol {context.spec.name} asks for {', '.join(wanted)}, which needs the model itself; "
+            "stored embeddings can be judged by verification protocols only"
+        )
+    return {name: section.run(context) for name, section in wanted.items()}
+
+
+def _findings(found: Measurement, parts: Mapping[str, SectionResult]) -> dict[str, Any]:
+    every: list[Measurement | SectionResult] = [found, *parts.values()]
+    return {
+        "estimates": tuple(estimate for part in every for estimate in part.estimates),
+        "curves": tuple(curve for part in every for curve in part.curves),
+        "unmeasured": tuple(gap for part in every for gap in part.unmeasured),
+        **{name: part.details for name, part in parts.items() if part.details is not None},
+    }
 
 
 def reference(spec: ProtocolSpec, sha256: str, manifest_sha256: str) -> ProtocolRef:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,11 @@ EMBEDDINGS = "embeddings.safetensors"
 IMAGES = "images.json"
 PROTOCOL = "protocol.json"
 RESULT = "result.json"
+
+
+def section_file(name: str) -> str:
+    """Return the name of the file that holds a section's tensors."""
+    return f"{name}.safetensors"
 
 
 def save_inputs(
@@ -46,6 +52,30 @@ def save_inputs(
         write_atomic(out / name, content)
         artifacts.append(Artifact.model_validate({"path": name, "sha256": sha256_bytes(content), "kind": kind}))
     return tuple(artifacts)
+
+
+def save_section(out: Path, name: str, tensors: Mapping[str, NDArray[Any]]) -> Artifact:
+    """Write the tensors of a section beside the result; return the file's hash."""
+    from safetensors.numpy import save
+
+    content = save({key: np.ascontiguousarray(value) for key, value in tensors.items()})
+    path = section_file(name)
+    write_atomic(out / path, content)
+    return Artifact(path=path, sha256=sha256_bytes(content), kind="section")
+
+
+def load_section(result: Result, folder: Path, name: str) -> dict[str, NDArray[Any]]:
+    """Read the tensors a section saved; none when it saved none."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    for artifact in result.artifacts:
+        if artifact.path == section_file(name):
+            try:
+                return load(_checked(artifact, folder))
+            except SafetensorError as error:
+                raise InputError(f"{folder / artifact.path}: not a safetensors file: {error}") from error
+    return {}
 
 
 def save_result(result: Result, path: Path) -> None:

@@ -21,8 +21,11 @@ class Protocol:
 
     @property
     def sha256(self) -> str:
-        """The sha256 of what the protocol asks for; layout and comments of the file do not count."""
-        return sha256_bytes(canonical_json(self.spec.model_dump(mode="json")).encode())
+        """The sha256 of what the protocol asks for; layout and comments of the file do not count.
+
+        Keys without a value are left out, so that a new optional key changes no existing protocol.
+        """
+        return sha256_bytes(canonical_json(self.spec.model_dump(mode="json", exclude_none=True)).encode())
 
 
 def protocol_names() -> list[str]:

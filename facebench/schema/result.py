@@ -86,7 +86,7 @@ class Artifact(Strict):
 
     path: str
     sha256: str
-    kind: Literal["embeddings", "images", "protocol", "pairs"]
+    kind: Literal["embeddings", "images", "protocol", "pairs", "section", "scores", "maps", "examples"]
 
 
 class Failure(Strict):
@@ -181,7 +181,11 @@ class Result(Strict):
 
     def identity_body(self) -> dict[str, Any]:
         """Return the canonical body: all that must be equal for two results to be the same finding."""
-        body = self.model_dump(mode="json", exclude={"result_id", "run", "artifacts"})
+        dumped = self.model_dump(mode="json", exclude={"result_id", "run", "artifacts"})
+        # sections that were not run are left out, so that a new kind of section changes no existing id
+        body = {key: value for key, value in dumped.items() if value is not None}
         body["run"] = self.run.model_dump(mode="json", include={"seed", "limit", "batch_size", "compat"})
-        body["artifacts"] = [a.model_dump(mode="json") for a in self.artifacts if a.kind == "embeddings"]
+        body["artifacts"] = [
+            a.model_dump(mode="json") for a in self.artifacts if a.kind in ("embeddings", "scores", "section")
+        ]
         return body
