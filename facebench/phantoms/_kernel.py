@@ -38,10 +38,11 @@ def kernel(function: _Function) -> _Function:
 
 
 def _tie_cache_to_all_sources(compiled: Any) -> None:
-    """Make the stored code stale when any file of this package changes.
+    """Make the stored code stale when any file with kernels changes.
 
     By itself numba watches the kernel's own file only, although code from other files is compiled into it: after an
-    update, old noise would live on in new shading.
+    update, old noise would live on in new shading. Tables of parameters reach kernels as types, which numba tells
+    apart itself.
     """
     index: Any = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
     if index is not None and hasattr(index, "_source_stamp"):
@@ -52,5 +53,7 @@ def _tie_cache_to_all_sources(compiled: Any) -> None:
 def _sources_digest() -> str:
     digest = hashlib.sha256()
     for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.name.encode() + path.read_bytes())
+        content = path.read_bytes()
+        if b"@kernel\n" in content:
+            digest.update(path.name.encode() + content)
     return digest.hexdigest()

@@ -148,7 +148,7 @@ def meter(radiance: FloatArray, face: BoolArray, gain: float) -> float:
     luminance = radiance[face] @ LUMINANCE if face.any() else np.array([0.2])
     mean = float(luminance.mean())
     target = 0.15 + 0.22 * min(max(math.sqrt(mean), 0.0), 1.0)
-    return float(gain * 0.75 * target / max(mean, 0.01) ** 0.62)
+    return float(gain * 1.1 * target / max(mean, 0.01) ** 0.62)
 
 
 def develop(linear: FloatArray, nuisance: Nuisance) -> ByteArray:

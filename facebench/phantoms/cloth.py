@@ -75,7 +75,7 @@ def hair_strands(u: float, v: float, point: Vector, strands: FloatArray, colour:
         broad = value_noise(across * 0.16, along * 0.02, 0.0, seed + 3)
         broad = 0.5 * broad + 0.5 * value_noise(across * 0.43, along * 0.03, 0.0, seed + 5)
         fine = value_noise(across * 1.07, along * 0.05, 2.0, seed + 4)
-    _dye(out, colour, max(1 + 0.36 * broad + 0.30 * fine, 0.25))
+    _dye(out, colour, max(1 + 0.42 * broad + 0.38 * fine, 0.22))
     out[SHINE] = (1 + 0.8 * fine) * strands[SHINE_GAIN]
     out[LABEL] = Label.HAIR.value
 

@@ -24,7 +24,7 @@ _BUSHY = frozenset({HairStyle.AFRO, HairStyle.CURLY})
 class Texture:
     """How a style's shell looks: `rag` is the depth of the strand edge (mm), `curl` switches to ringlets."""
 
-    rag: float = 4.5
+    rag: float = 5.5
     curl: bool = False
     shine: float = 1.0
 
@@ -32,7 +32,7 @@ class Texture:
 _TEXTURE = {
     HairStyle.AFRO: Texture(rag=4.0, curl=True, shine=0.35),
     HairStyle.CURLY: Texture(rag=4.0, curl=True, shine=0.6),
-    HairStyle.FRINGE: Texture(rag=6.5),
+    HairStyle.FRINGE: Texture(rag=9.0),
 }
 
 # Thickness of the shell in mm and frequency (1/mm) and height (mm) of its lumps.
@@ -49,7 +49,7 @@ _THICKNESS = {
     HairStyle.CURLY: 18.0,
 }
 _LUMPS = {HairStyle.AFRO: (0.16, 5.0), HairStyle.CURLY: (0.12, 5.5), HairStyle.WAVY: (0.05, 4.0)}
-_PLAIN_LUMPS = (0.045, 1.6)
+_PLAIN_LUMPS = (0.045, 2.3)
 # Styles that the same head of hair can be brought into from one day to the next.
 _STRAIGHT_LONG = (HairStyle.MEDIUM, HairStyle.LONG, HairStyle.WAVY, HairStyle.TIED)
 _STRAIGHT_SHORT = (HairStyle.SHORT, HairStyle.CROP, HairStyle.SIDE)
@@ -107,9 +107,9 @@ def strand_kept(angle: float, level: float, depth: float, strands: FloatArray) -
         ragged += value_noise(angle * 45, level * 0.55, 3.0, seed) * 0.4
     else:
         across, along = strand_coordinates(angle, level, strands)
-        ragged = value_noise(across * 0.13, along * 0.02, 7.0, seed) * 0.5
-        ragged += value_noise(across * 0.4, along * 0.035, 0.0, seed) * 0.5
-        ragged += value_noise(across, along * 0.06, 5.0, seed) * 0.4
+        ragged = value_noise(across * 0.06, along * 0.01, 7.0, seed) * 0.6
+        ragged += value_noise(across * 0.31, along * 0.03, 0.0, seed) * 0.5
+        ragged += value_noise(across * 1.3, along * 0.10, 5.0, seed) * 0.6
     return bool(depth + ragged * strands[RAG] > 0)
 
 

@@ -28,15 +28,17 @@ def skin_colour(melanin: float, haemoglobin: float, yellow: float) -> tuple[floa
 
 
 @kernel
-def _pigments(x: float, y: float, z: float, shape: Record, surface: Record, moles: FloatArray) -> tuple[float, float]:
-    """Return (melanin, haemoglobin) of bare skin: mottling, flush, shadows under the eyes, freckles, moles."""
+def _pigments(
+    x: float, y: float, z: float, shape: Record, surface: Record, moles: FloatArray
+) -> tuple[float, float, float]:
+    """Return (melanin, haemoglobin, grain) of bare skin: mottling, flush, shadows under the eyes, freckles, moles."""
     seed = int(surface.seed)
     ax = abs(x)
     coarse = value_noise(x * 0.045, y * 0.045, z * 0.045, seed)
     medium = value_noise(x * 0.16, y * 0.16, z * 0.16, seed + 1)
     fine = value_noise(x * 0.45, y * 0.45, z * 0.45, seed + 2)
-    melanin = surface.melanin + surface.mottling * (0.030 * coarse + 0.025 * medium + 0.030 * fine)
-    haemoglobin = surface.haemoglobin + surface.mottling * (0.10 * medium + 0.09 * coarse + 0.06 * fine)
+    melanin = surface.melanin + surface.mottling * (0.032 * coarse + 0.028 * medium + 0.036 * fine)
+    haemoglobin = surface.haemoglobin + surface.mottling * (0.12 * medium + 0.10 * coarse + 0.08 * fine)
     flush = 0.36 * bell(ax - 38, y + 30, 13, 12) + 0.30 * bell(x, y + 38, 12, 8) + 0.16 * bell(x, y + 104, 14, 9)
     haemoglobin += surface.cheek_redness * flush
     melanin += 0.035 * bell(x, y - 60, 50, 22) + 0.04 * smoothstep(-66, -110, y)
@@ -57,7 +59,7 @@ def _pigments(x: float, y: float, z: float, shape: Record, surface: Record, mole
         r2 = (x - moles[k, 0]) ** 2 + (y - moles[k, 1]) ** 2
         if r2 < 9 * moles[k, 2] ** 2:
             melanin += 0.5 * math.exp(-r2 / moles[k, 2] ** 2)
-    return melanin, haemoglobin
+    return melanin, haemoglobin, 0.5 * medium + fine
 
 
 @kernel
@@ -151,9 +153,9 @@ def _nose_marks(x: float, y: float, shape: Record, out: FloatArray) -> None:
     ax = abs(x - shape.nose_asymmetry * smoothstep(10, -40, y))
     if ax < 30 and -56 < y < -30:
         centre = 0.42 * shape.nose_width
-        hole = math.exp(-(((ax - centre) / 3.6) ** 2) - ((y + 45.6 + 0.10 * (ax - centre)) / 1.9) ** 2)
-        under = 0.24 * math.exp(-((ax / (0.75 * shape.nose_width)) ** 4) - ((y + 47.5) / 2.2) ** 2)
-        dark = max(min(hole * shape.nostril * 1.25, 0.97), under)
+        hole = math.exp(-(((ax - centre) / 3.0) ** 2) - ((y + 45.6 + 0.22 * (ax - centre)) / 1.6) ** 2)
+        under = 0.12 * math.exp(-((ax / (0.7 * shape.nose_width)) ** 2) - ((y + 47.5) / 2.4) ** 2)
+        dark = max(min(hole * shape.nostril * 1.15, 0.92), under)
         _scale(out, 1 - dark * 0.93, 1 - dark, 1 - dark)
         out[SPECULAR] *= 1 - dark
     if out[LABEL] == Label.SKIN.value and -52 < y < 8 and ax < 8 + (shape.nose_width - 6) * smoothstep(4, -32, y):
@@ -193,10 +195,10 @@ def skin(
     """Fill `out` with the head's material at material coordinates (x, y, z)."""
     ax = abs(x)
     tone = surface.melanin
-    melanin, haemoglobin = _pigments(x, y, z, shape, surface, moles)
+    melanin, haemoglobin, grain = _pigments(x, y, z, shape, surface, moles)
     out[LABEL] = Label.SKIN.value
-    out[SPECULAR] = 1.0
-    out[ROUGHNESS] = surface.roughness
+    out[SPECULAR] = max(0.85 + 0.45 * grain, 0.2)
+    out[ROUGHNESS] = surface.roughness + 0.04
     out[SLIT] = 0.0
     lip = 0.0
     seam = 0.0
@@ -340,6 +342,6 @@ def sclera(t: float, out: FloatArray) -> None:
     if t < -0.82:
         out[RED], out[GREEN], out[BLUE] = 0.42, 0.23, 0.20
     else:
-        out[RED] = 0.50 - 0.05 * red
-        out[GREEN] = 0.445 - 1.2 * red * 0.5
-        out[BLUE] = 0.415 - 1.3 * red * 0.5
+        out[RED] = 0.40 - 0.05 * red
+        out[GREEN] = 0.365 - 1.1 * red * 0.5
+        out[BLUE] = 0.345 - 1.2 * red * 0.5

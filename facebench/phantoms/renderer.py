@@ -21,7 +21,7 @@ from facebench.phantoms.parameters import Accessory, Nuisance, Subject
 from facebench.phantoms.raster import Fragments, rasterise
 from facebench.phantoms.shading import shade
 
-RENDERER_VERSION = "3"
+RENDERER_VERSION = "4"
 """Part of every dataset's description; changes whenever the same request gives other pixels."""
 SUPERSAMPLING = 2
 SHADOW_SIZE = 160

@@ -164,7 +164,7 @@ def _draw_bumps(rng: Generator, variation: float) -> FloatArray:
             rng.uniform(-112, 60, count),
             rng.uniform(8, 20, count),
             rng.uniform(8, 20, count),
-            rng.normal(0, 0.85 * variation, count),
+            rng.normal(0, 1.0 * variation, count),
         ],
         axis=1,
     )
@@ -180,7 +180,7 @@ def _draw_surface(rng: Generator, sex: Sex, melanin: float, age: float) -> Any:
     male = sex is Sex.MALE
     surface = empty(SURFACE_DTYPE)
     surface.melanin = melanin
-    surface.haemoglobin = float(np.clip(rng.normal(0.5, 0.16) - 0.1 * melanin, 0.12, 1))
+    surface.haemoglobin = float(np.clip(rng.normal(0.44, 0.13) - 0.1 * melanin, 0.12, 0.85))
     surface.yellow = rng.normal(0, 0.12)
     surface.lip_redness = float(np.clip(rng.normal(0.55, 0.22) - 0.25 * melanin, 0.1, 1.2))
     surface.lip_darkness = float(np.clip(rng.normal(0.12, 0.12) + 0.10 * (melanin > 0.7), 0, 0.5))
@@ -286,7 +286,7 @@ def sample_nuisance(
             exposure=math.exp(rng.normal(0, 0.10 * spread.light)),
             gamma=math.exp(rng.normal(0, 0.05 * spread.light)),
             saturation=_normal(rng, 1, 0.10 * spread.light, 0.6, 1.3),
-            blur=abs(rng.normal(0.15, 0.28)),
+            blur=0.32 + abs(rng.normal(0, 0.24)),
             noise=abs(rng.normal(0, 0.006)),
         ),
         distance=math.exp(rng.uniform(math.log(550), math.log(2200))),

@@ -41,11 +41,11 @@ def _relief(x: float, y: float, shape: Record, expression: Record) -> float:
     z += 3.2 * bell(x, y + 66, 23, 17)
     # Nasolabial fold, from the wing of the nose to beside the mouth corner: a ridge outside, a furrow on the line.
     along = (-40 - y) / 34.0
-    line = 19.5 + along * 15
+    line = 19.0 + along * 14 + 3.0 * math.sin(3.1416 * min(max(along, 0.0), 1.0))
     extent = smoothstep(-0.15, 0.15, along) * (1 - smoothstep(0.8, 1.15, along))
     depth = shape.nasolabial + 0.9 * expression.smile
-    ridge = smoothstep(-1.5, 3.0, ax - line) * (1 - smoothstep(4, 22, ax - line))
-    z += extent * depth * (1.1 * ridge - bump(ax, line, 2.2))
+    ridge = smoothstep(-4.0, 5.0, ax - line) * (1 - smoothstep(5, 24, ax - line))
+    z += extent * depth * (0.9 * ridge - 0.75 * bump(ax, line, 3.4))
     # Eye bag and the tear trough under it.
     bag = y + 11.5 - 0.012 * (ax - 31) ** 2
     z += shape.eye_bag * 1.1 * bump(bag, 0.0, 3.0) * bell(ax - 30, 0, 11, 1)
@@ -98,7 +98,8 @@ def _nose(x: float, y: float, shape: Record) -> float:
         width *= 1 - 0.12 * smoothstep(-38, -48, y)
     # A narrow ridge on a broad foot, or the bridge looks like a box.
     profile = 0.72 * math.exp(-((ax / width) ** 1.9) * 0.66) + 0.28 * math.exp(-((ax / (1.55 * width)) ** 2))
-    z = _nose_ridge(y, shape) * profile
+    # To the sides the underside begins higher: the base of a nose is a gull's wing, not a ledge.
+    z = _nose_ridge(y - 2.6 * (1 - math.exp(-((ax / 7.5) ** 2))), shape) * profile
     tip_u = (ax - shape.tip_bifid * 2) / shape.tip_width
     tip_v = (y - tip + 0.5) / 5.0
     z += shape.tip_depth * math.exp(-(tip_u * tip_u + tip_v * tip_v))

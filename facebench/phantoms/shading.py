@@ -43,13 +43,15 @@ def _mouth_gap(x: float, y: float, shape: Record, expression: Record, normal: Ve
         reach = 1 - 2.0 * min(1.0, expression.teeth / (expression.jaw_open * 2.6 + 0.25))
         teeth = smoothstep(reach - 0.3, reach + 0.1, down) * smoothstep(1.0, 0.75, down)
         teeth *= min(1.0, expression.teeth * 2)
+    # A narrow gap lets little light in, and the corners of the mouth none.
     t = x / shape.mouth_width
+    teeth *= smoothstep(0.04, 0.34, expression.jaw_open) * smoothstep(1.0, 0.45, abs(t))
     # Teeth 8.5 mm wide in the middle and narrower to the sides, parted by shadows.
     between = 0.5 + 0.5 * math.cos(2 * math.pi * (abs(x) / (8.5 - 0.08 * abs(x)) + 0.5))
-    white = teeth * (1 - 0.75 * t * t) * (1 - 0.30 * (1 - between) ** 4)
-    out[RED] = 0.035 * (1 - teeth) + 0.50 * white
-    out[GREEN] = 0.010 * (1 - teeth) + 0.45 * white
-    out[BLUE] = 0.010 * (1 - teeth) + 0.38 * white
+    white = teeth * (1 - 0.42 * (1 - between) ** 4) * (0.72 + 0.28 * smoothstep(0.9, 0.1, down))
+    out[RED] = 0.035 * (1 - teeth) + 0.43 * white
+    out[GREEN] = 0.010 * (1 - teeth) + 0.38 * white
+    out[BLUE] = 0.010 * (1 - teeth) + 0.315 * white
     out[SPECULAR] = 0.6 * teeth
     out[OCCLUSION] *= 0.45 + 0.5 * teeth
     return unit(0.5 * normal[0], 0.25 * normal[1], normal[2])
@@ -127,6 +129,8 @@ def _eye_material(
     iris(u, math.atan2(ny - gy, nx - gx), int(surface.seed), surface, out)
     out[OCCLUSION] *= 0.30 + 0.70 * smoothstep(-0.2, 4.2, upper - ey)
     out[OCCLUSION] *= (0.75 + 0.25 * smoothstep(0.0, 1.4, ey - lower)) * (0.75 + 0.25 * smoothstep(1.0, 0.6, abs(t)))
+    # A ball seen from the side lies in the shade of its lids.
+    out[OCCLUSION] *= 0.45 + 0.55 * smoothstep(0.1, 0.75, nx * view[0] + ny * view[1] + nz * view[2])
     out[LABEL] = Label.LEFT_EYE.value if material[0] < 0 else Label.RIGHT_EYE.value
     out[SPECULAR] = 1.2
     out[ROUGHNESS] = 0.12
