@@ -123,7 +123,7 @@ def _combined(
 def _combined_expectation(
     measure: Callable[[Floats, Floats], float | None], fmr: Kind, fnmr: Kind, rng: np.random.Generator
 ) -> float | None:
-    if fmr.pooled <= 0 or fnmr.pooled <= 0:
+    if not (0 < fmr.pooled < 1 and 0 < fnmr.pooled < 1):
         return None
     draws = [
         np.minimum(rng.gamma(k.pooled**2 / k.fair_variances, k.fair_variances / k.pooled, (500, len(k.rates))), 1)

@@ -49,7 +49,7 @@ def measure(
     Raises:
         InputError: there is no impostor comparison at all.
     """
-    groupings, unmeasured = _groupings(spec, images)
+    groupings, unmeasured = groupings_of(spec, images)
     scores = make_scores(vectors, images, pairs, comparator)
     if not scores.impostor.size:
         raise InputError("there are no impostor comparisons: the data holds fewer than two identities")
@@ -77,7 +77,8 @@ def measure(
     return Measurement(tuple(estimates), tuple(overall.curves(sample)), tuple(unmeasured))
 
 
-def _groupings(spec: ProtocolSpec, images: Images) -> tuple[list[Grouping], list[Unmeasured]]:
+def groupings_of(spec: ProtocolSpec, images: Images) -> tuple[list[Grouping], list[Unmeasured]]:
+    """Return the groupings a protocol asks for, and what this data cannot give."""
     if spec.groups is None:
         return [], []
     if not images.attributes:
