@@ -82,7 +82,7 @@ class KindOutcome:
 
 @dataclass(frozen=True)
 class Outcome:
-    """One planted ratio: how FMR fared, and FNMR where the design has genuine comparisons and its rate stays below 1."""
+    """One planted ratio: how FMR fared, and FNMR where there are genuine comparisons and its rate stays below 1."""
 
     ratio: float
     fmr: KindOutcome

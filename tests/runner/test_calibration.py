@@ -96,7 +96,7 @@ def test_impossible_designs_are_refused(tmp_path):
 
 @pytest.mark.slow
 def test_a_whole_run_agrees_with_the_calibration():
-    """Threshold estimated, bootstrap drawn: alarms on alike groups stay rare, a planted ratio of 6 is nearly always seen."""
+    """Threshold estimated, bootstrap drawn: alarms on alike groups stay rare, a planted ratio of 6 is seen."""
     alarms, seen, repetitions = 0, 0, 25
     for seed in range(repetitions):
         alarms += states_a_differential(seed, 1.0)
