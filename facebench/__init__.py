@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from facebench.models import FaceModel, load_model, register_model
     from facebench.models.preflight import check_model
     from facebench.report import write_report
-    from facebench.runner import evaluate, load_protocol, load_result, rescore
+    from facebench.runner import evaluate, load_protocol, load_result, plan, rescore
     from facebench.schema import Estimate, ModelCard, Result
 
 _HOMES = {
@@ -27,6 +27,7 @@ _HOMES = {
     "load_model": "facebench.models",
     "load_protocol": "facebench.runner",
     "load_result": "facebench.runner",
+    "plan": "facebench.runner",
     "register_model": "facebench.models",
     "rescore": "facebench.runner",
     "write_report": "facebench.report",
@@ -43,6 +44,7 @@ __all__ = [
     "load_model",
     "load_protocol",
     "load_result",
+    "plan",
     "register_model",
     "rescore",
     "write_report",

@@ -51,7 +51,7 @@ def run(
     from facebench.report import summary_rows, verdict_sentences, write_report
     from facebench.runner import RunOptions, evaluate, load_protocol
 
-    bound = _bindings(data or [])
+    bound = bindings(data or [])
     loaded_protocol = load_protocol(protocol)
     loaded = load_model(model, device=device, trust_code=trust_code)
     with ProgressPrinter() as progress:
@@ -67,13 +67,14 @@ def run(
     for sentence in verdict_sentences(result):
         typer.echo(sentence)
     typer.echo()
-    _print_table(summary_rows(result))
+    print_table(summary_rows(result))
     if result.failures:
         typer.echo(f"\n{len(result.failures)} images could not be used; see the report.")
     typer.echo(f"\nResult: {out / 'result.json'}\nReport: {report}")
 
 
-def _bindings(words: list[str]) -> dict[str, Path]:
+def bindings(words: list[str]) -> dict[str, Path]:
+    """Return the datasets that NAME=PATH words bind."""
     bound: dict[str, Path] = {}
     for word in words:
         name, equals, path = word.partition("=")
@@ -85,7 +86,8 @@ def _bindings(words: list[str]) -> dict[str, Path]:
     return bound
 
 
-def _print_table(rows: list[list[str]]) -> None:
+def print_table(rows: list[list[str]]) -> None:
+    """Print rows of words as aligned columns."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

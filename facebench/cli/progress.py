@@ -11,6 +11,7 @@ _NAMES = {
     "embed": "Embedding",
     "measure": "Measuring",
     "render": "Rendering",
+    "simulate": "Simulating",
     "check": "Checking",
     "convert": "Converting",
 }

@@ -61,6 +61,7 @@ def build(reading: Reading) -> list[Section]:
         _groups(reading, opened),
         _matrices(reading, opened),
         _differentials(reading, opened),
+        *_control(reading),
         *_remaining(reading),
         _unmeasured(reading.result),
         _failures(reading.result),
@@ -233,6 +234,16 @@ def _differentials(reading: Reading, opened: set[str]) -> Section:
         if (found := tables.differentials(reading, name)).rows
     )
     return Section("differentials", "Differential measures", lead, blocks, "No differential measure was computed.")
+
+
+def _control(reading: Reading) -> list[Section]:
+    found = _filled(tables.controls(reading))
+    lead = (
+        "People were given each other's labels at random, and these groups went through the same measurement. They "
+        "differ by chance alone, so the excess should be about zero. If it is not, nothing said of the real groups "
+        "can be trusted."
+    )
+    return [Section("control", "Negative control", lead, (Block(tables=found),))] if found else []
 
 
 def _remaining(reading: Reading) -> list[Section]:

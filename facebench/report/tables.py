@@ -21,6 +21,7 @@ from facebench.report.wording import flag_words, measure, rule_words
 from facebench.schema import Curve, Estimate, Result
 
 MAX_ROWS = 200
+CONTROL = "control:random-labels"
 Write = Callable[[float | None], str]
 
 
@@ -216,7 +217,7 @@ def _under_rule(reading: Reading, target: float, rule: str) -> Cell:
 def groups(reading: Reading, grouping: str, sparks: dict[tuple[str, str], Markup]) -> Table:
     """Tabulate the rates of the groups at the primary operating point; `sparks` are small charts by rate and group."""
     rows = [_group_row(reading, group, sparks) for group in reading.groupings[grouping]]
-    columns = ["Group", "#Identities", "#FMR", "#False matches", "#FNMR", "#Genuine missed", "Notes"]
+    columns = ["Group", "#Identities", "#FMR", "#False matches", "#FNMR", "#Genuine missed", "#Failed images", "Notes"]
     caption = f"Error rates by {grouping_label(grouping)} at FMR target {fmt.target(reading.primary)}"
     return table(fmt.clip(caption), columns, rows)
 
@@ -229,7 +230,11 @@ def _group_row(reading: Reading, group: str, sparks: dict[tuple[str, str], Marku
         without = reading.rate(rate, group, failures="excluded")
         write = measure(rate).write
         row += [value(found[rate], write, chart=sparks.get((rate, group)), without=without), counted(found[rate])]
-    return [*row, notes(*found.values())]
+    lost = reading.find("fta", group=group)
+    acquired = Cell(fmt.MISSING)
+    if lost is not None:
+        acquired = Cell(fmt.k_of_n(lost.errors, lost.n_images), limits(lost, fmt.number), lost.value)
+    return [*row, acquired, notes(*found.values())]
 
 
 def other_targets(reading: Reading, grouping: str) -> Table:
@@ -272,23 +277,69 @@ def differentials(reading: Reading, grouping: str) -> Table:
                 Cell(fmt.clip(words.label, 60)),
                 Cell(shown, limits(e, write), e.value),
                 plain(e.expected_if_fair, write),
-                plain(e.excess, write),
-                plain(e.p_value, fmt.p_value),
+                Cell(write(e.excess), _between(e.excess_low, e.excess_high, write), e.excess),
+                Cell(fmt.p_value(e.p_value), _corrected(e), e.p_value),
                 Cell(words.reading),
-                notes(e),
+                Cell(flag_words(e.flags), _power(e)),
             ]
         )
     columns = ["Measure", "#Value", "#Expected if all alike", "#Excess", "#p", "~How to read it", "Notes"]
     caption = f"Differential measures by {grouping_label(grouping)}"
+    family = next((e.family for e in reading.differentials(grouping) if e.family), None)
     note = "Each p-value is for its own measure; none is corrected for the number of measures shown."
+    if family:
+        note = (
+            f"Tests of equal rates: {family} at this operating point. Holm's correction is for claims, the q value of "
+            "Benjamini and Hochberg for exploration."
+        )
     return table(fmt.clip(caption), columns, rows, note if any(e[4].sort is not None for e in rows) else "")
+
+
+def _between(low: float | None, high: float | None, write: Write) -> tuple[str, ...]:
+    words = fmt.interval(low, high, write)
+    return () if words == fmt.MISSING else (words,)
+
+
+def _corrected(e: Estimate) -> tuple[str, ...]:
+    if e.p_holm is None or e.q_value is None:
+        return ()
+    return f"Holm {fmt.p_value(e.p_holm)}", f"q {fmt.p_value(e.q_value)}"
+
+
+def _power(e: Estimate) -> tuple[str, ...]:
+    if e.detectable_ratio is None:
+        return ()
+    return (f"80% power from a ratio of {fmt.number(e.detectable_ratio)}",)
+
+
+def controls(reading: Reading) -> Table:
+    """Tabulate what shuffled labels show: nothing, if intervals and tests hold."""
+    rows = []
+    for e in reading.result.estimates:
+        if e.condition != CONTROL or not e.metric.endswith(("_gap", "_test")):
+            continue
+        words = measure(e.metric)
+        shown = words.write(e.value) if e.value is not None else "undefined"
+        rows.append(
+            [
+                Cell(f"{words.label} at {fmt.target(e.fmr_target)}"),
+                Cell(shown, limits(e, words.write), e.value),
+                plain(e.expected_if_fair, words.write),
+                Cell(words.write(e.excess), _between(e.excess_low, e.excess_high, words.write), e.excess),
+                plain(e.p_value, fmt.p_value),
+                notes(e),
+            ]
+        )
+    columns = ["Measure", "#Value", "#Expected if all alike", "#Excess", "#p", "Notes"]
+    return table("Groups of people with shuffled labels", columns, rows)
 
 
 def remaining(reading: Reading) -> Table:
     """Tabulate what no other table covers: estimates under other conditions, and further metrics of groups."""
     rows = []
     for e in reading.result.estimates:
-        if e.condition == "clean" and (e.metric in ("tar", "fmr", "fnmr") or e.group == "all" or "=" not in e.group):
+        listed = e.metric in ("tar", "fmr", "fnmr", "fta") or e.group == "all" or "=" not in e.group
+        if e.condition == CONTROL or (e.condition == "clean" and listed):
             continue
         words = measure(e.metric)
         label = f"{words.label} at {fmt.target(e.fmr_target)}" if e.fmr_target else words.label

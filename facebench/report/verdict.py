@@ -185,12 +185,20 @@ class Case:
         return max(rows, key=lambda pair: pair[0])[1], min(rows, key=lambda pair: pair[0])[1]
 
     @cached_property
-    def p(self) -> float | None:
-        """The p-value of the differential, or of the test of equal rates, corrected for the number of groupings.
+    def test(self) -> Estimate | None:
+        """The test that all groups have one rate."""
+        return self.reading.find(f"equal_{self.rate}_test", target=self.reading.primary, group=self.gap.group)
 
-        Bonferroni, because the largest of several groupings was picked after looking, which favours small p.
+    @cached_property
+    def p(self) -> float | None:
+        """The p-value of the differential, or of the test of equal rates, corrected for how many were looked at.
+
+        The correction of the result (Holm over its family), or else Bonferroni over the groupings, because the largest
+        of several was picked after looking, which favours small p.
         """
-        test = self.reading.find(f"equal_{self.rate}_test", target=self.reading.primary, group=self.gap.group)
+        test = self.test
+        if test is not None and test.p_holm is not None:
+            return test.p_holm
         p = self.gap.p_value if self.gap.p_value is not None else test.p_value if test else None
         return None if p is None else min(1.0, p * self.family)
 
@@ -236,6 +244,8 @@ def _evidence(case: Case) -> str:
         sentences += [f"The gap is {write(gap.value)}{within}.", _chance(gap, write), *_ratio(case)]
     if case.p is not None:
         asked = f", corrected for {case.family} groupings" if case.family > 1 else ""
+        if case.test is not None and case.test.p_holm is not None:
+            asked = f", corrected by Holm for {fmt.plural(case.test.family or 1, 'test')}"
         sentences.append(f"Test of equal rates: {fmt.p_statement(case.p)}{asked}.")
     return " ".join([*sentences, *_cautions_of(case)])
 
@@ -284,7 +294,14 @@ def _unseen(case: Case) -> str:
     """Say what absence of evidence leaves open."""
     if case.gap.ci_high is None:
         return " How large a differential may have gone unseen cannot be stated."
-    return f" A gap of up to {case.write(case.gap.ci_high)} may have gone unseen."
+    ratio = case.reading.find(f"{case.rate}_max_min", target=case.reading.primary, group=case.gap.group)
+    text = f" A gap of up to {case.write(case.gap.ci_high)} may have gone unseen."
+    if ratio is not None and ratio.detectable_ratio is not None:
+        text += (
+            f" Data of this size shows a ratio of {fmt.number(ratio.detectable_ratio)} or more between two groups "
+            "with 80% power; smaller ones are missed more often."
+        )
+    return text
 
 
 def _cautions(reading: Reading) -> list[Statement]:
@@ -304,6 +321,11 @@ def _cautions(reading: Reading) -> list[Statement]:
     if data.n_failed:
         share = f"{fmt.k_of_n(data.n_failed, data.n_images)} images could not be used."
         found.append(f"{share} Their comparisons count as non-matches unless said otherwise.")
+    if reading.seen(Flag.CONTROL_FAILED):
+        found.append(
+            "The negative control failed: groups with shuffled labels look unlike. Intervals are too narrow on this "
+            "data, and its differentials must not be relied on."
+        )
     if reading.seen(Flag.NAIVE_INTERVAL):
         found.append(
             "The data has no identity labels: intervals ignore that comparisons share people and are too narrow."

@@ -48,6 +48,7 @@ OVERALL = {
         "FNMR at zero false matches",
         "Share of genuine comparisons missed when not one impostor comparison of this data is accepted.",
     ),
+    "fta": Measure("Failure to acquire", "Share of images the model could not use."),
     "accuracy": Measure(
         "Accuracy",
         "Share of right decisions at a threshold fitted on other folds. Hides which kind of error occurs.",
@@ -58,6 +59,9 @@ OVERALL = {
 _RATIO = "times as high; 1 means alike. A group without errors leaves it undefined."
 DIFFERENTIALS = {
     "gap": Measure("gap", "Highest group minus lowest group; 0 means alike."),
+    "gap_debiased": Measure(
+        "gap without noise", "The gap left after the groups' rates are shrunk by their share of noise; 0 means alike."
+    ),
     "max_min": Measure("highest / lowest", f"The highest group's rate is so many {_RATIO}"),
     "max_geomean": Measure(
         "highest / geometric mean", f"Against the geometric mean of the groups, the highest is so many {_RATIO}"
@@ -116,7 +120,7 @@ def measure(metric: str) -> Measure:
     rate, _, kind = metric.partition("_")
     if rate in ("fmr", "fnmr") and kind in DIFFERENTIALS:
         base = DIFFERENTIALS[kind]
-        write = fmt.fmr if (rate, kind) == ("fmr", "gap") else base.write
+        write = fmt.fmr if rate == "fmr" and kind.startswith("gap") else base.write
         return Measure(f"{rate.upper()} {base.label}", base.reading, write)
     writers = {"fmr": fmt.fmr, "tar": fmt.share}
     return Measure(
@@ -135,6 +139,7 @@ FLAGS = {
     Flag.NAIVE_INTERVAL: "interval too narrow: it ignores that comparisons share people",
     Flag.NO_INTERVAL: "no interval is known",
     Flag.LABELS_INCOMPLETE: "images without this label are left out",
+    Flag.CONTROL_FAILED: "groups with shuffled labels look unlike: intervals are too narrow on this data",
 }
 
 
@@ -149,6 +154,7 @@ SHORT_FLAGS = {
     Flag.NAIVE_INTERVAL: "interval too narrow",
     Flag.NO_INTERVAL: "no interval",
     Flag.LABELS_INCOMPLETE: "unlabelled images left out",
+    Flag.CONTROL_FAILED: "negative control failed",
 }
 
 

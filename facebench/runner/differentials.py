@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import exp
 
 import numpy as np
 from numpy.typing import NDArray
 
-from facebench.metrics import fairness, uncertainty
+from facebench.metrics import fairness, power, uncertainty
+from facebench.metrics.uncertainty import Interval
 from facebench.runner.rates import Rate
 from facebench.schema import Estimate, Flag
 
@@ -59,8 +61,11 @@ def estimates(
 def _of_one_kind(name: str, kind: Kind | None, missing: Flag, target: float, context: _Context) -> list[Estimate]:
     """Return the measures of FMR or of FNMR, and the test of equal rates."""
     flags, common = context.flags, context.common
+    variances = None if kind is None else kind.variances
     measures: dict[str, Callable[[Floats], float | None]] = {
-        f"{name}_gap": fairness.gap, f"{name}_max_min": fairness.max_min,
+        f"{name}_gap": fairness.gap,
+        f"{name}_gap_debiased": lambda x: None if variances is None else fairness.debiased_gap(x, variances),
+        f"{name}_max_min": fairness.max_min,
         f"{name}_max_geomean": fairness.max_geomean, f"{name}_gini": fairness.gini,
         "sedg" if name == "fmr" else "fnmr_sedg": fairness.sedg,
     }  # fmt: skip
@@ -82,8 +87,10 @@ def _of_one_kind(name: str, kind: Kind | None, missing: Flag, target: float, con
             fields = {
                 **kind.interval(metric, measure, context.confidence),
                 "expected_if_fair": expected,
+                "detectable_ratio": kind.detectable_ratio if metric.endswith("_max_min") else None,
                 "flags": flags,
             }
+            fields |= {"spread": kind.spread(measure, context.confidence, of_ratio=metric.endswith("_max_min"))}
         found.append(_differential(metric, measure(kind.values), {**common, **kind.counts(), **fields}))
     if kind.variances is not None:
         outcome = uncertainty.equal_rates_test(kind.values.tolist(), kind.variances.tolist())
@@ -110,9 +117,10 @@ def _combined(
         fields = {"flags": (*flags, Flag.NO_INTERVAL)}
     elif value is not None:
         both = np.concatenate([fmr.replicates, fnmr.replicates], axis=1)
-        interval = _centred(value, [measure(row[:half], row[half:]) for row in both], context.confidence)
+        drawn = _spread([measure(row[:half], row[half:]) for row in both], context.confidence)
         fields = {
-            **interval,
+            **_centred(value, drawn),
+            "spread": drawn,
             "expected_if_fair": _combined_expectation(measure, fmr, fnmr, context.rng),
             "flags": flags,
         }
@@ -123,7 +131,7 @@ def _combined(
 def _combined_expectation(
     measure: Callable[[Floats, Floats], float | None], fmr: Kind, fnmr: Kind, rng: np.random.Generator
 ) -> float | None:
-    if fmr.pooled <= 0 or fnmr.pooled <= 0:
+    if not (0 < fmr.pooled < 1 and 0 < fnmr.pooled < 1):
         return None
     draws = [
         np.minimum(rng.gamma(k.pooled**2 / k.fair_variances, k.fair_variances / k.pooled, (500, len(k.rates))), 1)
@@ -179,6 +187,16 @@ class Kind:
         effects = [_safe_variance(rate) / (_smoothed(rate) * (1 - _smoothed(rate)) / rate.n) for rate in self.rates]
         return np.array([p * (1 - p) / rate.n * max(e, 1.0) for rate, e in zip(self.rates, effects, strict=True)])
 
+    @property
+    def detectable_ratio(self) -> float | None:
+        """The smallest ratio of two groups' rates seen with 80 % power, were the pooled rate the common one."""
+        p = self.pooled
+        if not 0 < p < 1:
+            return None
+        # p n / DEFF with DEFF = V n / (p (1 - p))
+        found = power.detectable_ratio((p * p * (1 - p) / self.fair_variances).tolist())
+        return found if found is not None and p * found < 1 else None  # no rate exceeds 1
+
     def counts(self) -> dict[str, object]:
         """Return the comparisons a differential rests on, whatever their kind."""
         total = sum(rate.n for rate in self.rates)
@@ -187,7 +205,7 @@ class Kind:
     def interval(self, metric: str, measure: Callable[[Floats], float | None], confidence: float) -> dict[str, object]:
         """Return the interval fields of a measure."""
         assert self.variances is not None
-        if metric.endswith("_gap"):
+        if metric.endswith(("_gap", "_gap_debiased")):
             low, high = uncertainty.gap_interval(self.values.tolist(), self.variances.tolist(), confidence)
             return {"ci_low": low, "ci_high": high, "ci_method": "simultaneous-pairs"}
         if metric.endswith("_max_min"):
@@ -196,9 +214,20 @@ class Kind:
             unbounded = min(errors) == 0
             return {"ci_low": low, "ci_high": None if unbounded else high, "ci_method": "simultaneous-log-pairs"}
         value = measure(self.values)
-        if value is None or self.replicates is None:
-            return {}
-        return _centred(value, [measure(row) for row in self.replicates], confidence)
+        return {} if value is None else _centred(value, self.spread(measure, confidence))
+
+    def spread(
+        self, measure: Callable[[Floats], float | None], confidence: float, *, of_ratio: bool = False
+    ) -> Interval | None:
+        """Return how far replicates of a measure lie from their mean; of a ratio, on the scale of its logarithm."""
+        drawn = [] if self.replicates is None else [measure(row) for row in self.replicates]
+        if not of_ratio:
+            return _spread(drawn, confidence)
+        value = measure(self.values)
+        found = _spread([None if v is None else float(np.log(v)) for v in drawn], confidence)
+        if value is None or found is None:
+            return None
+        return value * (exp(found[0]) - 1), value * (exp(min(found[1], 50.0)) - 1)
 
 
 def _smoothed(rate: Rate) -> float:
@@ -214,14 +243,21 @@ def _safe_variance(rate: Rate) -> float:
     return max(rate.variance, rate.value * (1 - rate.value) / rate.n)
 
 
-def _centred(value: float, replicates: list[float | None], confidence: float) -> dict[str, object]:
-    """Return the bootstrap interval, with replicates shifted to their mean: they share the measure's upward bias."""
+def _spread(replicates: list[float | None], confidence: float) -> Interval | None:
+    """Return the quantiles of replicates about their mean, or None when fewer than half of them are defined."""
     defined = np.array([v for v in replicates if v is not None and np.isfinite(v)])
     if defined.size < max(2, len(replicates) / 2):
-        return {}
+        return None
     tail = (1 - confidence) / 2
     low, high = np.quantile(defined, [tail, 1 - tail]) - defined.mean()
-    return {"ci_low": float(value + low), "ci_high": float(value + high), "ci_method": "centred-bootstrap"}
+    return float(low), float(high)
+
+
+def _centred(value: float, drawn: Interval | None) -> dict[str, object]:
+    """Return the bootstrap interval, with replicates shifted to their mean: they share the measure's upward bias."""
+    if drawn is None:
+        return {}
+    return {"ci_low": value + drawn[0], "ci_high": value + drawn[1], "ci_method": "centred-bootstrap"}
 
 
 def _differential(metric: str, value: float | None, fields: dict[str, object]) -> Estimate:
@@ -229,7 +265,7 @@ def _differential(metric: str, value: float | None, fields: dict[str, object]) -
     other = {"n_impostor", "n_genuine"} - {counted}
     if metric not in COMBINED:
         fields = {**fields, other.pop(): None}
-    expected = fields.get("expected_if_fair")
+    expected, drawn = fields.get("expected_if_fair"), fields.pop("spread", None)
     given = fields.get("flags")
     flags: tuple[Flag, ...] = given if isinstance(given, tuple) else ()
     if value is None:
@@ -237,4 +273,6 @@ def _differential(metric: str, value: float | None, fields: dict[str, object]) -
     elif "ci_low" not in fields and Flag.NO_INTERVAL not in flags:
         flags = (*flags, Flag.NO_INTERVAL)
     excess = value - float(expected) if value is not None and isinstance(expected, float) else None
+    if excess is not None and isinstance(drawn, tuple):
+        fields |= {"excess_low": excess + drawn[0], "excess_high": excess + drawn[1]}
     return Estimate.model_validate({**fields, "metric": metric, "value": value, "excess": excess, "flags": flags})

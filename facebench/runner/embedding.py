@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from facebench.data import Dataset, decode_batches, hash_images
 from facebench.errors import FaceBenchError, ModelError
-from facebench.runner.options import Progress
+from facebench.runner import environment
+from facebench.runner.options import Progress, RunOptions
 from facebench.schema import Alignment, Failure, InputSpec
 from facebench.store import EmbeddingStore, StoredBatch
 
@@ -50,7 +51,7 @@ def embed_dataset(
     sha256s = hash_images(dataset, workers)
     n = len(dataset.images)
     batches = [list(range(start, min(start + batch_size, n))) for start in range(0, n, batch_size)]
-    contents = [[_name(sha256s[i]) for i in batch] for batch in batches]
+    contents = batch_contents(sha256s, batch_size)
     stored = [store.get(content) for content in contents]
     missing = [index for index, batch in enumerate(stored) if batch is None]
     done = n - sum(len(batches[index]) for index in missing)
@@ -84,6 +85,17 @@ def embed_faces(model: Any, faces: Pixels, batch_size: int) -> NDArray[np.float3
             if unusable(vector) is None:
                 found[start + row] = vector
     return found
+
+
+def batch_contents(sha256s: Sequence[str | Failure], batch_size: int) -> list[list[str]]:
+    """Return the content of each batch, by which the store names it."""
+    names = [_name(sha256) for sha256 in sha256s]
+    return [names[start : start + batch_size] for start in range(0, len(names), batch_size)]
+
+
+def runtime_of(options: RunOptions) -> dict[str, Any]:
+    """Return what embeddings depend on besides the model and the images."""
+    return {"packages": environment.packages(), "device": options.device, "batch_size": options.batch_size}
 
 
 def _name(sha256: str | Failure) -> str:

@@ -14,7 +14,7 @@ from facebench.errors import InputError, NotComparableError, WriteError
 from facebench.files import cache_dir, explain_write_failure
 from facebench.metrics.compat import RULES
 from facebench.runner import environment
-from facebench.runner.embedding import Embedded, embed_dataset, embed_faces, lookup_embeddings, store_root
+from facebench.runner.embedding import Embedded, embed_dataset, embed_faces, lookup_embeddings, runtime_of, store_root
 from facebench.runner.files import (
     RESULT,
     load_inputs,
@@ -125,9 +125,10 @@ def remeasure(stored: Result, folder: Path) -> dict[str, Any]:
 
 def _run_sections(context: RunContext) -> dict[str, SectionResult]:
     wanted = dict(sections_of(context.spec))
-    if wanted and hasattr(context.model, "lookup"):
+    hungry = [name for name, section in wanted.items() if getattr(section, "NEEDS_MODEL", True)]
+    if hungry and hasattr(context.model, "lookup"):
         raise InputError(
-            f"protocol {context.spec.name} asks for {', '.join(wanted)}, which needs the model itself; "
+            f"protocol {context.spec.name} asks for {', '.join(hungry)}, which needs the model itself; "
             "stored embeddings can be judged by verification protocols only"
         )
     return {name: section.run(context) for name, section in wanted.items()}
@@ -157,8 +158,8 @@ def reference(spec: ProtocolSpec, sha256: str, manifest_sha256: str) -> Protocol
 def _embed(model: Any, dataset: Dataset, options: RunOptions) -> Embedded:
     if hasattr(model, "lookup"):
         return lookup_embeddings(model, dataset, workers=options.workers)
-    runtime = {"packages": environment.packages(), "device": options.device, "batch_size": options.batch_size}
-    store = EmbeddingStore(store_root(model.card, cache_dir(), options.out), model.card, runtime=runtime)
+    root = store_root(model.card, cache_dir(), options.out)
+    store = EmbeddingStore(root, model.card, runtime=runtime_of(options))
     return embed_dataset(
         model, dataset, store, batch_size=options.batch_size, workers=options.workers, progress=options.progress
     )

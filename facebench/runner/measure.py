@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facebench.errors import InputError
-from facebench.runner import overall
+from facebench.runner import control, overall
+from facebench.runner.acquisition import acquisition_estimates
 from facebench.runner.grouped import GroupMeasurer
 from facebench.runner.groups import Grouping, make_groupings
 from facebench.runner.sample import Images, Pairs, Sample, make_scores
@@ -49,13 +50,16 @@ def measure(
     Raises:
         InputError: there is no impostor comparison at all.
     """
-    groupings, unmeasured = _groupings(spec, images)
+    groupings, unmeasured = groupings_of(spec, images)
     scores = make_scores(vectors, images, pairs, comparator)
     if not scores.impostor.size:
         raise InputError("there are no impostor comparisons: the data holds fewer than two identities")
     targets = sorted(spec.fmr_targets)
     confidence = spec.uncertainty.confidence
-    sample = Sample(images, scores, groupings, replicates=spec.uncertainty.replicates, seed=seed)
+    # shuffled labels go through the whole measurement beside the real ones
+    shuffled = groupings[:1] if images.identities is not None else []
+    controls = [control.control_grouping(grouping, images.identity, seed) for grouping in shuffled]
+    sample = Sample(images, scores, [*groupings, *controls], replicates=spec.uncertainty.replicates, seed=seed)
     cutoffs = overall.pooled_cutoffs(sample, targets)
     at_targets, pooled_rates = overall.threshold_estimates(sample, targets, cutoffs, confidence)
     estimates = [*at_targets, *overall.separation_estimates(sample, confidence)]
@@ -68,16 +72,21 @@ def measure(
     if failed_rows(vectors).any():
         estimates += _without_failures(spec, images, vectors, pairs, comparator, seed, targets)
     if groupings:
-        estimates += GroupMeasurer(
+        estimates += acquisition_estimates(vectors, images, groupings, confidence)
+        measured = GroupMeasurer(
             sample, targets, cutoffs, policy=spec.threshold_policy, confidence=confidence,
             min_identities=spec.groups.min_identities if spec.groups else 2,
             design_effects=overall.pooled_design_effects(pooled_rates), seed=seed,
         ).estimates()  # fmt: skip
+        estimates += control.corrected([e for e in measured if not control.of_control(e)])
+        for grouping in shuffled:
+            estimates += control.as_control(measured, grouping.name)
     unmeasured += _gaps(spec, images, sample)
     return Measurement(tuple(estimates), tuple(overall.curves(sample)), tuple(unmeasured))
 
 
-def _groupings(spec: ProtocolSpec, images: Images) -> tuple[list[Grouping], list[Unmeasured]]:
+def groupings_of(spec: ProtocolSpec, images: Images) -> tuple[list[Grouping], list[Unmeasured]]:
+    """Return the groupings a protocol asks for, and what this data cannot give."""
     if spec.groups is None:
         return [], []
     if not images.attributes:

@@ -85,8 +85,21 @@ class Saved:
     clean: Measurement
 
 
+@dataclass(frozen=True)
+class PlanRow:
+    """What one part of a run will cost."""
+
+    what: str
+    images: int
+    seconds: float
+
+
 class Section(Protocol):
-    """The module of a section."""
+    """The module of a section.
+
+    A module may also say ``NEEDS_MODEL = False``: it then works on stored embeddings too. And it may define
+    ``plan(spec, n_images, seconds_per_image) -> Sequence[PlanRow]``, from which `facebench plan` adds up its cost.
+    """
 
     def run(self, context: RunContext) -> SectionResult:
         """Measure the section with the model."""

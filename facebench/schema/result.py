@@ -27,6 +27,7 @@ class Flag(StrEnum):
     NAIVE_INTERVAL = "naive_interval"  # no identity labels: the interval ignores dependence and is too narrow
     NO_INTERVAL = "no_interval"  # no interval is known for this quantity here
     LABELS_INCOMPLETE = "labels_incomplete"  # images without this attribute are left out of the group
+    CONTROL_FAILED = "control_failed"  # random labels look unlike: intervals and tests are too narrow on this data
 
 
 class Estimate(Strict):
@@ -56,12 +57,22 @@ class Estimate(Strict):
         None, description="what this differential would be on average were all groups alike"
     )
     excess: float | None = Field(None, description="value minus expected_if_fair")
+    excess_low: float | None = Field(None, description="interval of the excess")
+    excess_high: float | None = None
+    detectable_ratio: float | None = Field(
+        None, description="smallest ratio of two groups' rates these counts show with 80 % power"
+    )
     p_value: float | None = None
+    p_holm: float | None = Field(None, description="p_value corrected for the family by Holm: for claims")
+    q_value: float | None = Field(None, description="p_value corrected by Benjamini and Hochberg: for exploration")
+    family: int | None = Field(None, description="tests of equal rates at this FMR target, over which both correct")
+    sign: int | None = Field(None, description="of a difference given as absolute value: 1 when `group` has the more")
     threshold: float | None = Field(None, description="accept when score >= threshold")
     threshold_source: str | None = None
     n_genuine: int | None = None
     n_impostor: int | None = None
     n_identities: int | None = None
+    n_images: int | None = Field(None, description="images counted, for rates over images such as `fta`")
     errors: int | None = Field(
         None, description="comparisons counted as errors; value = errors / comparisons for rates"
     )
@@ -181,9 +192,8 @@ class Result(Strict):
 
     def identity_body(self) -> dict[str, Any]:
         """Return the canonical body: all that must be equal for two results to be the same finding."""
-        dumped = self.model_dump(mode="json", exclude={"result_id", "run", "artifacts"})
-        # sections that were not run are left out, so that a new kind of section changes no existing id
-        body = {key: value for key, value in dumped.items() if value is not None}
+        # what is not given is left out, so that a new optional field or section changes no existing id
+        body = self.model_dump(mode="json", exclude={"result_id", "run", "artifacts"}, exclude_none=True)
         body["run"] = self.run.model_dump(mode="json", include={"seed", "limit", "batch_size", "compat"})
         body["artifacts"] = [
             a.model_dump(mode="json") for a in self.artifacts if a.kind in ("embeddings", "scores", "section")
