@@ -80,7 +80,7 @@ def gate(
         typer.echo()
         print_table(words.gate_rows(verdict))
     if annotations:
-        for line in words.annotations(verdict):
+        for line in words.github_annotations(verdict):
             typer.echo(line, err=as_json)
     raise typer.Exit(int(verdict.exit_code))
 

@@ -151,11 +151,11 @@ def _differentials(comparison: Comparison) -> Section:
         "that what chance does to the groups it does to both. Read with the groups’ own rates, never instead."
     )
     alpha = 1 - comparison.confidence
-    blocks = []
+    blocks: list[Block] = []
     for d in _each(comparison):
         found = _filled(comparison_tables.differentials(d.differentials(), alpha))
         if found:
-            blocks.append(Block(fmt.clip(d.model, 80), True, tables=found))
+            blocks.append(Block(fmt.clip(d.model, 80), not blocks, tables=found))
     return Section("differentials", "Differential measures", lead, tuple(blocks), "No differential was compared.")
 
 

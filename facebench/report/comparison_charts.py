@@ -35,13 +35,13 @@ def det_overlay(curves: Sequence[Curve], names: Sequence[str], targets: Sequence
             parts.append(el("path", d=path(points), class_=f"line s{i % 8}"))
     parts.append(_legend(names))
     label = "DET curves of all models: FNMR against FMR; the table below holds their points"
-    return picture(WIDTH, HEIGHT + LEGEND_ROW * len(names), label, *parts)
+    return picture(WIDTH, HEIGHT + LEGEND_ROW * len(names) + 8, label, *parts)
 
 
 def _legend(names: Sequence[str]) -> Markup:
     rows = []
     for i, name in enumerate(names):
-        y = HEIGHT + LEGEND_ROW * i + 4
+        y = HEIGHT + LEGEND_ROW * i + 10
         rows.append(el("line", x1=LEFT, x2=LEFT + 30, y1=y - 4, y2=y - 4, class_=f"line s{i % 8}"))
         rows.append(el("text", fmt.clip(name, 44), x=LEFT + 38, y=y, class_="label"))
     return join(rows)
@@ -80,10 +80,10 @@ def trade_off(points: Sequence[Point], x_title: str, y_title: str, *, log_y: boo
         parts.append(el("circle", cx=x.at(p.x), cy=y.at(p.y), r=5.0, class_="dot"))
         parts.append(el("text", str(i + 1), x=x.at(p.x) + 8, y=y.at(p.y) - 7, class_="label main"))
     for i, p in enumerate(points):
-        row = HEIGHT + LEGEND_ROW * i + 4
+        row = HEIGHT + LEGEND_ROW * i + 10
         parts.append(el("text", f"{i + 1}  {fmt.clip(p.label, 48)}", x=LEFT, y=row, class_="label"))
     label = f"{y_title} against {x_title}, one point per model; lower is better in both"
-    return picture(WIDTH, HEIGHT + LEGEND_ROW * len(points), label, *parts)
+    return picture(WIDTH, HEIGHT + LEGEND_ROW * len(points) + 8, label, *parts)
 
 
 def _cross(p: Point, x: Scale, y: Scale) -> Markup:

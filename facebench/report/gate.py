@@ -162,7 +162,7 @@ def escaped(text: str) -> str:
     return shown
 
 
-def annotations(verdict: Verdict) -> list[str]:
+def github_annotations(verdict: Verdict) -> list[str]:
     """Return at most ten GitHub workflow commands, worst first; what passed says nothing."""
     lines = []
     for finding in worst_first(verdict):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -179,13 +180,14 @@ def _cautions(loaded: Sequence[Loaded]) -> list[str]:
         found.append(
             "The data has no identity labels: intervals ignore that comparisons share people and are too narrow."
         )
-    for name, values in {
+    varying: dict[str, list[Any]] = {
         "batch size": [each.result.run.batch_size for each in loaded],
         "device": [each.result.run.device for each in loaded],
         "FaceBench version": [each.result.run.facebench for each in loaded],
         "platform": [each.result.run.platform for each in loaded],
         "package versions": [tuple(sorted(each.result.run.packages.items())) for each in loaded],
-    }.items():
+    }
+    for name, values in varying.items():
         if len(set(values)) > 1:
             shown = "" if name == "package versions" else f" ({', '.join(str(value) for value in values)})"
             found.append(f"The runs differ in {name}{shown}; small differences may come from it.")

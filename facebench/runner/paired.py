@@ -94,10 +94,11 @@ class Pairing:
     confidence: float
 
     def difference(
-        self, metric: str, a: float | None, b: float | None, error: float | None, method: str, *,
+        self, metric: str, values: Sequence[float | None], error: float | None, method: str, *,
         higher_is_better: bool, flags: Sequence[Flag] = (), **fields: Any,
     ) -> Difference:  # fmt: skip
-        """Return one difference with its normal interval."""
+        """Return one difference with its normal interval; `values` are the base's and the model's."""
+        a, b = values
         shown = tuple(dict.fromkeys(flags))
         common = {"model": self.model.label, "base": self.base.label, "metric": metric, "base_value": a, "value": b}
         common |= {"higher_is_better": higher_is_better, **fields}
@@ -139,14 +140,14 @@ def rate_differences(pairing: Pairing) -> list[Difference]:
             variance = spread(model.miss_rates[:, t] - base.miss_rates[:, t])
         identities = int(np.unique(base.sample.genuine.first).size)
         error = _error(variance, wrong + right, a.size, a.size / identities)
-        counts = {
+        counts: dict[str, Any] = {
             "fmr_target": target, "n_comparisons": int(a.size), "n_identities": base.n_identities,
             "newly_wrong": wrong, "newly_right": right, "flags": (*flags, *naive),
         }  # fmt: skip
         q_a, q_b = float(a.mean()), float(b.mean())
         method = "paired-bootstrap"
-        found.append(pairing.difference("fnmr", q_a, q_b, error, method, higher_is_better=False, **counts))
-        found.append(pairing.difference("tar", 1 - q_a, 1 - q_b, error, method, higher_is_better=True, **counts))
+        found.append(pairing.difference("fnmr", (q_a, q_b), error, method, higher_is_better=False, **counts))
+        found.append(pairing.difference("tar", (1 - q_a, 1 - q_b), error, method, higher_is_better=True, **counts))
     return found
 
 
@@ -158,7 +159,7 @@ def _false_matches(pairing: Pairing, t: int, target: float, flags: tuple[Flag, .
     ends = base.loaded.images.identity[base.scores.impostor_ends]
     found = paired.paired_impostor(a, b, ends[:, 0], ends[:, 1])
     return pairing.difference(
-        "fmr", float(a.mean()), float(b.mean()), float(np.sqrt(found.variance)), "paired-identity",
+        "fmr", (float(a.mean()), float(b.mean())), float(np.sqrt(found.variance)), "paired-identity",
         higher_is_better=False, flags=flags, fmr_target=target, n_comparisons=found.n,
         n_identities=base.n_identities, newly_wrong=found.newly_wrong, newly_right=found.newly_right,
     )  # fmt: skip
@@ -216,19 +217,19 @@ def _one_group(
         *(() if pairing.base.points[t].resolvable else (Flag.UNRESOLVABLE,)),
         *(() if pairing.base.sample.has_identities else (Flag.NAIVE_INTERVAL,)),
     )
-    fields = {
+    fields: dict[str, Any] = {
         "fmr_target": target, "group": group, "n_comparisons": first.n,
         "n_identities": pairing.base.sample.n_identities(number, g),
         "newly_wrong": newly_wrong, "newly_right": newly_right, "flags": flags,
     }  # fmt: skip
     found = [
         pairing.difference(
-            metric, first.value, second.value, error, "paired-bootstrap", higher_is_better=False, **fields
+            metric, (first.value, second.value), error, "paired-bootstrap", higher_is_better=False, **fields
         )
     ]
     if metric == "fnmr":
         values = 1 - first.value, 1 - second.value
-        found.append(pairing.difference("tar", *values, error, "paired-bootstrap", higher_is_better=True, **fields))
+        found.append(pairing.difference("tar", values, error, "paired-bootstrap", higher_is_better=True, **fields))
     return found
 
 

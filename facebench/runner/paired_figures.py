@@ -34,7 +34,7 @@ def separation_differences(pairing: Pairing) -> list[Difference]:
     if base.equal_error_rates is not None and model.equal_error_rates is not None:
         variance = spread(model.equal_error_rates - base.equal_error_rates)
     error = None if variance is None else float(np.sqrt(variance))
-    found = [pairing.difference("eer", *eers, error, "paired-bootstrap", higher_is_better=False, **common)]
+    found = [pairing.difference("eer", eers, error, "paired-bootstrap", higher_is_better=False, **common)]
     for metric, value, effects in (
         ("auc", verification.area_under_curve, influence.area_under_curve_influence),
         ("dprime", verification.d_prime, influence.d_prime_influence),
@@ -46,7 +46,7 @@ def separation_differences(pairing: Pairing) -> list[Difference]:
         values = [value(*pair) for pair in scores]
         error = _influence_error(base, [effects(*pair) for pair in scores]) if None not in values else None
         better = metric in HIGHER_IS_BETTER
-        found.append(pairing.difference(metric, *values, error, "paired-delta", higher_is_better=better, **common))
+        found.append(pairing.difference(metric, values, error, "paired-delta", higher_is_better=better, **common))
     return found
 
 
@@ -76,12 +76,12 @@ def rank_differences(pairing: Pairing) -> list[Difference]:
     ranks = [_mate_ranks(side, probes, gallery, identity) for side in (pairing.base, pairing.model)]
     for k in (k for k in asked.ranks if k <= gallery.size):
         misses = [r > k for r in ranks]
-        change = paired.paired_genuine(*misses, identity)
+        change = paired.paired_genuine(misses[0], misses[1], identity)
         values = [1 - float(m.mean()) for m in misses]
         error = float(np.sqrt(change.variance))
-        fields = {"k": k, "n_comparisons": change.n, "n_identities": int(gallery.size)}
+        fields: dict[str, Any] = {"k": k, "n_comparisons": change.n, "n_identities": int(gallery.size)}
         fields |= {"newly_wrong": change.newly_wrong, "newly_right": change.newly_right}
-        found.append(pairing.difference("rank", *values, error, "paired-identity", higher_is_better=True, **fields))
+        found.append(pairing.difference("rank", values, error, "paired-identity", higher_is_better=True, **fields))
     return found
 
 
@@ -110,7 +110,7 @@ def fold_differences(pairing: Pairing) -> list[Difference]:
     values = [float(a.mean()) for a in accuracies]
     return [
         pairing.difference(
-            "accuracy", *values, error, "paired-folds", higher_is_better=True, n_comparisons=int(pairs.genuine.size)
+            "accuracy", values, error, "paired-folds", higher_is_better=True, n_comparisons=int(pairs.genuine.size)
         )
     ]
 
@@ -139,7 +139,7 @@ def differential_differences(pairing: Pairing) -> list[Difference]:
                 error = replicate_difference(measure, *replicates) if drawn else None
                 found.append(
                     pairing.difference(
-                        metric, a, b, error, "paired-bootstrap", higher_is_better=metric in HIGHER_IS_BETTER,
+                        metric, (a, b), error, "paired-bootstrap", higher_is_better=metric in HIGHER_IS_BETTER,
                         flags=flags, fmr_target=target, group=grouping.name, n_identities=base.n_identities,
                     )
                 )  # fmt: skip
@@ -185,7 +185,8 @@ def unpaired_differences(pairing: Pairing, done: list[Difference]) -> list[Diffe
         error = None if None in errors else paired.independent_error([e for e in errors if e is not None])
         found.append(
             pairing.difference(
-                a.metric, a.value, b.value, error, "unpaired-intervals", higher_is_better=a.metric in HIGHER_IS_BETTER,
+                a.metric, (a.value, b.value), error, "unpaired-intervals",
+                higher_is_better=a.metric in HIGHER_IS_BETTER,
                 flags=tuple(dict.fromkeys([*a.flags, *b.flags])), fmr_target=a.fmr_target, k=a.k, group=a.group,
                 condition=a.condition, n_comparisons=a.n_genuine or a.n_impostor, n_identities=a.n_identities,
             )
