@@ -50,6 +50,9 @@ def gate(
     policy: Annotated[str, typer.Option(help="A policy file, or the name of a shipped one: no-regression.")],
     junit: Annotated[Path | None, typer.Option(help="Write JUnit XML to this file.")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Append a Markdown summary to this file.")] = None,
+    verdict_file: Annotated[
+        Path | None, typer.Option("--verdict", help="Write the verdict as JSON to this file.")
+    ] = None,
     annotations: Annotated[
         bool, typer.Option("--annotations", help="Print GitHub annotations, at most ten, worst first.")
     ] = False,
@@ -67,6 +70,8 @@ def gate(
     rules = load_policy(policy)
     comparison, results = compare_results([base, candidate])
     verdict = check_gate(comparison, results[1], rules)
+    if verdict_file is not None:
+        write_atomic(verdict_file, verdict.model_dump_json(indent=1) + "\n")
     if junit is not None:
         write_atomic(junit, words.junit(verdict))
     if markdown is not None:

@@ -10,7 +10,7 @@ from typing import Any
 from facebench.metrics.paired import identities_to_settle, one_sided_quantile, p_above, side_error
 from facebench.schema import Difference, Estimate, Flag, GateFinding, OnDoubt, Outcome, Policy, Rule
 
-NAMES_BLIND = {
+BLIND = {
     Flag.UNRESOLVABLE: "the data holds too few impostor comparisons for this FMR target",
     Flag.NO_GENUINE: "there are no genuine comparisons",
     Flag.NO_IMPOSTOR: "there are no impostor comparisons",
@@ -72,7 +72,7 @@ class Question:
     def blind(self, policy: Policy) -> str:
         """Return why the number can decide nothing; empty when it can."""
         flags = self.row.flags if self.row is not None else ()
-        for flag, words in NAMES_BLIND.items():
+        for flag, words in BLIND.items():
             if flag in flags:
                 return words
         if Flag.NAIVE_INTERVAL in flags and policy.without_identities == "inconclusive":

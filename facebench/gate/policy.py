@@ -4,23 +4,31 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from facebench.errors import UnknownNameError
 from facebench.files import asset_dir, canonical_json, read_yaml, sha256_bytes
 from facebench.schema import Policy
 
-SHIPPED = "policies"
+FOLDER = "policies"
 
 
 def load_policy(reference: str | Path) -> Policy:
     """Load a policy by the name of a shipped one or by the path of a YAML file.
 
     Raises:
+        UnknownNameError: no shipped policy has that name.
         InputError: the file is missing, or a key or value in it is wrong.
     """
     path = Path(reference)
-    shipped = asset_dir("protocols") / SHIPPED / f"{reference}.yaml"
-    if path.suffix not in (".yaml", ".yml") and shipped.is_file():
-        path = shipped
+    if path.suffix not in (".yaml", ".yml"):
+        if str(reference) not in policy_names():
+            raise UnknownNameError("policy", str(reference), policy_names())
+        path = asset_dir("protocols") / FOLDER / f"{reference}.yaml"
     return Policy.parse(read_yaml(path, "policy"), where=f"policy {path}")
+
+
+def policy_names() -> list[str]:
+    """Return the names of the shipped policies."""
+    return sorted(path.stem for path in (asset_dir("protocols") / FOLDER).glob("*.yaml"))
 
 
 def policy_sha256(policy: Policy) -> str:

@@ -131,10 +131,10 @@ def identities_to_settle(
     Returns:
         The number, or None when the estimate lies on the bound, or so near that no data would do.
     """
-    if distance == 0 or n_identities <= 0:
+    reach = standard_error * (quantile + POWER_QUANTILE)
+    if n_identities <= 0 or abs(distance) * sqrt(most) <= reach * sqrt(n_identities):
         return None
-    needed = n_identities * (standard_error * (quantile + POWER_QUANTILE) / distance) ** 2
-    return ceil(needed) if needed < most else None
+    return ceil(n_identities * (reach / distance) ** 2)
 
 
 def power_to_detect(difference: float, bound: float, standard_error: float, quantile: float) -> float:
@@ -144,6 +144,25 @@ def power_to_detect(difference: float, bound: float, standard_error: float, quan
     if standard_error <= 0:
         return 1.0 if difference > bound else 0.0
     return float(ndtr((difference - bound) / standard_error - quantile))
+
+
+def power_against_worsening(expected: float, n: int, bound: float, quantile: float) -> float:
+    """Return the chance that independent changes, all for the worse, are shown to exceed a bound.
+
+    The standard error of such changes grows with their number, so it is the number k that decides: the gate speaks up
+    from the smallest k with ``k/n - z sqrt(k + 1)/n > bound`` on, and k is Poisson distributed.
+
+    Args:
+        expected: changes expected among the comparisons.
+        n: comparisons.
+        bound: of the difference; 0 asks whether it is worse at all.
+        quantile: z, one-sided, after any correction for the family.
+    """
+    from scipy.special import pdtrc
+
+    k = np.arange(1, n + 1)
+    enough = np.flatnonzero(k - quantile * np.sqrt(k + 1) > bound * n)
+    return float(pdtrc(float(enough[0]), expected)) if enough.size else 0.0
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

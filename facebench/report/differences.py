@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from facebench.report import format as fmt
-from facebench.report.gate import escaped, signed
+from facebench.report.gate import escaped, one_line, signed
 from facebench.report.reading import grouping_label, short_label
 from facebench.report.verdict import Statement, Tone
 from facebench.report.wording import flag_words, measure
@@ -113,7 +113,7 @@ def row_of(difference: Difference, alpha: float) -> list[str]:
     where = "" if difference.group == "all" else f", {difference.group}"
     under = "" if difference.condition == "clean" else f", {difference.condition}"
     return [
-        fmt.visible(fmt.clip(f"{name_of(difference)}{where}{under}")), write(difference.base_value),
+        one_line(fmt.clip(f"{name_of(difference)}{where}{under}")), write(difference.base_value),
         write(difference.value), signed(difference.difference), interval_of(difference), changes_of(difference),
         told_apart(difference, alpha),
     ]  # fmt: skip
@@ -122,7 +122,7 @@ def row_of(difference: Difference, alpha: float) -> list[str]:
 def comparison_sentences(comparison: Comparison) -> list[str]:
     """Return the verdict as plain sentences, one statement per item."""
     return [
-        fmt.visible(f"{s.topic}: {s.text}" if s.tone is not Tone.PLAIN or i else s.text)
+        one_line(f"{s.topic}: {s.text}" if s.tone is not Tone.PLAIN or i else s.text)
         for i, s in enumerate(comparison_statements(comparison))
     ]
 

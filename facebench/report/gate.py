@@ -55,8 +55,8 @@ def _row(finding: GateFinding) -> list[str]:
         note = f"{note}; counts as {finding.counts_as.value}".strip("; ")
     return [
         MARK[finding.outcome],
-        fmt.visible(fmt.clip(name_of(finding), 60)),
-        fmt.visible(fmt.clip(finding.group, 60)),
+        one_line(fmt.clip(name_of(finding), 60)),
+        one_line(fmt.clip(finding.group, 60)),
         write(finding.base_value),
         write(finding.value),
         signed(finding.worsening),
@@ -64,6 +64,11 @@ def _row(finding: GateFinding) -> list[str]:
         fmt.number(finding.bound),
         note,
     ]
+
+
+def one_line(text: str) -> str:
+    """Return a text from outside on one line, without characters that cannot be seen."""
+    return " ".join(fmt.visible(text).split())
 
 
 def signed(value: float | None) -> str:
@@ -156,7 +161,7 @@ def gate_markdown(verdict: Verdict) -> str:
 
 def escaped(text: str) -> str:
     """Keep Markdown and HTML in names from being read as such."""
-    shown = " ".join(fmt.visible(text).split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    shown = one_line(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     for character in "\\|`*_[]":
         shown = shown.replace(character, f"\\{character}")
     return shown

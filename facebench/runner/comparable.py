@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ from facebench.files import read_json
 from facebench.runner.files import RESULT, load_inputs, load_result
 from facebench.runner.sample import Images, Pairs
 from facebench.schema import SCHEMA_VERSION, ProtocolSpec, Result
+
+DESCRIPTIVE = ("name", "title", "description", "data_statement", "source", "licence", "known_defects")
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,9 +100,17 @@ def _protocol_keys(a: Path, b: Path) -> list[str]:
         if not file.is_file():
             return []
         texts.append(json.loads(file.read_text(encoding="utf-8")))
-    first, second = texts
-    keys = [key for key in {**first, **second} if first.get(key) != second.get(key)]
-    return [f"  protocol key {key}: {first.get(key)} and {second.get(key)}" for key in keys if key != "description"]
+    return [f"  protocol key {key}: {a} and {b}" for key, a, b in _unequal(*texts) if key not in DESCRIPTIVE]
+
+
+def _unequal(first: Any, second: Any, place: str = "") -> Iterator[tuple[str, str, str]]:
+    """Yield the path and both values wherever two nested records differ."""
+    if not (isinstance(first, dict) and isinstance(second, dict)):
+        if first != second:
+            yield place, *(json.dumps(value)[:80] for value in (first, second))
+        return
+    for key in {**first, **second}:
+        yield from _unequal(first.get(key), second.get(key), f"{place}.{key}".lstrip("."))
 
 
 def _check_images(first: Loaded, second: Loaded, a: Path, b: Path) -> None:
