@@ -10,21 +10,28 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from facebench.errors import FaceBenchError
+    from facebench.gate import check_gate, load_policy
     from facebench.models import FaceModel, load_model, register_model
     from facebench.models.preflight import check_model
     from facebench.report import write_report
-    from facebench.runner import evaluate, load_protocol, load_result, plan, rescore
-    from facebench.schema import Estimate, ModelCard, Result
+    from facebench.runner import compare, evaluate, load_protocol, load_result, plan, rescore
+    from facebench.schema import Comparison, Estimate, ModelCard, Policy, Result, Verdict
 
 _HOMES = {
+    "Comparison": "facebench.schema",
     "Estimate": "facebench.schema",
     "FaceBenchError": "facebench.errors",
     "FaceModel": "facebench.models",
     "ModelCard": "facebench.schema",
+    "Policy": "facebench.schema",
     "Result": "facebench.schema",
+    "Verdict": "facebench.schema",
+    "check_gate": "facebench.gate",
     "check_model": "facebench.models.preflight",
+    "compare": "facebench.runner",
     "evaluate": "facebench.runner",
     "load_model": "facebench.models",
+    "load_policy": "facebench.gate",
     "load_protocol": "facebench.runner",
     "load_result": "facebench.runner",
     "plan": "facebench.runner",
@@ -34,14 +41,20 @@ _HOMES = {
 }
 
 __all__ = [
+    "Comparison",
     "Estimate",
     "FaceBenchError",
     "FaceModel",
     "ModelCard",
+    "Policy",
     "Result",
+    "Verdict",
+    "check_gate",
     "check_model",
+    "compare",
     "evaluate",
     "load_model",
+    "load_policy",
     "load_protocol",
     "load_result",
     "plan",

@@ -35,16 +35,27 @@ def write_report(result: Result, path: Path) -> Path:
 def render_report(result: Result) -> str:
     """Return the report of a result as a complete HTML page; equal results give equal bytes."""
     reading = Reading(result)
-    environment = _environment()
-    script = _asset("report.js")
-    page = environment.get_template("report.html").render(
-        csp=content_security_policy(script),
-        style=Markup(_asset("report.css")),  # noqa: S704 - our own file
-        script=Markup(script),  # noqa: S704 - our own file
+    return render_page(
+        "report.html",
         result=result,
         verdict=verdict(reading),
         sections=sections.build(reading),
         provenance=provenance(result),
+    )
+
+
+def render_page(template: str, **content: Any) -> str:
+    """Fill a template that extends ``page.html``, with the style and the script of all reports."""
+    script = _asset("report.js")
+    page = (
+        _environment()
+        .get_template(template)
+        .render(
+            csp=content_security_policy(script),
+            style=Markup(_asset("report.css")),  # noqa: S704 - our own file
+            script=Markup(script),  # noqa: S704 - our own file
+            **content,
+        )
     )
     return page + "\n"
 

@@ -94,6 +94,17 @@ class GroupMeasurer:
             found += self._differentials(number, t, target, per_target[t], operating)
         return found
 
+    def group_rates(self, number: int) -> list[tuple[GroupRates, tuple[float, ...]]]:
+        """Return per target the rates of the groups of one grouping, with replicates, and their thresholds."""
+        cells = [i for i, cell in enumerate(self.sample.cells) if cell.grouping == number]
+        operating = self._operating(number, cells)
+        counted = {source: self._accepts(source) for source in dict.fromkeys(operating.values())}
+        own = [o for i, o in operating.items() if self.sample.cells[i].first == self.sample.cells[i].second]
+        return [
+            (self._rates(t, operating, counted)[0], tuple(o.thresholds[t] for o in own))
+            for t in range(len(self.targets))
+        ]
+
     # ---- thresholds
 
     def _operating(self, number: int, cells: list[int]) -> dict[int, Operating]:

@@ -1,6 +1,15 @@
 """The records FaceBench reads and writes; every file format of its own is defined here."""
 
 from facebench.schema._base import Strict
+from facebench.schema.comparison import (
+    ComparedModel,
+    Comparison,
+    Difference,
+    Drift,
+    MovedIdentity,
+    MovedPair,
+    Rank,
+)
 from facebench.schema.model import (
     Alignment,
     Colour,
@@ -11,6 +20,7 @@ from facebench.schema.model import (
     ModelCard,
     ModelFile,
 )
+from facebench.schema.policy import OnDoubt, Policy, Rule
 from facebench.schema.protocol import (
     ComparisonKind,
     ComparisonSpec,
@@ -33,6 +43,7 @@ from facebench.schema.result import (
     RunInfo,
     Unmeasured,
 )
+from facebench.schema.verdict import GateFinding, Outcome, Verdict
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -40,26 +51,39 @@ __all__ = [
     "Artifact",
     "Colour",
     "Comparator",
+    "ComparedModel",
+    "Comparison",
     "ComparisonKind",
     "ComparisonSpec",
     "Curve",
     "DataSummary",
     "DatasetSpec",
+    "Difference",
+    "Drift",
     "Estimate",
     "Failure",
     "Flag",
     "Flip",
+    "GateFinding",
     "GroupSpec",
     "IdentificationSpec",
     "InputSpec",
     "Layout",
     "ModelCard",
     "ModelFile",
+    "MovedIdentity",
+    "MovedPair",
+    "OnDoubt",
+    "Outcome",
+    "Policy",
     "ProtocolRef",
     "ProtocolSpec",
+    "Rank",
     "Result",
+    "Rule",
     "RunInfo",
     "Strict",
     "UncertaintySpec",
     "Unmeasured",
+    "Verdict",
 ]

@@ -1,0 +1,258 @@
+"""Two models on the same comparisons: the difference of their error rates and how certain it is.
+
+With ``e_A`` and ``e_B`` the error indicators of one comparison under both models, ``D = mean(e_B - e_A)``. Whatever
+makes a comparison hard for both models cancels, so D is far more certain than two separate intervals suggest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil, inf, sqrt
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facebench.metrics import uncertainty
+
+Floats = NDArray[np.float64]
+
+POWER_QUANTILE = 0.8416212335729143  # of 80 % power, on the standard normal scale
+
+
+@dataclass(frozen=True)
+class PairedDifference:
+    """D = mean(e_B - e_A) and its variance over identities.
+
+    Attributes:
+        difference: D.
+        variance: of D.
+        newly_wrong, newly_right: comparisons that changed sides.
+        n: comparisons.
+    """
+
+    difference: float
+    variance: float
+    newly_wrong: int
+    newly_right: int
+    n: int
+
+
+def small_count_variance(variance: float, discordant: int, n: int, design_effect: float = 1.0) -> float:
+    """Return the variance of D made honest where only a few comparisons changed sides.
+
+    ``V' = V (1 + 1/m)`` with ``m = d² / (n² V)``, at least 1: the number of independent changes that d changed
+    comparisons amount to; for independent ones ``V' = (d + 1) / n²``. Without it three changes, all for the worse by
+    chance one time in eight, would count as significant. With no change at all, one independent change may have gone
+    unseen: ``V' = DEFF / n²``. The idea of adding a change is Agresti and Min's, "Effects and non-effects of paired
+    identical observations", 2004.
+
+    Args:
+        variance: V, over identities.
+        discordant: d, comparisons that changed sides.
+        n: comparisons.
+        design_effect: comparisons per independent one, assumed where none changed sides.
+    """
+    if n <= 0:
+        return 0.0
+    if discordant == 0:
+        return max(variance, max(design_effect, 1.0) / n**2)
+    raised = max(variance, discordant / n**2)
+    return raised * (1 + min(1.0, raised * n**2 / discordant**2))
+
+
+def paired_genuine(
+    base: NDArray[np.bool_], model: NDArray[np.bool_], identity: NDArray[np.integer]
+) -> PairedDifference:
+    """Return the difference of two FNMRs at fixed thresholds: ``V = sum_u (sum of (e - D) over u)² / P²``.
+
+    Args:
+        base, model: (P,) error indicators of the genuine comparisons under each model.
+        identity: (P,) identity index.
+    """
+    change = model.astype(np.float64) - base
+    d = float(change.mean())
+    variance = uncertainty.identity_variance(change - d, identity, change.size)
+    identities = int(np.unique(identity).size)
+    return _finish(base, model, d, variance, change.size / max(identities, 1))
+
+
+def paired_impostor(
+    base: NDArray[np.bool_], model: NDArray[np.bool_], first: NDArray[np.integer], second: NDArray[np.integer]
+) -> PairedDifference:
+    """Return the difference of two FMRs at fixed thresholds, with `uncertainty.cell_variance` of ``e_B - e_A``.
+
+    Args:
+        base, model: (P,) error indicators of the impostor comparisons under each model.
+        first, second: (P,) identity index of each end.
+    """
+    change = model.astype(np.float64) - base
+    d = float(change.mean())
+    variance = uncertainty.cell_variance(change - d, first, second, change.size)
+    return _finish(base, model, d, variance, 1.0)
+
+
+def _finish(
+    base: NDArray[np.bool_], model: NDArray[np.bool_], d: float, variance: float, design_effect: float
+) -> PairedDifference:
+    worse, better = int(np.count_nonzero(model & ~base)), int(np.count_nonzero(base & ~model))
+    n = base.size
+    return PairedDifference(d, small_count_variance(variance, worse + better, n, design_effect), worse, better, n)
+
+
+def p_above(value: float, bound: float, standard_error: float) -> float:
+    """Return the one-sided p-value of "the quantity lies at or below `bound`", seen a normal `value` above it."""
+    from scipy.special import ndtr
+
+    if standard_error <= 0:
+        return 0.0 if value > bound else 1.0
+    return float(ndtr(-(value - bound) / standard_error))
+
+
+def p_two_sided(difference: float, standard_error: float) -> float:
+    """Return the two-sided p-value of no difference."""
+    return min(1.0, 2 * p_above(abs(difference), 0.0, standard_error)) if difference else 1.0
+
+
+def identities_to_settle(
+    distance: float, standard_error: float, n_identities: int, quantile: float, *, most: float = 1e9
+) -> int | None:
+    """Return how many identities would settle a question with 80 % power, were the difference what it now seems.
+
+    The standard error falls with the square root of the number of identities:
+    ``n (SE (z_alpha + z_power) / distance)²``.
+
+    Args:
+        distance: from the estimate to the bound in question.
+        standard_error: now.
+        n_identities: now.
+        quantile: z_alpha, one-sided.
+
+    Returns:
+        The number, or None when the estimate lies on the bound, or so near that no data would do.
+    """
+    reach = standard_error * (quantile + POWER_QUANTILE)
+    if n_identities <= 0 or abs(distance) * sqrt(most) <= reach * sqrt(n_identities):
+        return None
+    return ceil(n_identities * (reach / distance) ** 2)
+
+
+def power_to_detect(difference: float, bound: float, standard_error: float, quantile: float) -> float:
+    """Return the chance that a true difference is shown to lie above a bound: ``Phi((D - bound) / SE - z_alpha)``."""
+    from scipy.special import ndtr
+
+    if standard_error <= 0:
+        return 1.0 if difference > bound else 0.0
+    return float(ndtr((difference - bound) / standard_error - quantile))
+
+
+def power_against_worsening(expected: float, n: int, bound: float, quantile: float) -> float:
+    """Return the chance that independent changes, all for the worse, are shown to exceed a bound.
+
+    The standard error of such changes grows with their number, so it is the number k that decides: the gate speaks up
+    from the smallest k with ``k/n - z sqrt(k + 1)/n > bound`` on, and k is Poisson distributed.
+
+    Args:
+        expected: changes expected among the comparisons.
+        n: comparisons.
+        bound: of the difference; 0 asks whether it is worse at all.
+        quantile: z, one-sided, after any correction for the family.
+    """
+    from scipy.special import pdtrc
+
+    k = np.arange(1, n + 1)
+    enough = np.flatnonzero(k - quantile * np.sqrt(k + 1) > bound * n)
+    return float(pdtrc(float(enough[0]), expected)) if enough.size else 0.0
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return p-values adjusted for the whole family by Holm's step-down method, in the given order.
+
+    Source: Holm, "A simple sequentially rejective multiple test procedure", 1979.
+
+    >>> holm([0.01, 0.04, 0.03])
+    [0.03, 0.06, 0.06]
+    """
+    order = np.argsort(np.asarray(p_values), kind="stable")
+    m = len(p_values)
+    adjusted = [0.0] * m
+    running = 0.0
+    for position, index in enumerate(order):
+        running = max(running, min(1.0, (m - position) * p_values[index]))
+        adjusted[index] = running
+    return adjusted
+
+
+def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
+    """Return p-values adjusted by Benjamini and Hochberg's method, which bounds the share of false finds.
+
+    Source: Benjamini and Hochberg, "Controlling the false discovery rate", 1995.
+
+    >>> benjamini_hochberg([0.01, 0.04, 0.03])
+    [0.03, 0.04, 0.04]
+    """
+    order = np.argsort(-np.asarray(p_values, float), kind="stable")
+    m = len(p_values)
+    adjusted = [0.0] * m
+    running = 1.0
+    for position, index in enumerate(order):
+        running = min(running, p_values[index] * m / (m - position))
+        adjusted[index] = running
+    return adjusted
+
+
+def rank_intervals(shown_better: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """Return the best and worst rank of each model that the data does not rule out.
+
+    Args:
+        shown_better: (M, M) whether row was shown to be better than column.
+    """
+    m = shown_better.shape[0]
+    beaten_by, beats = shown_better.sum(axis=0), shown_better.sum(axis=1)
+    return [(1 + int(beaten_by[i]), m - int(beats[i])) for i in range(m)]
+
+
+def tie_letters(order: Sequence[int], shown_better: NDArray[np.bool_]) -> list[str]:
+    """Return letters per model so that two models share one exactly when neither was shown to be better.
+
+    Groups are the maximal cliques of "cannot be told apart". Source of the display: Piepho, "An algorithm for a
+    letter-based representation of all-pairwise comparisons", 2004.
+
+    Args:
+        order: models from best to worst, which decides the order of the letters.
+        shown_better: (M, M) whether row was shown to be better than column.
+    """
+    alike = ~(shown_better | shown_better.T)
+    cliques: list[set[int]] = []
+
+    def grow(clique: set[int], candidates: set[int], done: set[int]) -> None:
+        if not candidates and not done:
+            cliques.append(clique)
+        for v in sorted(candidates):
+            friends = {u for u in range(len(order)) if u != v and alike[u, v]}
+            grow(clique | {v}, candidates & friends, done & friends)
+            candidates = candidates - {v}
+            done = done | {v}
+
+    grow(set(), set(range(len(order))), set())
+    place = {model: i for i, model in enumerate(order)}
+    cliques.sort(key=lambda clique: sorted(place[v] for v in clique))
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    return ["".join(letters[i % 26] for i, clique in enumerate(cliques) if v in clique) for v in range(len(order))]
+
+
+def one_sided_quantile(confidence: float) -> float:
+    """Return z with ``P(Z < z) = confidence``; 1.645 at .95."""
+    from scipy.special import ndtri
+
+    return float(ndtri(confidence))
+
+
+def side_error(value: float, limit: float | None, confidence: float) -> float:
+    """Return the standard error that one limit of a two-sided interval implies; infinite without a limit."""
+    return inf if limit is None else abs(value - limit) / uncertainty.normal_quantile(confidence)
+
+
+def independent_error(errors: Sequence[float]) -> float:
+    """Return the standard error of a difference of independent quantities."""
+    return sqrt(sum(error * error for error in errors))
