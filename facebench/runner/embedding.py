@@ -114,7 +114,7 @@ def _renamed(batch: StoredBatch, dataset: Dataset, rows: list[int]) -> StoredBat
 
 def _embed_batch(model: Any, images: Sequence[Pixels | Failure], ids: Sequence[str], batch_size: int) -> StoredBatch:
     spec: InputSpec | None = model.card.input
-    checked = [_fit(image, image_id, spec) for image, image_id in zip(images, ids, strict=True)]
+    checked = [fit_face(image, image_id, spec) for image, image_id in zip(images, ids, strict=True)]
     shape = next((image.shape for image in checked if not isinstance(image, Failure)), None)
     vectors = np.full((len(ids), model.card.embedding_dim), np.nan, np.float32)
     failures = {row: image for row, image in enumerate(checked) if isinstance(image, Failure)}
@@ -167,7 +167,7 @@ def unusable(vector: NDArray[np.float32]) -> str | None:
     return None if vector.any() else "the model returned a zero vector"
 
 
-def _fit(image: Pixels | Failure, image_id: str, spec: InputSpec | None) -> Pixels | Failure:
+def fit_face(image: Pixels | Failure, image_id: str, spec: InputSpec | None) -> Pixels | Failure:
     """Refuse faces the model's alignment does not allow; unaligned models get theirs resized."""
     if isinstance(image, Failure) or spec is None:
         return image

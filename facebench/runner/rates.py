@@ -99,6 +99,12 @@ def spread(replicates: NDArray[np.float64]) -> float | None:
     return float(defined.var(ddof=1))
 
 
+def design_effect_of(estimate: Estimate) -> float:
+    """Return P / n_eff of a measured rate, 1 when it cannot be told."""
+    n = estimate.n_impostor if estimate.metric == "fmr" else estimate.n_genuine
+    return max(1.0, n / estimate.n_eff) if n and estimate.n_eff else 1.0
+
+
 def design_effect(rate: Rate) -> float:
     """Return P / n_eff of a rate, 1 when it cannot be told."""
     if rate.variance is None or rate.errors in (0, rate.n):

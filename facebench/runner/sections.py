@@ -110,7 +110,7 @@ class Section(Protocol):
         ...
 
 
-SECTIONS: dict[str, str] = {}
+SECTIONS: dict[str, str] = {"robustness": "facebench.runner.robustness"}
 """Protocol key to module, in the order in which sections are run."""
 
 

@@ -10,6 +10,7 @@ from pydantic import Field
 from facebench.files import canonical_json, sha256_bytes
 from facebench.schema._base import Strict
 from facebench.schema.model import ModelCard
+from facebench.schema.robustness import RobustnessDetails
 
 SCHEMA_VERSION = 1
 
@@ -181,6 +182,7 @@ class Result(Strict):
     unmeasured: tuple[Unmeasured, ...] = ()
     failures: tuple[Failure, ...] = ()
     artifacts: tuple[Artifact, ...] = ()
+    robustness: RobustnessDetails | None = None
 
     def with_id(self) -> Result:
         """Return the same result with `result_id` filled in."""

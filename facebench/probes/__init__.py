@@ -1,0 +1,1 @@
+"""What is done to a model or its images to see how it responds."""

@@ -1,0 +1,60 @@
+"""Changes of a face picture by the name of their condition: corruptions, occlusions and geometry.
+
+Each one draws its random numbers from the seed, the condition without its level, and the image id. So a picture does
+not depend on its batch, on the order of images or on the number of workers, and the levels of one condition share their
+draws: a higher severity is more of the same.
+"""
+
+from __future__ import annotations
+
+from facebench.errors import InputError
+from facebench.files import sha256_bytes
+from facebench.probes.face import Change, Kind, Landmarks, Pixels
+from facebench.schema.robustness import kind_of, level_of
+
+
+def kind(condition: str) -> Kind:
+    """Return the change of a condition.
+
+    Raises:
+        UnknownNameError: no such condition; the message suggests the closest.
+    """
+    from facebench.errors import UnknownNameError
+    from facebench.probes import corruptions, geometry, occlusions
+
+    known = {**corruptions.KINDS, **occlusions.KINDS, **geometry.KINDS}
+    name = kind_of(condition)
+    if name not in known:
+        raise UnknownNameError("condition", condition, known)
+    return known[name]
+
+
+def version(condition: str) -> str:
+    """Return what names the pictures of a condition in a cache: its name and its version."""
+    return f"{condition} v{kind(condition).version}"
+
+
+def alter(condition: str, pixels: Pixels, landmarks: Landmarks | None, image_id: str, *, seed: int = 0) -> Pixels:
+    """Return a face under a condition, as uint8 of the same shape.
+
+    Args:
+        condition: such as ``corruption:fog:3``.
+        pixels: (H, W, 3) uint8 RGB.
+        landmarks: (5, 2) x, y in pixels: left eye, right eye (of the picture), nose tip, corners of the mouth.
+        image_id: seeds the random numbers, with `seed`.
+
+    Raises:
+        InputError: the condition needs landmarks, and the image has none.
+    """
+    import numpy as np
+
+    change: Kind = kind(condition)
+    if landmarks is None or not np.isfinite(landmarks).all():
+        raise InputError(
+            f"condition {condition} is placed or scaled by the landmarks of the face, and image {image_id!r} has none; "
+            "add a column `landmarks` to the manifest, or use faces aligned to the 112 x 112 template"
+        )
+    digest = sha256_bytes(f"{seed}|{kind_of(condition)}|{image_id}".encode())
+    rng = np.random.default_rng(int(digest[:32], 16))
+    found = change.apply(Change(pixels, np.asarray(landmarks, np.float64), rng, level_of(condition) or 1))
+    return np.ascontiguousarray(found)

@@ -1,0 +1,61 @@
+"""What a change of a face picture works on, and the small tools such changes share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.uint8]
+Landmarks = NDArray[np.float64]
+Floats = NDArray[np.float32]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False)
+class Change:
+    """One face to be changed.
+
+    Attributes:
+        pixels: (H, W, 3) uint8 RGB.
+        landmarks: (5, 2) left eye, right eye, nose tip, left and right corner of the mouth; x, y in pixels.
+        rng: random numbers of this image and condition, the same at every level.
+        level: 1, 2, ...
+    """
+
+    pixels: Pixels
+    landmarks: Landmarks
+    rng: np.random.Generator
+    level: int
+
+    @cached_property
+    def values(self) -> Floats:
+        """The picture as float32 in [0, 1]."""
+        return self.pixels.astype(np.float32) / np.float32(255)
+
+    @cached_property
+    def iod(self) -> float:
+        """Inter-ocular distance in pixels, at least one."""
+        return max(1.0, float(np.hypot(*(self.landmarks[1] - self.landmarks[0]))))
+
+    def pick(self, values: Sequence[T]) -> T:
+        """Return the value of this level."""
+        return values[self.level - 1]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of change; `version` is raised whenever its pictures change."""
+
+    apply: Callable[[Change], Pixels]
+    version: int = 1
+
+
+def to_pixels(values: NDArray[np.floating]) -> Pixels:
+    """Round values in [0, 1] to uint8, clipping what lies outside."""
+    rounded: Pixels = (np.clip(values, 0, 1) * 255 + 0.5).astype(np.uint8)
+    return rounded
