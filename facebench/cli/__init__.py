@@ -11,7 +11,7 @@ from facebench.errors import ExitCode, FaceBenchError
 
 def main() -> NoReturn:
     """Run the command the process was started with, and exit with one of `ExitCode`."""
-    from facebench.cli import commands, data_commands  # noqa: F401 - they add their commands to the app
+    from facebench.cli import commands, data_commands, zoo_commands  # noqa: F401 - they add their commands to the app
     from facebench.cli.apps import app
 
     try:

@@ -13,6 +13,7 @@ _NAMES = {
     "render": "Rendering",
     "check": "Checking",
     "convert": "Converting",
+    "train": "Training",
 }
 _QUIET_S = 10.0
 
