@@ -1,4 +1,4 @@
-"""The commands under ``facebench data`` and ``facebench zoo``."""
+"""The commands under ``facebench data``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from facebench.cli.apps import Json, Workers, data_app, print_json, zoo_app
+from facebench.cli.apps import Json, Workers, data_app, print_json
 from facebench.errors import ExitCode, InputError
 
 if TYPE_CHECKING:
@@ -96,24 +96,4 @@ def data_render(
             first_identity=first_identity, size=size, full_cross=full_cross, labels=labels, workers=workers,
             progress=lambda done, total: progress.update("render", done, total),
         )  # fmt: skip
-    typer.echo(str(written))
-
-
-@zoo_app.command("train")
-def zoo_train(
-    name: Annotated[str, typer.Argument(help="A reference model: phantom-eigenfaces.")],
-    out: Annotated[Path, typer.Option(help="File for the weights.")],
-) -> None:
-    """Fit a reference model again from rendered training identities.
-
-    Example: facebench zoo train phantom-eigenfaces --out eigenfaces.safetensors
-    """
-    from facebench.cli.progress import ProgressPrinter
-    from facebench.errors import UnknownNameError
-    from facebench.models.zoo import eigenfaces
-
-    if name != "phantom-eigenfaces":
-        raise UnknownNameError("reference model", name, ["phantom-eigenfaces"])
-    with ProgressPrinter() as progress:
-        written = eigenfaces.train(out, lambda done, total: progress.update("render", done, total))
     typer.echo(str(written))

@@ -14,6 +14,7 @@ _NAMES = {
     "simulate": "Simulating",
     "check": "Checking",
     "convert": "Converting",
+    "train": "Training",
 }
 _QUIET_S = 10.0
 

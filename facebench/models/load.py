@@ -9,6 +9,7 @@ from pathlib import Path
 from facebench.errors import InputError, ModelError
 from facebench.files import read_yaml
 from facebench.models.protocol import FaceModel, PrecomputedModel
+from facebench.models.zoo.catalogue import LOADERS
 from facebench.registry import Registry
 from facebench.schema import InputSpec, ModelFile
 
@@ -20,12 +21,13 @@ _ADAPTERS = ("onnx", "torch", "embeddings")
 
 @dataclass(frozen=True)
 class LoadContext:
-    """What a factory is told: the model file (None for a model asked for by name), its folder, the user's choices."""
+    """What a factory is told: the model file or the registered name, its folder, the user's choices."""
 
     spec: ModelFile | None
     folder: Path
     device: str = "cpu"
     trust_code: bool = False
+    name: str = ""
 
     def model_file(self) -> ModelFile:
         """Return the model file; an adapter cannot be used without one."""
@@ -65,7 +67,7 @@ models: Registry[Factory] = Registry(
         "onnx": "facebench.models.onnx:load",
         "torch": "facebench.models.torch_adapter:load",
         "embeddings": "facebench.models.precomputed:load",
-        "phantom-eigenfaces": "facebench.models.zoo.eigenfaces:load",
+        **LOADERS,
     },
     group="facebench.models",
 )
@@ -92,7 +94,7 @@ def load_model(reference: str | Path, *, device: str = "cpu", trust_code: bool =
         )
     else:
         factory = models.get(str(reference))
-        context = LoadContext(None, Path.cwd(), device, trust_code)
+        context = LoadContext(None, Path.cwd(), device, trust_code, str(reference))
     return _checked(factory(context), str(reference))
 
 
