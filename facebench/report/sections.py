@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from facebench.report import charts, tables
+from facebench.report import attacks, charts, tables
 from facebench.report import format as fmt
 from facebench.report.heatmap import heatmap
+from facebench.report.parts import Block, Chart, Section
 from facebench.report.reading import Reading, grouping_label, is_bound, short_label, upper_bound
 from facebench.report.svg import Scale, linear, logarithmic
 from facebench.report.tables import Table
@@ -19,37 +19,6 @@ from facebench.schema import Estimate, Result
 
 MAX_OPEN_ROWS = 20
 MAX_MATRIX = 16  # wider matrices cannot be read; their highest cells are in the table
-
-
-@dataclass(frozen=True)
-class Chart:
-    """A drawing with its caption and the table of the same numbers (None: the table beside it)."""
-
-    drawing: Markup
-    caption: str
-    data: Table | None = None
-
-
-@dataclass(frozen=True)
-class Block:
-    """Charts and tables that belong together; a titled block can be folded away."""
-
-    title: str = ""
-    open_: bool = True
-    charts: tuple[Chart, ...] = ()
-    tables: tuple[Table, ...] = ()
-    folded: tuple[Table, ...] = ()
-
-
-@dataclass(frozen=True)
-class Section:
-    """One section of the page."""
-
-    anchor: str
-    title: str
-    lead: str
-    blocks: tuple[Block, ...]
-    empty: str = ""
 
 
 def build(reading: Reading) -> list[Section]:
@@ -62,6 +31,7 @@ def build(reading: Reading) -> list[Section]:
         _matrices(reading, opened),
         _differentials(reading, opened),
         *_control(reading),
+        *attacks.sections(reading.result),
         *_remaining(reading),
         _unmeasured(reading.result),
         _failures(reading.result),

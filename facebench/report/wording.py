@@ -49,6 +49,23 @@ OVERALL = {
         "Share of genuine comparisons missed when not one impostor comparison of this data is accepted.",
     ),
     "fta": Measure("Failure to acquire", "Share of images the model could not use."),
+    "attack_success": Measure(
+        "Attack success",
+        "Share of the attacked comparisons, right before the attack, that the attacker turned. Lower is better.",
+    ),
+    "attack_success_matched": Measure(
+        "Attack success, margin-matched",
+        "The same as if the group's clean scores were spread as those of all attacked comparisons.",
+    ),
+    "robust_tar": Measure(
+        "Robust TAR",
+        "Share of genuine comparisons accepted both before and after the attack, at the clean threshold.",
+        fmt.share,
+    ),
+    "robust_far": Measure(
+        "Robust FAR",
+        "Share of impostor comparisons accepted before or after the attack, at the clean threshold. Lower is better.",
+    ),
     "accuracy": Measure(
         "Accuracy",
         "Share of right decisions at a threshold fitted on other folds. Hides which kind of error occurs.",
@@ -140,6 +157,7 @@ FLAGS = {
     Flag.NO_INTERVAL: "no interval is known",
     Flag.LABELS_INCOMPLETE: "images without this label are left out",
     Flag.CONTROL_FAILED: "groups with shuffled labels look unlike: intervals are too narrow on this data",
+    Flag.UNRELIABLE: "a check for hidden gradients failed: the attack may have been misled, so the row is not ranked",
 }
 
 
@@ -155,6 +173,7 @@ SHORT_FLAGS = {
     Flag.NO_INTERVAL: "no interval",
     Flag.LABELS_INCOMPLETE: "unlabelled images left out",
     Flag.CONTROL_FAILED: "negative control failed",
+    Flag.UNRELIABLE: "unreliable",
 }
 
 

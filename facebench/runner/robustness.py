@@ -16,6 +16,7 @@ from facebench.files import cache_dir
 from facebench.phantoms.labels import ARCFACE_112
 from facebench.probes import conditions
 from facebench.runner import environment
+from facebench.runner.attacks.section import remeasure_attacks, run_attacks, with_attacks
 from facebench.runner.conditions import Baseline, condition_estimates, failure_to_acquire
 from facebench.runner.embedding import Pixels, fit_face, store_root
 from facebench.runner.sections import RunContext, Saved, SectionResult
@@ -46,7 +47,8 @@ def run(context: RunContext) -> SectionResult:
         comparator=context.model.card.comparator.value,
     )  # fmt: skip
     estimates = measure(baseline, probes, both=details.apply_to == "both")
-    return SectionResult(estimates=estimates, details=details, tensors=probes)
+    found = SectionResult(estimates=estimates, details=details, tensors=probes)
+    return with_attacks(found, run_attacks(context))
 
 
 def remeasure(saved: Saved) -> SectionResult:
@@ -61,7 +63,8 @@ def remeasure(saved: Saved) -> SectionResult:
     )  # fmt: skip
     probes = {name: saved.tensors[name] for name in names}
     estimates = measure(baseline, probes, both=_spec(saved.spec).apply_to == "both")
-    return SectionResult(estimates=estimates, details=saved.result.robustness, tensors=probes)
+    found = SectionResult(estimates=estimates, details=saved.result.robustness, tensors=probes)
+    return with_attacks(found, remeasure_attacks(saved))
 
 
 def measure(baseline: Baseline, probes: dict[str, Vectors], *, both: bool) -> tuple[Estimate, ...]:

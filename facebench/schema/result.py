@@ -27,6 +27,7 @@ class Flag(StrEnum):
     INSUFFICIENT = "insufficient"  # undefined on these counts, for example a ratio over a zero cell
     NAIVE_INTERVAL = "naive_interval"  # no identity labels: the interval ignores dependence and is too narrow
     NO_INTERVAL = "no_interval"  # no interval is known for this quantity here
+    UNRELIABLE = "unreliable"  # a check for hidden gradients failed: the attack may have been misled; never ranks
     LABELS_INCOMPLETE = "labels_incomplete"  # images without this attribute are left out of the group
     CONTROL_FAILED = "control_failed"  # random labels look unlike: intervals and tests are too narrow on this data
 
@@ -166,6 +167,12 @@ class RunInfo(Strict):
     embedded_images: int = Field(description="images the model was run on; the rest came from the cache")
 
 
+# how long it took and how it looks is stored, but is no part of what was found
+_NO_FINDING: dict[str, Any] = {
+    "robustness": {"attacks": {"cells": {"__all__": {"picture": True, "spent": {"seconds": True}}}}}
+}
+
+
 class Result(Strict):
     """One model under one protocol."""
 
@@ -195,7 +202,8 @@ class Result(Strict):
     def identity_body(self) -> dict[str, Any]:
         """Return the canonical body: all that must be equal for two results to be the same finding."""
         # what is not given is left out, so that a new optional field or section changes no existing id
-        body = self.model_dump(mode="json", exclude={"result_id", "run", "artifacts"}, exclude_none=True)
+        left_out = {"result_id": True, "run": True, "artifacts": True, **_NO_FINDING}
+        body = self.model_dump(mode="json", exclude=left_out, exclude_none=True)
         body["run"] = self.run.model_dump(mode="json", include={"seed", "limit", "batch_size", "compat"})
         body["artifacts"] = [
             a.model_dump(mode="json") for a in self.artifacts if a.kind in ("embeddings", "scores", "section")

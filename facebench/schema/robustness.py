@@ -13,6 +13,8 @@ from pydantic import Field, field_validator, model_validator
 
 from facebench.errors import UnknownNameError
 from facebench.schema._base import Strict
+from facebench.schema.attack_report import AttackReport
+from facebench.schema.attacks import AttackSpec
 
 SEVERITIES = (1, 2, 3, 4, 5)
 POSITIONS = tuple(range(1, 10))
@@ -105,6 +107,7 @@ class RobustnessSpec(Strict):
     conditions: tuple[str, ...] = Field((), description="family, family:name or family:name:level")
     severities: tuple[int, ...] | None = Field(None, description="of 1 to 5; default: all, where no level is given")
     apply_to: Literal["probe", "both"] = Field("probe", description="which images of a comparison are altered")
+    attacks: AttackSpec | None = Field(None, description="changes made by an attacker, on a sample of comparisons")
 
     @field_validator("conditions")
     @classmethod
@@ -124,8 +127,8 @@ class RobustnessSpec(Strict):
 
     @model_validator(mode="after")
     def _something(self) -> Self:
-        if not self.conditions:
-            raise ValueError("robustness asks for nothing; list `conditions`, such as corruption or geometry:rotation")
+        if not self.conditions and self.attacks is None:
+            raise ValueError("robustness asks for nothing; list `conditions`, such as corruption, or give `attacks`")
         return self
 
     @property
@@ -156,3 +159,4 @@ class RobustnessDetails(Strict):
     apply_to: Literal["probe", "both"] = "probe"
     failures: tuple[ConditionFailure, ...] = Field((), description="they count as failures to acquire (`fta`)")
     examples: tuple[Example, ...] = Field((), description="of phantom faces only; the first one is the clean face")
+    attacks: AttackReport | None = None

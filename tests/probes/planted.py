@@ -30,7 +30,7 @@ def make_faces(folder: Path, identities: int = 12, images: int = 4) -> Path:
 
 
 def model(weakness: float = 1.0, fault: Fault = Fault.NONE) -> ClosedFormModel:
-    """Return a model that tells these faces apart as all others do, but is `weakness` times nearer to every threshold."""
+    """Return a model that tells these faces apart as all others do, `weakness` times nearer to every threshold."""
     rng = np.random.default_rng(5)
     even = np.repeat(rng.uniform(0.5, 1.5, (SIDE, SIDE // 2, 3)), 2, axis=1)
     even /= even.sum()

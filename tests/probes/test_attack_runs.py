@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from facebench.data import decode_batches, load_dataset
+from facebench.errors import InputError
 from facebench.models.zoo.closed_form import ClosedFormModel, Fault
 from facebench.runner import RunOptions, evaluate
 from facebench.runner.evaluate import rescore
@@ -98,7 +100,7 @@ def test_planted_robustness_is_recovered_in_its_order(faces: Path, tmp_path: Pat
         for tar, eps in zip(tars[-1], (1, 2, 4, 8, 16), strict=True):
             assert tar == (n - report.goals[0].n_clean_errors - int((distance < eps).sum())) / n
     np.testing.assert_allclose(medians, np.array(medians[0]) / [1, 2, 3], rtol=1e-6)
-    assert all(a >= b for strong, weak in zip(tars, tars[1:], strict=False) for a, b in zip(strong, weak, strict=True))
+    assert all(a >= b for strong, weak in pairwise(tars) for a, b in zip(strong, weak, strict=True))
     assert tars[0] != tars[1] != tars[2]
 
 
@@ -113,3 +115,150 @@ def test_a_model_that_hides_its_gradients_is_unreliable(fault: Fault, check: str
     attacked = [e for e in result.estimates if e.condition != "clean"]
     assert attacked
     assert all("unreliable" in e.flags for e in attacked)
+
+
+def test_saved_images_rescore_to_the_reported_success(faces: Path, tmp_path: Path) -> None:
+    victim = model()
+    cells = [
+        {"attack": "pgd", "goal": "dodging", "eps": ["4/255", "8/255"]},
+        {"attack": "pgd", "goal": "impersonation", "eps": ["4/255", "8/255"]},
+        {"attack": "square", "goal": "dodging", "eps": ["8/255"], "queries": 50},
+        {"attack": "hopskipjump", "goal": "dodging", "eps": ["4/255", "16/255"], "queries": 150, "max_pairs": 10},
+        {"attack": "fmn", "goal": "impersonation", "eps": ["4/255", "8/255"]},
+    ]
+    result = attack(victim, faces, tmp_path / "a", *cells, save_examples=1000)
+    report = result.robustness.attacks
+    spec = ProtocolSpec.parse(
+        {"name": "again", "title": "again", "fmr_targets": [0.5], "primary_fmr_target": 0.5, "groups": None,
+         "comparisons": {"kind": "pair-list"}},
+        where="test",
+    )  # fmt: skip
+    again = evaluate(
+        victim, Protocol(spec, tmp_path), {"faces": tmp_path / "a" / "attacked"}, RunOptions(tmp_path / "b")
+    )
+    assert not again.failures
+    from facebench.runner.files import load_inputs
+    from facebench.scoring import compare_pairs
+
+    vectors, images, pairs, _ = load_inputs(again, tmp_path / "b")
+    accepted = compare_pairs(vectors, pairs.a, pairs.b) >= np.float32(report.threshold)
+    second = np.array([images.image_ids[i].rpartition("/")[0] for i in pairs.b])
+    counted = 0
+    for cell in report.cells:
+        for level in cell.levels:
+            mine = accepted[second == level.condition]
+            assert mine.size == level.n
+            assert int((~mine if cell.cell.goal == "dodging" else mine).sum()) == level.successes
+            counted += level.successes
+    assert counted > 20
+
+
+def test_verdicts_do_not_depend_on_batches_order_or_threads(faces: Path, tmp_path: Path) -> None:
+    import torch
+
+    cells = [
+        {"attack": "pgd", "goal": "dodging", "eps": EPS[1:4], "steps": 10},
+        {"attack": "dim", "goal": "impersonation", "eps": EPS[1:4], "steps": 10},
+        {"attack": "apgd", "goal": "dodging", "norm": "l2", "eps": EPS[:3], "steps": 10},
+        {"attack": "square", "goal": "dodging", "eps": EPS[3:4], "queries": 60},
+        {"attack": "hopskipjump", "goal": "impersonation", "eps": EPS[3:], "queries": 60},
+        {"attack": "ddn", "goal": "dodging", "eps": EPS[2:4], "steps": 30},
+    ]
+    found = []
+    threads = torch.get_num_threads()
+    for name, batch, n_threads in (("a", 32, 1), ("b", 1, 1), ("c", 7, 2)):
+        torch.set_num_threads(n_threads)
+        try:
+            result = attack(model(), faces, tmp_path / name, *cells, batch=batch, batch_size=batch)
+        finally:
+            torch.set_num_threads(threads)
+        found.append([cell.levels for cell in result.robustness.attacks.cells])
+    for other in found[1:]:
+        for mine, theirs in zip(found[0], other, strict=True):
+            assert [(a.n, a.successes, a.successes_float) for a in mine] == [
+                (a.n, a.successes, a.successes_float) for a in theirs
+            ]
+
+
+def test_a_row_is_attacked_the_same_way_wherever_it_stands(faces: Path) -> None:
+    from facebench.probes.attacks.batch import Rows, Target, run_gradient
+    from facebench.schema import Comparator
+    from facebench.schema.attacks import AttackCell
+
+    victim = model()
+    dataset = load_dataset(faces)
+    images = np.stack(next(decode_batches(dataset, [list(range(24))], workers=2)))
+    probes, enrolled = images[1::2], images[::2]
+    cell = AttackCell.parse({"attack": "pgd", "goal": "dodging", "eps": ["6/255"], "steps": 10}, where="test")
+    order = np.random.default_rng(0).permutation(len(probes))
+    found = []
+    for rows in (np.arange(len(probes)), order):
+        batch = Rows(probes, enrolled, enrolled, True, tuple(range(len(probes))), np.zeros((len(probes), 5, 2)))
+        target = Target(victim.module(), victim.embed(enrolled[rows]), 0.99, Comparator.COSINE)
+        found.append(run_gradient(cell, batch.some(rows), target).pixels[0])
+    assert (found[0][order] == found[1]).all()
+
+
+def test_a_killed_run_takes_its_finished_batches_from_the_store(faces: Path, tmp_path: Path) -> None:
+    class Counted(ClosedFormModel):
+        networks = 0
+
+        def module(self) -> object:
+            Counted.networks += 1
+            return super().module()
+
+    base = model()
+    victim = Counted(base.slope, shape=(16, 16), weights=base.weights)
+    cell = {"attack": "pgd", "goal": "dodging", "eps": EPS[:2], "steps": 5}
+    first = attack(victim, faces, tmp_path, cell, batch=8)
+    batches = sorted((tmp_path / ".work" / "attacks").rglob("*.safetensors"))
+    assert len(batches) == 5
+    batches[2].unlink()
+    stamps = [path.stat().st_mtime_ns for path in batches if path.exists()]
+    second = attack(victim, faces, tmp_path, cell, batch=8)
+    assert second.estimates == first.estimates
+    assert second.result_id == first.result_id
+    assert [path.stat().st_mtime_ns for path in batches if path != batches[2]] == stamps
+    assert batches[2].exists()
+
+
+def test_what_cannot_be_attacked_is_an_error_or_is_told(faces: Path, tmp_path: Path) -> None:
+    class Closed:
+        """The same model without gradients."""
+
+        def __init__(self) -> None:
+            self._model = model()
+            self.card = self._model.card
+            self.embed = self._model.embed
+
+    white = {"attack": "pgd", "goal": "dodging", "eps": ["4/255"]}
+    black = {"attack": "square", "goal": "dodging", "eps": ["4/255"], "queries": 20}
+    with pytest.raises(InputError, match="needs gradients"):
+        attack(Closed(), faces, tmp_path / "a", white)
+    both = attack(Closed(), faces, tmp_path / "b", white, black)
+    assert len(both.robustness.attacks.cells) == 1
+    assert any("needs gradients" in gap.why for gap in both.unmeasured)
+    with pytest.raises(InputError, match=r"300/255 lies outside \(0, 1\]"):
+        attack(model(), faces, tmp_path / "c", {**white, "eps": ["300/255"]})
+    worn = {"attack": "occluder", "goal": "dodging", "pattern": "glasses"}
+    missing = attack(model(), faces, tmp_path / "d", white, worn)
+    assert any("no landmarks" in gap.why for gap in missing.unmeasured)
+    with pytest.raises(InputError, match="works in linf"):
+        attack(model(), faces, tmp_path / "e", {**white, "attack": "square", "norm": "l2"})
+    with pytest.raises(InputError, match="Did you mean 'deepfool'"):
+        attack(model(), faces, tmp_path / "f", {**white, "attack": "depfool"})
+
+
+def test_a_surrogate_must_be_another_model(faces: Path, tmp_path: Path) -> None:
+    from facebench.models import register_model
+
+    register_model("closed-form-twin", model)
+    base = model(2.0)
+    register_model("closed-form-other", lambda: ClosedFormModel(4.0, shape=(16, 16), weights=base.weights))
+    cell = {"attack": "mim", "goal": "dodging", "eps": ["8/255"], "knowledge": "transfer"}
+    with pytest.raises(InputError, match="is the victim itself"):
+        attack(model(), faces, tmp_path / "a", {**cell, "surrogate": "closed-form-twin"})
+    result = attack(model(3.0), faces, tmp_path / "b", {**cell, "surrogate": "closed-form-other"})
+    (found,) = result.robustness.attacks.cells
+    assert found.levels[0].condition == "attack:mim-linf@closed-form-other:8/255:dodging"
+    assert found.levels[0].successes > 0

@@ -184,7 +184,7 @@ def _tensors(victims: Sequence[Victims], measured: Sequence[Measured]) -> Tensor
     return found
 
 
-def remeasure_attacks(
+def remeasure_part(
     protocol: ProtocolSpec,
     images: Images,
     vectors: NDArray[np.float32],

@@ -33,7 +33,7 @@ RESCALED_PAIRS, RESCALED_STEPS = 4, 10
 TWINS = 0.9999  # cosine of embeddings above which a surrogate is the victim itself
 
 
-def run_attacks(context: RunContext, spec: AttackSpec) -> SectionResult:
+def attack_pairs(context: RunContext, spec: AttackSpec) -> SectionResult:
     """Attack a sample of the comparisons and judge what came out at the clean threshold.
 
     Raises:
@@ -214,7 +214,7 @@ class _Run:
             "surrogate": self._surrogate_card(cell), "keep": self.spec.save_examples > 0,
             "rows": [
                 [str(ids[i]) for i in (victims.probe[row], victims.enrolled[row], others[row])]
-                + [self.context.images.image_ids[victims.probe[row]], self.context.images.image_ids[victims.enrolled[row]]]
+                + [self.context.images.image_ids[i] for i in (victims.probe[row], victims.enrolled[row])]
                 + np.round(np.nan_to_num(landmarks[row]), 3).ravel().tolist()
                 for row in part
             ],
