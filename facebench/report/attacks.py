@@ -40,8 +40,8 @@ def _section(result: Result, report: AttackReport) -> Section:
         for one in report.goals
     )
     lead = (
-        "The probe of a comparison is changed so that a genuine pair is rejected (dodging) or an impostor pair accepted "
-        f"(impersonation), at the clean threshold {fmt.number(report.threshold)} of FMR target "
+        "The probe of a comparison is changed so that a genuine pair is rejected (dodging) or an impostor pair is "
+        f"accepted (impersonation), at the clean threshold {fmt.number(report.threshold)} of FMR target "
         f"{fmt.target(report.fmr_target)}. Comparisons that were wrong before are clean errors: never attacked, never a "
         f"success ({drawn}). Success is judged on 8-bit images, saved and read again. Attackers who know more or less "
         "are never ranked together, and rows marked unreliable are not ranked at all: there the attack may have been "
@@ -280,8 +280,8 @@ def _groups(result: Result) -> Table:
         )  # fmt: skip
     columns = ["Group", "Ensemble", "#Success", "#Turned", "#Margin-matched", "#Robust rate", "Notes"]
     note = (
-        "Margin-matched: as if the group's clean scores were spread as those of all attacked comparisons. A differential "
-        "that is left there is not explained by how near the group lies to the threshold."
+        "Margin-matched: as if the group's clean scores were spread as those of all attacked comparisons. What "
+        "differential is left there is not explained by how near the group lies to the threshold."
     )
     return table("Comparisons within each group, worst case over attacks", columns, rows, note)
 

@@ -16,10 +16,10 @@ from facebench.files import cache_dir
 from facebench.phantoms.labels import ARCFACE_112
 from facebench.probes import conditions
 from facebench.runner import environment
-from facebench.runner.attacks.section import remeasure_attacks, run_attacks, with_attacks
+from facebench.runner.attacks.section import plan_attacks, remeasure_attacks, run_attacks, with_attacks
 from facebench.runner.conditions import Baseline, condition_estimates, failure_to_acquire
 from facebench.runner.embedding import Pixels, fit_face, store_root
-from facebench.runner.sections import RunContext, Saved, SectionResult
+from facebench.runner.sections import PlanRow, RunContext, Saved, SectionResult
 from facebench.runner.summaries import Summary
 from facebench.schema import Alignment, Estimate, Failure, ProtocolSpec
 from facebench.schema.robustness import ConditionFailure, Example, RobustnessDetails, RobustnessSpec
@@ -65,6 +65,13 @@ def remeasure(saved: Saved) -> SectionResult:
     estimates = measure(baseline, probes, both=_spec(saved.spec).apply_to == "both")
     found = SectionResult(estimates=estimates, details=saved.result.robustness, tensors=probes)
     return with_attacks(found, remeasure_attacks(saved))
+
+
+def plan(spec: ProtocolSpec, n_images: int, seconds_per_image: float) -> Sequence[PlanRow]:
+    """Return what the section will cost."""
+    asked = _spec(spec).expanded
+    rows = [PlanRow("conditions", n_images * len(asked), n_images * len(asked) * seconds_per_image)] if asked else []
+    return [*rows, *plan_attacks(spec, seconds_per_image)]
 
 
 def measure(baseline: Baseline, probes: dict[str, Vectors], *, both: bool) -> tuple[Estimate, ...]:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from facebench.data.decode import decode
 from facebench.data.png import encode_png
-from facebench.probes.attacks import apgd, masking, minimal, queries, steps, universal, worn
+from facebench.probes.attacks import apgd, masking, minimal, nobox, queries, steps, universal, worn
 from facebench.probes.attacks.head import Ledger, PairHead, frozen, succeeded
 from facebench.schema import Comparator
 from facebench.schema.attacks import AttackCell, Knowledge, Norm
@@ -148,18 +148,28 @@ def run_gradient(cell: AttackCell, rows: Rows, target: Target, *, scale: float =
     )  # fmt: skip
 
 
-def run_blind(cell: AttackCell, rows: Rows) -> Outcome:
+def run_blind(cell: AttackCell, rows: Rows, prototypes: nobox.Prototypes | None) -> Outcome:
     """Run a no-box cell: nothing is known of the victim, so nothing is known of success either."""
     started = time.perf_counter()
     faces = to_tensor(rows.faces)
-    found = [worn.occluded(faces, outlines_of(cell, rows))]
+    if prototypes is None:
+        found = [worn.occluded(faces, outlines_of(cell, rows))]
+    else:
+        labels = torch.full((len(rows),), 0 if rows.genuine else 1, dtype=torch.long)
+        enrolled, steps_taken = to_tensor(rows.enrolled), cell.steps or cell.known.steps or 100
+        found = [
+            nobox.attack_prototypes(prototypes, faces, enrolled, labels, eps=eps, steps=steps_taken, seeds=rows.seeds)
+            for eps in cell.eps_values
+        ]
     return _unseen(cell, rows, found, time.perf_counter() - started)
 
 
 def _unseen(cell: AttackCell, rows: Rows, found: list[Tensor], seconds: float) -> Outcome:
     unknown, faces = np.zeros((len(found), len(rows)), bool), to_tensor(rows.faces)
+    levels = [int(eps * 255 + 1e-6) for eps in cell.eps_values] or [None] * len(found)
     return Outcome(
-        pixels=np.stack([to_pixels(face, rows.faces, None) for face in found]), crossed=unknown, first=unknown,
+        pixels=np.stack([to_pixels(face, rows.faces, limit) for face, limit in zip(found, levels, strict=True)]),
+        crossed=unknown, first=unknown,
         distance=np.stack([size_of(face - faces, cell.norm or Norm.LINF) for face in found]),
         trace=np.zeros((0, len(rows)), bool), trace_at=np.zeros(0, np.int64), ledger=Ledger(), queries=0,
         seconds=seconds,

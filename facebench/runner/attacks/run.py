@@ -78,6 +78,7 @@ class _Run:
         self.store = BatchStore(root, {"model": described, "runtime": runtime})
         self.surrogates: dict[str, Any] = {}
         self.network: Any = None
+        self.prototypes: Any = None
         self.done = 0.0
 
     def all(self) -> SectionResult:
@@ -211,7 +212,9 @@ class _Run:
         content = {
             "cell": cell.model_dump(mode="json", exclude={"max_pairs"}), "threshold": self.threshold,
             "seed": self.context.options.seed, "batch": self.context.options.batch_size,
-            "surrogate": self._surrogate_card(cell), "keep": self.spec.save_examples > 0,
+            "surrogate": self._surrogate_card(cell),
+            "known": [str(ids[i]) for i in self._known_images()] if cell.attack == "prototype" else None,
+            "keep": self.spec.save_examples > 0,
             "rows": [
                 [str(ids[i]) for i in (victims.probe[row], victims.enrolled[row], others[row])]
                 + [self.context.images.image_ids[i] for i in (victims.probe[row], victims.enrolled[row])]
@@ -252,8 +255,26 @@ class _Run:
         if cell.knowledge is Knowledge.BLACK_BOX:
             return run_queries(cell, rows, self._oracle(cell, victims, part))
         if cell.knowledge is Knowledge.NO_BOX:
-            return run_blind(cell, rows)
+            return run_blind(cell, rows, self._prototypes() if cell.attack == "prototype" else None)
         return run_gradient(cell, rows, self._aim(cell, rows, victims, part), device=self.context.options.device)
+
+    def _known_images(self) -> NDArray[np.int64]:
+        """Return the images a no-box attacker has: two each of ten people, drawn with the run's seed."""
+        rng = np.random.default_rng([self.context.options.seed, 7])
+        identity = self.context.images.identity
+        usable = np.flatnonzero(np.isfinite(self.context.embedded.vectors).all(1))
+        people = [np.flatnonzero(identity[usable] == person)[:2] for person in rng.permutation(np.unique(identity))]
+        return usable[np.concatenate([rows for rows in people if rows.size][:10])]
+
+    def _prototypes(self) -> Any:
+        if self.prototypes is None:
+            from facebench.probes.attacks.batch import to_tensor
+            from facebench.probes.attacks.nobox import train_prototypes
+
+            known = self._known_images()
+            people, seed = self.context.images.identity[known], self.context.options.seed
+            self.prototypes = train_prototypes(to_tensor(self.faces.read(known)), people, seed=seed)
+        return self.prototypes
 
     def _aim(self, cell: AttackCell, rows: Any, victims: Victims, part: NDArray[np.int64]) -> Any:
         """Return the network gradients are taken from, with the templates of the rows."""
