@@ -40,6 +40,9 @@ def run(
         typer.Option(help="Also report TAR under another tool's rule: insightface, bob, pyeer, quantile."),
     ] = None,
     trust_code: Annotated[bool, typer.Option("--trust-code", help="Run Python code the model file names.")] = False,
+    second_model: Annotated[
+        Path | None, typer.Option(help="Result of another model on the same images, which chooses look-alikes.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Measure a model under a protocol.
@@ -57,7 +60,7 @@ def run(
     with ProgressPrinter() as progress:
         options = RunOptions(
             out=out, seed=seed, limit=limit, device=device, workers=workers, batch_size=batch_size,
-            compat=tuple(compat or ()), trust_code=trust_code, progress=progress.update,
+            compat=tuple(compat or ()), trust_code=trust_code, progress=progress.update, second_model=second_model,
         )  # fmt: skip
         result = evaluate(loaded, loaded_protocol, bound, options)
     report = write_report(result, out / "report.html")

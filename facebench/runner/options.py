@@ -25,4 +25,5 @@ class RunOptions:
     batch_size: int = 32
     compat: tuple[str, ...] = ()
     trust_code: bool = False
+    second_model: Path | None = None
     progress: Progress = no_progress

@@ -110,7 +110,10 @@ class Section(Protocol):
         ...
 
 
-SECTIONS: dict[str, str] = {"robustness": "facebench.runner.robustness"}
+SECTIONS: dict[str, str] = {
+    "robustness": "facebench.runner.robustness",
+    "impostor_ladder": "facebench.runner.impostor_ladder",
+}
 """Protocol key to module, in the order in which sections are run."""
 
 

@@ -10,6 +10,7 @@ from facebench.schema.comparison import (
     MovedPair,
     Rank,
 )
+from facebench.schema.fairness import LadderDetails, LadderSpec, PublishedMeasure, SecondModel
 from facebench.schema.model import (
     Alignment,
     Colour,
@@ -68,6 +69,8 @@ __all__ = [
     "GroupSpec",
     "IdentificationSpec",
     "InputSpec",
+    "LadderDetails",
+    "LadderSpec",
     "Layout",
     "ModelCard",
     "ModelFile",
@@ -78,10 +81,12 @@ __all__ = [
     "Policy",
     "ProtocolRef",
     "ProtocolSpec",
+    "PublishedMeasure",
     "Rank",
     "Result",
     "Rule",
     "RunInfo",
+    "SecondModel",
     "Strict",
     "UncertaintySpec",
     "Unmeasured",

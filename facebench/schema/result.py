@@ -9,6 +9,7 @@ from pydantic import Field
 
 from facebench.files import canonical_json, sha256_bytes
 from facebench.schema._base import Strict
+from facebench.schema.fairness import LadderDetails
 from facebench.schema.model import ModelCard
 from facebench.schema.robustness import RobustnessDetails
 
@@ -190,6 +191,7 @@ class Result(Strict):
     failures: tuple[Failure, ...] = ()
     artifacts: tuple[Artifact, ...] = ()
     robustness: RobustnessDetails | None = None
+    impostor_ladder: LadderDetails | None = None
 
     def with_id(self) -> Result:
         """Return the same result with `result_id` filled in."""
