@@ -113,6 +113,7 @@ class Section(Protocol):
 SECTIONS: dict[str, str] = {
     "robustness": "facebench.runner.robustness",
     "impostor_ladder": "facebench.runner.impostor_ladder",
+    "covariates": "facebench.runner.covariates",
 }
 """Protocol key to module, in the order in which sections are run."""
 

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from facebench.schema._base import Strict
-from facebench.schema.fairness import LadderSpec
+from facebench.schema.fairness import LadderSpec, Step
 from facebench.schema.robustness import RobustnessSpec
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
@@ -57,6 +57,9 @@ class GroupSpec(Strict):
     )
     intersections: Literal["none", "pairwise"] | tuple[tuple[str, ...], ...] = Field(
         "pairwise", description="pairwise: every two categorical columns; or the lists of columns to cross"
+    )
+    ita: tuple[str, str] | None = Field(
+        None, description="columns of L* and b*: adds a numeric column `ita`, the individual typology angle in degrees"
     )
     min_identities: int = Field(
         10, ge=2, description="evidence floor: smaller groups are listed and flagged, never dropped"
@@ -117,6 +120,9 @@ class ProtocolSpec(Strict):
     uncertainty: UncertaintySpec = UncertaintySpec()
     robustness: RobustnessSpec | None = None
     impostor_ladder: LadderSpec | None = None
+    covariates: dict[str, Step] | None = Field(
+        None, description="numeric columns errors are regressed on, and the step each odds ratio is given for"
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
