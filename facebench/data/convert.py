@@ -70,6 +70,11 @@ def manifest_csv(dataset: Dataset, paths: Sequence[str], masks: Sequence[str | N
         columns["template_id"] = dataset.template_ids
     if dataset.media_ids is not None:
         columns["media_id"] = dataset.media_ids
+    if dataset.counterfactuals is not None:
+        edits = dataset.counterfactuals
+        columns["counterfactual_of"] = [edit and edit.of for edit in edits]
+        columns["attribute"] = [edit and edit.attribute for edit in edits]
+        columns["level"] = [edit and edit.level for edit in edits]
     columns.update(dataset.attributes)
     if masks is not None:
         columns["region_mask"] = masks

@@ -12,14 +12,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facebench.data.dataset import Dataset
+from facebench.data.dataset import Counterfactual, Dataset
 from facebench.data.pairs import OWN_PAIRS, read_pairs
 from facebench.data.sources import ImageSource, Tree
 from facebench.data.table import Table, number_column, read_table
 from facebench.errors import InputError
 
 REQUIRED = ("image_id", "path")
-RESERVED = (*REQUIRED, "identity", "template_id", "media_id", "region_mask", "landmarks")
+EDITS = ("counterfactual_of", "attribute", "level")
+RESERVED = (*REQUIRED, "identity", "template_id", "media_id", "region_mask", "landmarks", *EDITS)
 MANIFESTS = ("manifest.csv", "manifest.parquet")
 PAIRS = "pairs.csv"
 INFO = "dataset.json"
@@ -37,9 +38,10 @@ def read_manifest(tree: Tree, manifest: str, name: str, pairs: str | None) -> Da
     """Read the manifest called `manifest` from a folder or archive.
 
     Columns: ``image_id`` and ``path`` (relative to the manifest), ``identity`` if known, and optionally
-    ``template_id``, ``media_id``, ``region_mask`` (a path) and ``landmarks`` (x1 y1 .. x5 y5, pixels). Every other
-    column is an attribute; one whose cells are all numbers holds floats. `dataset.json` beside it may say
-    ``{"phantom": true}``; its other keys are free. A missing image file is no error here: it fails when it is read.
+    ``template_id``, ``media_id``, ``region_mask`` (a path), ``landmarks`` (x1 y1 .. x5 y5, pixels), and for edited
+    images ``counterfactual_of`` (the unedited image_id), ``attribute`` and ``level``. Every other column is an
+    attribute; one whose cells are all numbers holds floats. `dataset.json` beside it may say ``{"phantom": true}``;
+    its other keys are free. A missing image file is no error here: it fails when it is read.
 
     Raises:
         InputError: with the file and line, for whatever does not add up.
@@ -70,6 +72,7 @@ def read_manifest(tree: Tree, manifest: str, name: str, pairs: str | None) -> Da
         media_ids=_optional(table, "media_id"),
         format=manifest,
         info=info,
+        counterfactuals=_counterfactuals(table, identities),
     )
 
 
@@ -142,6 +145,37 @@ def _identities(table: Table) -> tuple[str, ...] | None:
 def _optional(table: Table, column: str) -> tuple[str | None, ...] | None:
     cells = table.columns.get(column, [])
     return tuple(cell or None for cell in cells) if any(cells) else None
+
+
+def _counterfactuals(table: Table, identities: tuple[str, ...] | None) -> tuple[Counterfactual | None, ...] | None:
+    """Return what edited images were made from; refuse edits of nothing, of an edit, or of another person."""
+    given = [name for name in EDITS if name in table.columns]
+    if not given:
+        return None
+    if len(given) < len(EDITS):
+        lacking = ", ".join(name for name in EDITS if name not in given)
+        raise InputError(f"{table.where}: the columns {', '.join(EDITS)} belong together; {lacking} is missing")
+    row_of = {image_id: row for row, image_id in enumerate(table.columns["image_id"])}
+    found: list[Counterfactual | None] = []
+    for row, cells in enumerate(zip(*(table.columns[name] for name in EDITS), strict=True)):
+        if not any(cells):
+            found.append(None)
+            continue
+        of, attribute, level = cells
+        original = row_of.get(of)
+        fault = None
+        if not all(cells):
+            fault = f"{', '.join(EDITS)} are given together or not at all"
+        elif original is None:
+            fault = f"counterfactual_of names the unknown image {of!r}"
+        elif table.columns["counterfactual_of"][original]:
+            fault = f"counterfactual_of names {of!r}, which is itself edited; name the unedited image"
+        elif identities is not None and identities[original] != identities[row]:
+            fault = f"an edited image keeps the identity of its original, {identities[original]!r}"
+        if fault:
+            raise InputError(f"{table.place(row)}: {fault}")
+        found.append(Counterfactual(of, attribute, level))
+    return tuple(found) if any(found) else None
 
 
 def _landmarks(table: Table) -> NDArray[np.float64] | None:

@@ -57,7 +57,7 @@ def fit_logistic(
 def dyadic_meat(per_identity: Floats, pair_products: Floats, n_identities: int) -> Floats:
     """Return the middle of the sandwich when comparisons that share an identity depend on each other.
 
-    ``sum_u S_u S_u' - sum_{u<v} s_uv s_uv'`` with s_uv the sum of ``x (e - p)`` over the comparisons of u and v, and S_u
+    ``sum_u S_u S_u' - sum_{u<v} s_uv s_uv'`` with s_uv the sum of ``x (e - p)`` over the comparisons of u and v, S_u
     that over all comparisons of u; times n / (n - 1). Where the difference is not positive, the second sum alone is
     used, which takes pairs of identities as independent. Source: Aronow, Samii and Assenova, "Cluster-robust variance
     estimation for dyadic data", 2015.

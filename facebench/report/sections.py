@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from facebench.report import attacks, charts, tables
+from facebench.report import attacks, charts, depth, tables
 from facebench.report import format as fmt
 from facebench.report.heatmap import heatmap
 from facebench.report.parts import Block, Chart, Section
@@ -31,6 +31,7 @@ def build(reading: Reading) -> list[Section]:
         _matrices(reading, opened),
         _differentials(reading, opened),
         *_control(reading),
+        *depth.sections(reading),
         *attacks.sections(reading.result),
         *_remaining(reading),
         _unmeasured(reading.result),

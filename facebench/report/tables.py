@@ -341,8 +341,8 @@ def remaining(reading: Reading) -> Table:
         listed = e.metric in ("tar", "fmr", "fnmr", "fta") or e.group == "all" or "=" not in e.group
         if e.condition == CONTROL or (e.condition == "clean" and listed):
             continue
-        if e.condition.startswith("attack:"):
-            continue  # attacks have a section of their own
+        if e.condition.startswith(("attack:", "impostors:", "causal:")):
+            continue  # these have sections of their own
         words = measure(e.metric)
         label = f"{words.label} at {fmt.target(e.fmr_target)}" if e.fmr_target else words.label
         who = f"{e.group} with {e.group_b}" if e.group_b else e.group

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from facebench.schema._base import Strict
+from facebench.schema.causal import CausalSpec
 from facebench.schema.fairness import LadderSpec, Step
 from facebench.schema.robustness import RobustnessSpec
 
@@ -40,6 +41,9 @@ class ComparisonSpec(Strict):
 
     kind: ComparisonKind = ComparisonKind.ALL_PAIRS
     pairs: str | None = Field(None, description="file of the pair list inside the dataset; default: the dataset's own")
+    include_counterfactuals: bool | None = Field(
+        None, description="also compare edited images; otherwise only the section `causal` sees them"
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -120,6 +124,7 @@ class ProtocolSpec(Strict):
     uncertainty: UncertaintySpec = UncertaintySpec()
     robustness: RobustnessSpec | None = None
     impostor_ladder: LadderSpec | None = None
+    causal: CausalSpec | None = None
     covariates: dict[str, Step] | None = Field(
         None, description="numeric columns errors are regressed on, and the step each odds ratio is given for"
     )

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from facebench.files import canonical_json, sha256_bytes
 from facebench.schema._base import Strict
+from facebench.schema.causal import CausalDetails
 from facebench.schema.fairness import LadderDetails
 from facebench.schema.model import ModelCard
 from facebench.schema.robustness import RobustnessDetails
@@ -192,6 +193,7 @@ class Result(Strict):
     artifacts: tuple[Artifact, ...] = ()
     robustness: RobustnessDetails | None = None
     impostor_ladder: LadderDetails | None = None
+    causal: CausalDetails | None = None
 
     def with_id(self) -> Result:
         """Return the same result with `result_id` filled in."""
