@@ -54,6 +54,14 @@ OVERALL = {
     "score_change": Measure("Change of score", "Score of the edited image minus that of the unedited one."),
     "score_step": Measure("Change of score from the level before", "The same, from one level to the next."),
     "fnmr_change": Measure("Change of FNMR", "FNMR of edited images minus that of unedited ones."),
+    "mean_rank": Measure(
+        "Mean rank of the first mate", "How many images of others stand before an image's best mate, on average."
+    ),
+    "rank_disparity": Measure("Rank disparity", "Absolute difference of two groups' mean ranks; 0 means alike."),
+    "rank_ratio": Measure("Rank ratio", "Distance of the quotient of two groups' mean ranks from 1; 0 means alike."),
+    "error_ratio": Measure(
+        "Error ratio", "Distance of the quotient of two groups' shares of images without a mate in first place from 1."
+    ),
     "fta": Measure("Failure to acquire", "Share of images the model could not use."),
     "attack_success": Measure(
         "Attack success",

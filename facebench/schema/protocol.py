@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from facebench.schema._base import Strict
 from facebench.schema.causal import CausalSpec
-from facebench.schema.fairness import LadderSpec, Step
+from facebench.schema.fairness import LadderSpec, PublishedMeasure, Step
 from facebench.schema.robustness import RobustnessSpec
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
@@ -125,6 +125,9 @@ class ProtocolSpec(Strict):
     robustness: RobustnessSpec | None = None
     impostor_ladder: LadderSpec | None = None
     causal: CausalSpec | None = None
+    published_measures: tuple[PublishedMeasure, ...] | None = Field(
+        None, description="kept for comparison with published tables: rfw, fr-nas"
+    )
     covariates: dict[str, Step] | None = Field(
         None, description="numeric columns errors are regressed on, and the step each odds ratio is given for"
     )
