@@ -8,9 +8,9 @@ from facebench.report import charts, tables
 from facebench.report import format as fmt
 from facebench.report.parts import Block, Chart, Section
 from facebench.report.reading import Reading, is_bound, short_label, upper_bound
-from facebench.report.svg import Scale, linear, logarithmic
+from facebench.report.svg import Scale, el, linear, logarithmic, path, picture
 from facebench.report.tables import Cell, Table
-from facebench.schema import Estimate
+from facebench.schema import Curve, Estimate
 from facebench.schema.causal import Sweep
 
 MAX_LABEL = 22
@@ -19,7 +19,7 @@ LOOKALIKES = "impostors:look-alikes"
 
 def sections(reading: Reading) -> list[Section]:
     """Return the sections a result has something for."""
-    return [*_ladder(reading), *_causal(reading)]
+    return [*_ladder(reading), *_causal(reading), *_discard(reading)]
 
 
 def _ladder(reading: Reading) -> list[Section]:
@@ -46,8 +46,8 @@ def _ladder(reading: Reading) -> list[Section]:
         scale = logarithmic(min(values) / 1.3, min(1.0, max(values) * 1.3), room, charts.WIDTH - charts.RIGHT)
         title = "share of strangers accepted"
         mark = charts.Mark(reading.primary, 0.0, "target")
-        picture = charts.dot_plot(dots, scale, title, f"{title} per rung; the table holds the numbers", reference=mark)
-        drawn = (Chart(picture, f"Strangers accepted at FMR target {fmt.target(reading.primary)}, with intervals"),)
+        drawing = charts.dot_plot(dots, scale, title, f"{title} per rung; the table holds the numbers", reference=mark)
+        drawn = (Chart(drawing, f"Strangers accepted at FMR target {fmt.target(reading.primary)}, with intervals"),)
     found = tables.table(
         "The impostor ladder at every operating point",
         ["Strangers", *(f"#{head}" for t in reading.targets for head in (f"At {fmt.target(t)}", "Accepted"))],
@@ -119,9 +119,9 @@ def _sweep(reading: Reading, sweep: Sweep, open_: bool) -> Block:
         scale = _around_zero([e for _, e in rows if e is not None], charts.label_room([dot.label for dot in dots]))
         label = f"Change of score by level of {sweep.attribute}; the table holds the numbers"
         mark = charts.Mark(0.0, 0.0, "no change")
-        picture = charts.dot_plot(dots, scale, "change of score", label, reference=mark)
+        drawing = charts.dot_plot(dots, scale, "change of score", label, reference=mark)
         caption = f"Change of score when {fmt.clip(sweep.attribute, 40)} is set to a level, with intervals"
-        drawn = (Chart(picture, caption),)
+        drawn = (Chart(drawing, caption),)
     found = [_level_table(sweep, conditions, estimates)]
     groups = list(dict.fromkeys(group for _, _, group in estimates if group != "all"))
     folded = [_group_table(sweep, conditions, estimates, groups)] if groups else []
@@ -171,3 +171,40 @@ def _around_zero(known: Sequence[Estimate], room: float) -> Scale:
     values = [0.0, *(v for e in known for v in (e.value, e.ci_low, e.ci_high) if v is not None)]
     margin = 0.08 * (max(values) - min(values) or 1.0)
     return linear(min(values) - margin, max(values) + margin, room, charts.WIDTH - charts.RIGHT)
+
+
+def _discard(reading: Reading) -> list[Section]:
+    curves = [curve for curve in reading.result.curves if curve.kind == "edc"]
+    if not curves:
+        return []
+    lead = (
+        "If a quality score knows which comparisons will fail, leaving out the poorest lowers the false non-match rate "
+        "of the rest; a flat curve means that it does not. The quality of a comparison is that of its poorer image, and "
+        "the threshold stays."
+    )
+    blocks = tuple(_discard_block(reading, curve, number == 0) for number, curve in enumerate(curves))
+    return [Section("discard", "Discarding poor images", lead, blocks)]
+
+
+def _discard_block(reading: Reading, curve: Curve, open_: bool) -> Block:
+    x = linear(0.0, max(curve.x), charts.LEFT, charts.WIDTH - charts.RIGHT)
+    y = linear(0.0, max(curve.y) * 1.15 or 1e-3, charts.HEIGHT - charts.BOTTOM, charts.TOP)
+    points = [(x.at(a), y.at(b)) for a, b in zip(curve.x, curve.y, strict=True)]
+    label = "FNMR against the share of comparisons discarded; the table holds the numbers"
+    drawing = picture(
+        charts.WIDTH, charts.HEIGHT, label, charts.axes(x, y, "share discarded", "false non-match rate (FNMR)"),
+        el("path", d=path(points), class_="line s0"),
+    )  # fmt: skip
+    rows = []
+    for e in reading.result.estimates:
+        if e.condition == curve.condition and e.metric in ("edc_fnmr", "edc_area"):
+            words = (
+                f"mean up to {fmt.percent(e.discarded or 0)}"
+                if e.metric == "edc_area"
+                else fmt.percent(e.discarded or 0)
+            )
+            rows.append([Cell(words), tables.value(e, fmt.number), Cell(fmt.count(e.n_genuine)), tables.notes(e)])
+    heads = ["Discarded", "#FNMR of the rest", "#Comparisons before", "Notes"]
+    found = tables.table(f"FNMR as comparisons of low {fmt.clip(curve.name, 40)} are discarded", heads, rows)
+    chart = Chart(drawing, f"Error-versus-discard curve by {fmt.clip(curve.name, 40)}")
+    return Block(f"By {fmt.clip(curve.name, 60)}", open_, (chart,), (found,))

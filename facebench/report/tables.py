@@ -341,7 +341,7 @@ def remaining(reading: Reading) -> Table:
         listed = e.metric in ("tar", "fmr", "fnmr", "fta") or e.group == "all" or "=" not in e.group
         if e.condition == CONTROL or (e.condition == "clean" and listed):
             continue
-        if e.condition.startswith(("attack:", "impostors:", "causal:")):
+        if e.condition.startswith(("attack:", "impostors:", "causal:", "quality:")):
             continue  # these have sections of their own
         words = measure(e.metric)
         label = f"{words.label} at {fmt.target(e.fmr_target)}" if e.fmr_target else words.label

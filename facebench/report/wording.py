@@ -62,6 +62,8 @@ OVERALL = {
     "error_ratio": Measure(
         "Error ratio", "Distance of the quotient of two groups' shares of images without a mate in first place from 1."
     ),
+    "edc_fnmr": Measure("FNMR after discarding", "FNMR of what is left when the poorest comparisons are discarded."),
+    "edc_area": Measure("Mean FNMR while discarding", "Partial area of the error-versus-discard curve over its width."),
     "fta": Measure("Failure to acquire", "Share of images the model could not use."),
     "attack_success": Measure(
         "Attack success",

@@ -118,6 +118,7 @@ SECTIONS: dict[str, str] = {
     "impostor_ladder": "facebench.runner.impostor_ladder",
     "covariates": "facebench.runner.covariates",
     "causal": "facebench.runner.causal",
+    "error_versus_discard": "facebench.runner.error_versus_discard",
     "published_measures": "facebench.runner.published_measures",
 }
 """Protocol key to module, in the order in which sections are run."""

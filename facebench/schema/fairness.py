@@ -24,6 +24,19 @@ class LadderSpec(Strict):
     )
 
 
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+class DiscardSpec(Strict):
+    """Error-versus-discard curves: FNMR as the comparisons of poorest quality are left out."""
+
+    quality: tuple[str, ...] = Field(
+        ("quality",), min_length=1, description="numeric columns, higher is better; `norm`: length of the embedding"
+    )
+    discard: tuple[Share, ...] = Field((0.0, 0.05, 0.1, 0.2), description="shares of comparisons discarded")
+    up_to: float = Field(0.2, gt=0, lt=1, description="where the partial area ends")
+
+
 class SecondModel(Strict):
     """The model that chose the look-alikes."""
 

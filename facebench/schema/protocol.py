@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from facebench.schema._base import Strict
 from facebench.schema.causal import CausalSpec
-from facebench.schema.fairness import LadderSpec, PublishedMeasure, Step
+from facebench.schema.fairness import DiscardSpec, LadderSpec, PublishedMeasure, Step
 from facebench.schema.robustness import RobustnessSpec
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
@@ -128,6 +128,7 @@ class ProtocolSpec(Strict):
     published_measures: tuple[PublishedMeasure, ...] | None = Field(
         None, description="kept for comparison with published tables: rfw, fr-nas"
     )
+    error_versus_discard: DiscardSpec | None = None
     covariates: dict[str, Step] | None = Field(
         None, description="numeric columns errors are regressed on, and the step each odds ratio is given for"
     )

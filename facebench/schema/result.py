@@ -41,6 +41,7 @@ class Estimate(Strict):
     value: float | None = Field(description="null when it cannot be computed; a flag then says why")
     fmr_target: float | None = Field(None, description="the FMR the threshold was set for")
     k: int | None = Field(None, description="rank, for `rank`")
+    discarded: float | None = Field(None, description="share of comparisons of poorest quality left out, for `edc_…`")
     group: str = Field(
         "all",
         description="all, race=asian, race=asian&gender=female; for a differential the attributes, e.g. race&gender",
@@ -88,12 +89,12 @@ class Estimate(Strict):
 class Curve(Strict):
     """Points of a curve or bars of a histogram, for the report."""
 
-    kind: Literal["det", "histogram"]
+    kind: Literal["det", "histogram", "edc"]
     name: str = Field(description="det: all; histogram: genuine or impostor")
     group: str = "all"
     condition: str = "clean"
-    x: tuple[float, ...] = Field(description="det: FMR; histogram: bin edges, one more than y")
-    y: tuple[float, ...] = Field(description="det: FNMR; histogram: counts")
+    x: tuple[float, ...] = Field(description="det: FMR; histogram: bin edges, one more than y; edc: discarded")
+    y: tuple[float, ...] = Field(description="det and edc: FNMR; histogram: counts")
 
 
 class Artifact(Strict):

@@ -65,7 +65,7 @@ class QMagFace:
 comparators: Registry[Any] = Registry(
     "comparator",
     builtin={
-        **{name: "facebench.scoring.comparators:PLAIN" for name in PLAIN},
+        **dict.fromkeys(PLAIN, "facebench.scoring.comparators:PLAIN"),
         "qmagface": "facebench.scoring.comparators:QMagFace",
     },
     group="facebench.comparators",
