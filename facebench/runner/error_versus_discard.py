@@ -72,7 +72,8 @@ def _measured(
         draws = _draws(spec, images, missed[known], poorer[known], scores.genuine_ends[known], seed)
         common = {
             "condition": f"quality:{name}", "fmr_target": point.fmr_target, "threshold": point.threshold,
-            "threshold_source": point.threshold_source, "n_genuine": int(known.sum()), "errors": int(missed[known].sum()),
+            "threshold_source": point.threshold_source, "n_genuine": int(known.sum()),
+            "errors": int(missed[known].sum()),
         }  # fmt: skip
         for share in asked.discard:
             values = None if draws is None else [each.at(share) for each in draws]
