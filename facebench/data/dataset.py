@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,8 @@ from facebench.data.sources import ImageSource
 from facebench.errors import InputError
 from facebench.files import canonical_json
 from facebench.schema import Failure
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,16 +112,11 @@ class Dataset:
     def take(self, rows: NDArray[np.int64]) -> Dataset:
         """Return the images of some rows, in that order, and the pairs among them."""
         index = rows.tolist()
-        columns = {
-            name: None if values is None else tuple(values[row] for row in index)
-            for name, values in (
-                ("identities", self.identities), ("region_masks", self.region_masks),
-                ("template_ids", self.template_ids), ("media_ids", self.media_ids),
-                ("counterfactuals", self.counterfactuals),
-            )
-        }  # fmt: skip
-        if not any(columns["counterfactuals"] or ()):
-            columns["counterfactuals"] = None
+
+        def some(values: tuple[T, ...] | None) -> tuple[T, ...] | None:
+            return None if values is None else tuple(values[row] for row in index)
+
+        edits = some(self.counterfactuals)
         return replace(
             self,
             image_ids=tuple(self.image_ids[row] for row in index),
@@ -127,7 +124,11 @@ class Dataset:
             attributes={name: tuple(values[row] for row in index) for name, values in self.attributes.items()},
             landmarks=None if self.landmarks is None else self.landmarks[rows],
             pairs=None if self.pairs is None else self.pairs.among(rows, len(self)),
-            **columns,
+            identities=some(self.identities),
+            region_masks=some(self.region_masks),
+            template_ids=some(self.template_ids),
+            media_ids=some(self.media_ids),
+            counterfactuals=edits if edits and any(edits) else None,
         )
 
     def summary(self) -> str:

@@ -179,7 +179,7 @@ def _discard(reading: Reading) -> list[Section]:
         return []
     lead = (
         "If a quality score knows which comparisons will fail, leaving out the poorest lowers the false non-match rate "
-        "of the rest; a flat curve means that it does not. The quality of a comparison is that of its poorer image; the "
+        "of the rest; a flat curve means that it does not. A comparison has the quality of its poorer image, and the "
         "threshold stays."
     )
     blocks = tuple(_discard_block(reading, curve, number == 0) for number, curve in enumerate(curves))
