@@ -110,7 +110,10 @@ class Section(Protocol):
         ...
 
 
-SECTIONS: dict[str, str] = {"robustness": "facebench.runner.robustness"}
+SECTIONS: dict[str, str] = {
+    "robustness": "facebench.runner.robustness",
+    "efficiency": "facebench.runner.efficiency",
+}
 """Protocol key to module, in the order in which sections are run."""
 
 
