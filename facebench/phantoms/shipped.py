@@ -56,7 +56,7 @@ SETS: dict[str, dict[str, Any]] = {
         "accessories": {"glasses": 0.1, "sunglasses": 0.05, "mask": 0.05, "cap": 0.05, "beanie": 0.05, "scarf": 0.05},
     },
     "phantom-counterfactual-v1": {
-        "sha256": "",
+        "sha256": "b8f191b8ec08ece7f8367746b22f4b7c884c63d16b0410b22e62e1f392134c27",
         "identities": 36,
         "images_per_identity": 2,
         "seed": 23,
