@@ -71,7 +71,10 @@ class Dataset:
     identities: tuple[str, ...] | None = None  # None: unknown
     attributes: Mapping[str, tuple[str | float | None, ...]] = field(default_factory=dict)  # None: empty cell
     landmarks: NDArray[np.float64] | None = None  # (n, 5, 2) x, y in pixels; NaN where absent
-    region_masks: tuple[Path | None, ...] | None = None
+    region_masks: tuple[Path | None, ...] | None = None  # files, or names of members when `root` is an archive
+    # "counterfactual_of", "attribute", "level"; "swap_of", "part": which image is an edit of which
+    edits: Mapping[str, tuple[str | None, ...]] = field(default_factory=dict)
+    change_masks: tuple[Path | None, ...] | None = None  # non-zero where an edit differs from its original
     pairs: PairList | None = None
     phantom: bool = False  # the faces are rendered, not photographed
     template_ids: tuple[str | None, ...] | None = None
@@ -79,7 +82,6 @@ class Dataset:
     format: str = ""  # what it was read from, such as "manifest.csv"
     notes: tuple[str, ...] = ()  # what the reader noticed and left out
     info: Mapping[str, Any] = field(default_factory=dict)  # `dataset.json` beside the manifest
-    counterfactuals: tuple[Counterfactual | None, ...] | None = None  # None: no image is edited
 
     def __post_init__(self) -> None:
         parts: dict[str, Sequence[Any] | NDArray[Any] | None] = {
@@ -87,9 +89,10 @@ class Dataset:
             "identities": self.identities,
             "landmarks": self.landmarks,
             "region_masks": self.region_masks,
+            "change_masks": self.change_masks,
+            **{f"edit {name!r}": values for name, values in self.edits.items()},
             "template_ids": self.template_ids,
             "media_ids": self.media_ids,
-            "counterfactuals": self.counterfactuals,
             **{f"attribute {name!r}": values for name, values in self.attributes.items()},
         }
         for what, values in parts.items():
@@ -105,6 +108,15 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.image_ids)
 
+    @property
+    def counterfactuals(self) -> tuple[Counterfactual | None, ...] | None:
+        """What each image was made from, None for an unedited one; None altogether when none is edited."""
+        originals = self.edits.get("counterfactual_of", ())
+        if not any(originals):
+            return None
+        columns = zip(originals, self.edits["attribute"], self.edits["level"], strict=True)
+        return tuple(None if of is None else Counterfactual(of, what or "", to or "") for of, what, to in columns)
+
     def subset(self, limit: int) -> Dataset:
         """Return the first `limit` images and the pairs among them."""
         return self.take(np.arange(min(limit, len(self))))
@@ -116,7 +128,6 @@ class Dataset:
         def some(values: tuple[T, ...] | None) -> tuple[T, ...] | None:
             return None if values is None else tuple(values[row] for row in index)
 
-        edits = some(self.counterfactuals)
         return replace(
             self,
             image_ids=tuple(self.image_ids[row] for row in index),
@@ -128,7 +139,8 @@ class Dataset:
             region_masks=some(self.region_masks),
             template_ids=some(self.template_ids),
             media_ids=some(self.media_ids),
-            counterfactuals=edits if edits and any(edits) else None,
+            edits={name: tuple(values[row] for row in index) for name, values in self.edits.items()},
+            change_masks=some(self.change_masks),
         )
 
     def summary(self) -> str:

@@ -10,6 +10,7 @@ from facebench.schema.comparison import (
     MovedPair,
     Rank,
 )
+from facebench.schema.efficiency import Efficiency, EfficiencySpec, Machine, Memory, Timing
 from facebench.schema.fairness import LadderDetails, LadderSpec, PublishedMeasure, SecondModel
 from facebench.schema.model import (
     Alignment,
@@ -61,6 +62,8 @@ __all__ = [
     "DatasetSpec",
     "Difference",
     "Drift",
+    "Efficiency",
+    "EfficiencySpec",
     "Estimate",
     "Failure",
     "Flag",
@@ -72,6 +75,8 @@ __all__ = [
     "LadderDetails",
     "LadderSpec",
     "Layout",
+    "Machine",
+    "Memory",
     "ModelCard",
     "ModelFile",
     "MovedIdentity",
@@ -88,6 +93,7 @@ __all__ = [
     "RunInfo",
     "SecondModel",
     "Strict",
+    "Timing",
     "UncertaintySpec",
     "Unmeasured",
     "Verdict",

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from facebench.schema._base import Strict
 from facebench.schema.causal import CausalSpec
+from facebench.schema.efficiency import EfficiencySpec
 from facebench.schema.fairness import DiscardSpec, LadderSpec, PublishedMeasure, Step
 from facebench.schema.robustness import RobustnessSpec
 
@@ -132,6 +133,7 @@ class ProtocolSpec(Strict):
     covariates: dict[str, Step] | None = Field(
         None, description="numeric columns errors are regressed on, and the step each odds ratio is given for"
     )
+    efficiency: EfficiencySpec | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

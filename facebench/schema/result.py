@@ -10,6 +10,7 @@ from pydantic import Field
 from facebench.files import canonical_json, sha256_bytes
 from facebench.schema._base import Strict
 from facebench.schema.causal import CausalDetails
+from facebench.schema.efficiency import Efficiency
 from facebench.schema.fairness import LadderDetails
 from facebench.schema.model import ModelCard
 from facebench.schema.robustness import RobustnessDetails
@@ -191,6 +192,7 @@ class Result(Strict):
     curves: tuple[Curve, ...] = ()
     unmeasured: tuple[Unmeasured, ...] = ()
     failures: tuple[Failure, ...] = ()
+    efficiency: Efficiency | None = None
     artifacts: tuple[Artifact, ...] = ()
     robustness: RobustnessDetails | None = None
     impostor_ladder: LadderDetails | None = None

@@ -144,7 +144,7 @@ def test_an_unknown_attribute_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        (",0_1,shade,90", ",nobody,shade,90", "unknown image 'nobody'"),
+        (",0_1,shade,90", ",nobody,shade,90", "'nobody', which the manifest"),
         (",0_1,shade,90", ",0_1_10,shade,90", "itself edited"),
         (",0_1,shade,90", ",0_1,shade,", "together"),
         (",p0,a,0_1,shade,90", ",p1,a,0_1,shade,90", "identity"),
