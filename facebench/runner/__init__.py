@@ -4,5 +4,15 @@ from facebench.runner.evaluate import evaluate, rescore
 from facebench.runner.files import load_result
 from facebench.runner.options import RunOptions
 from facebench.runner.protocols import Protocol, load_protocol, protocol_names
+from facebench.runner.scored import evaluate_scores
 
-__all__ = ["Protocol", "RunOptions", "evaluate", "load_protocol", "load_result", "protocol_names", "rescore"]
+__all__ = [
+    "Protocol",
+    "RunOptions",
+    "evaluate",
+    "evaluate_scores",
+    "load_protocol",
+    "load_result",
+    "protocol_names",
+    "rescore",
+]

@@ -12,9 +12,9 @@ from facebench.errors import InputError
 from facebench.runner import overall
 from facebench.runner.grouped import GroupMeasurer
 from facebench.runner.groups import Grouping, make_groupings
-from facebench.runner.sample import Images, Pairs, Sample, make_scores
+from facebench.runner.sample import Images, Pairs, Sample, Scored, score_embeddings
 from facebench.schema import Curve, Estimate, ProtocolSpec, Unmeasured
-from facebench.scoring import compare_pairs, failed_rows
+from facebench.scoring import ScoreSet
 
 
 @dataclass(frozen=True)
@@ -49,24 +49,43 @@ def measure(
     Raises:
         InputError: there is no impostor comparison at all.
     """
+    scored = score_embeddings(vectors, images, pairs, comparator)
+    found: list[Estimate] = []
+    if spec.identification and images.identities is not None:
+        confidence = spec.uncertainty.confidence
+        found = overall.rank_estimates(vectors, images, spec.identification.ranks, comparator, confidence)
+    return measure_scores(spec, images, scored, found, seed=seed, compat=compat)
+
+
+def measure_scores(
+    spec: ProtocolSpec,
+    images: Images,
+    scored: Scored,
+    identification: Sequence[Estimate] = (),
+    *,
+    seed: int,
+    compat: Sequence[str] = (),
+) -> Measurement:
+    """Compute every estimate that follows from scores; `identification` is what was found by searching embeddings.
+
+    Raises:
+        InputError: there is no impostor comparison at all.
+    """
     groupings, unmeasured = _groupings(spec, images)
-    scores = make_scores(vectors, images, pairs, comparator)
-    if not scores.impostor.size:
+    if not scored.scores.impostor.size:
         raise InputError("there are no impostor comparisons: the data holds fewer than two identities")
     targets = sorted(spec.fmr_targets)
     confidence = spec.uncertainty.confidence
-    sample = Sample(images, scores, groupings, replicates=spec.uncertainty.replicates, seed=seed)
+    sample = Sample(images, scored.scores, groupings, replicates=spec.uncertainty.replicates, seed=seed)
     cutoffs = overall.pooled_cutoffs(sample, targets)
     at_targets, pooled_rates = overall.threshold_estimates(sample, targets, cutoffs, confidence)
     estimates = [*at_targets, *overall.separation_estimates(sample, confidence)]
     estimates += overall.compat_estimates(sample, compat, targets)
-    if pairs is not None:
-        estimates += overall.fold_estimates(compare_pairs(vectors, pairs.a, pairs.b, comparator), pairs, confidence)
-    if spec.identification and images.identities is not None:
-        ranks = spec.identification.ranks
-        estimates += overall.rank_estimates(vectors, images, ranks, comparator, confidence)
-    if failed_rows(vectors).any():
-        estimates += _without_failures(spec, images, vectors, pairs, comparator, seed, targets)
+    if scored.pairs is not None and scored.listed is not None:
+        estimates += overall.fold_estimates(scored.listed, scored.pairs, confidence)
+    estimates += identification
+    if scored.working is not None:
+        estimates += _without_failures(spec, images, scored.working, seed, targets)
     if groupings:
         estimates += GroupMeasurer(
             sample, targets, cutoffs, policy=spec.threshold_policy, confidence=confidence,
@@ -87,16 +106,9 @@ def _groupings(spec: ProtocolSpec, images: Images) -> tuple[list[Grouping], list
 
 
 def _without_failures(
-    spec: ProtocolSpec,
-    images: Images,
-    vectors: NDArray[np.float32],
-    pairs: Pairs | None,
-    comparator: str,
-    seed: int,
-    targets: Sequence[float],
+    spec: ProtocolSpec, images: Images, scores: ScoreSet, seed: int, targets: Sequence[float]
 ) -> list[Estimate]:
-    """Return tar, fnmr and fmr over the comparisons whose images all worked, with a threshold of their own."""
-    scores = make_scores(vectors, images, pairs, comparator, drop_failed=True)
+    """Return tar, fnmr and fmr over the comparisons that did not fail, with a threshold of their own."""
     if not scores.impostor.size:
         return []
     sample = Sample(images, scores, [], replicates=spec.uncertainty.replicates, seed=seed)
