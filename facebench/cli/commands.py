@@ -40,6 +40,9 @@ def run(
         typer.Option(help="Also report TAR under another tool's rule: insightface, bob, pyeer, quantile."),
     ] = None,
     trust_code: Annotated[bool, typer.Option("--trust-code", help="Run Python code the model file names.")] = False,
+    second_model: Annotated[
+        Path | None, typer.Option(help="Result of another model on the same images, which chooses look-alikes.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Measure a model under a protocol.
@@ -58,6 +61,7 @@ def run(
         options = RunOptions(
             out=out, seed=seed, limit=limit, device=device, workers=workers, batch_size=batch_size,
             compat=tuple(compat or ()), trust_code=trust_code, model_reference=model, progress=progress.update,
+            second_model=second_model,
         )  # fmt: skip
         if is_score_reference(model):
             if bound:

@@ -2,7 +2,7 @@
 
 from facebench.data.check import DatasetReport, GroupCounts, check_dataset
 from facebench.data.convert import convert_dataset, manifest_csv
-from facebench.data.dataset import Dataset, PairList, dataset_sha256
+from facebench.data.dataset import Counterfactual, Dataset, PairList, dataset_sha256
 from facebench.data.decode import decode
 from facebench.data.load import load_dataset
 from facebench.data.pairs import OWN_PAIRS
@@ -12,6 +12,7 @@ from facebench.data.sources import BytesSource, FileSource, ImageError, ImageSou
 __all__ = [
     "OWN_PAIRS",
     "BytesSource",
+    "Counterfactual",
     "Dataset",
     "DatasetReport",
     "FileSource",

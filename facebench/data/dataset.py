@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,8 @@ from facebench.data.sources import ImageSource
 from facebench.errors import InputError
 from facebench.files import canonical_json
 from facebench.schema import Failure
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,11 +41,23 @@ class PairList:
         """Number of folds; None when the list has none."""
         return None if self.fold is None else int(self.fold.max(initial=-1)) + 1
 
-    def among(self, n_images: int) -> PairList:
-        """Return the pairs of the first images only."""
-        keep = (self.a < n_images) & (self.b < n_images)
+    def among(self, rows: NDArray[np.int64], n_images: int) -> PairList:
+        """Return the pairs among some of the images, in terms of their new places."""
+        place = np.full(n_images, -1, np.int64)
+        place[rows] = np.arange(rows.size)
+        a, b = place[self.a], place[self.b]
+        keep = (a >= 0) & (b >= 0)
         fold = None if self.fold is None else self.fold[keep]
-        return PairList(self.a[keep], self.b[keep], self.genuine[keep], fold)
+        return PairList(a[keep], b[keep], self.genuine[keep], fold)
+
+
+@dataclass(frozen=True)
+class Counterfactual:
+    """What an edited image is: the image it was made from, the attribute that was changed, and its new level."""
+
+    of: str
+    attribute: str
+    level: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,21 +108,39 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.image_ids)
 
+    @property
+    def counterfactuals(self) -> tuple[Counterfactual | None, ...] | None:
+        """What each image was made from, None for an unedited one; None altogether when none is edited."""
+        originals = self.edits.get("counterfactual_of", ())
+        if not any(originals):
+            return None
+        columns = zip(originals, self.edits["attribute"], self.edits["level"], strict=True)
+        return tuple(None if of is None else Counterfactual(of, what or "", to or "") for of, what, to in columns)
+
     def subset(self, limit: int) -> Dataset:
         """Return the first `limit` images and the pairs among them."""
+        return self.take(np.arange(min(limit, len(self))))
+
+    def take(self, rows: NDArray[np.int64]) -> Dataset:
+        """Return the images of some rows, in that order, and the pairs among them."""
+        index = rows.tolist()
+
+        def some(values: tuple[T, ...] | None) -> tuple[T, ...] | None:
+            return None if values is None else tuple(values[row] for row in index)
+
         return replace(
             self,
-            image_ids=self.image_ids[:limit],
-            images=self.images[:limit],
-            identities=None if self.identities is None else self.identities[:limit],
-            attributes={name: values[:limit] for name, values in self.attributes.items()},
-            landmarks=None if self.landmarks is None else self.landmarks[:limit],
-            region_masks=None if self.region_masks is None else self.region_masks[:limit],
-            edits={name: values[:limit] for name, values in self.edits.items()},
-            change_masks=None if self.change_masks is None else self.change_masks[:limit],
-            pairs=None if self.pairs is None else self.pairs.among(limit),
-            template_ids=None if self.template_ids is None else self.template_ids[:limit],
-            media_ids=None if self.media_ids is None else self.media_ids[:limit],
+            image_ids=tuple(self.image_ids[row] for row in index),
+            images=tuple(self.images[row] for row in index),
+            attributes={name: tuple(values[row] for row in index) for name, values in self.attributes.items()},
+            landmarks=None if self.landmarks is None else self.landmarks[rows],
+            pairs=None if self.pairs is None else self.pairs.among(rows, len(self)),
+            identities=some(self.identities),
+            region_masks=some(self.region_masks),
+            template_ids=some(self.template_ids),
+            media_ids=some(self.media_ids),
+            edits={name: tuple(values[row] for row in index) for name, values in self.edits.items()},
+            change_masks=some(self.change_masks),
         )
 
     def summary(self) -> str:
@@ -127,10 +159,10 @@ class Dataset:
 def dataset_sha256(dataset: Dataset, image_sha256s: Sequence[str | Failure]) -> str:
     """Return the sha256 that names a dataset: of what its rows say and of the bytes of its images.
 
-    It covers, in order, image ids, identities, attributes, template and media ids, landmarks, pairs, and the
-    sha256 of each image (an image that cannot be read counts as unreadable, whatever the reason). It does not
-    depend on where the dataset lies, what its files are called, or the container: CSV, Parquet, zip and the
-    converted copy of the same rows and image bytes have one name. Region masks are not covered.
+    It covers, in order, image ids, identities, attributes, template and media ids, landmarks, the sha256 of each
+    image, pairs, and what edited images were made from (an image that cannot be read counts as unreadable, whatever
+    the reason). It does not depend on where the dataset lies, what its files are called, or the container: CSV,
+    Parquet, zip and the converted copy of the same rows and image bytes have one name. Region masks are not covered.
     """
     if len(image_sha256s) != len(dataset):
         raise InputError(f"dataset {dataset.name!r}: {len(image_sha256s)} image hashes for {len(dataset)} images")
@@ -156,6 +188,9 @@ def dataset_sha256(dataset: Dataset, image_sha256s: Sequence[str | Failure]) -> 
         for column in (dataset.pairs.a, dataset.pairs.b, dataset.pairs.genuine, dataset.pairs.fold):
             if column is not None:
                 digest.update(column.astype("<i8").tobytes())
+    if dataset.counterfactuals is not None:
+        edits = [None if edit is None else [edit.of, edit.attribute, edit.level] for edit in dataset.counterfactuals]
+        digest.update(_line(["counterfactuals", *edits]))
     return digest.hexdigest()
 
 

@@ -71,7 +71,7 @@ def read_manifest(tree: Tree, manifest: str, name: str, pairs: str | None) -> Da
         attributes=read_attributes(table, _attribute_columns(table)),
         landmarks=_landmarks(table),
         region_masks=_masks(tree, table, "region_mask"),
-        edits=_edits(table),
+        edits=_edits(table, identities),
         change_masks=_masks(tree, table, "change_mask"),
         pairs=pair_list,
         phantom=info.get("phantom", False),
@@ -108,7 +108,26 @@ def _attribute_columns(table: Table) -> list[str]:
     return [column for column in table.columns if column not in reserved]
 
 
-def _edits(table: Table) -> dict[str, tuple[str | None, ...]]:
+def _check_counterfactuals(table: Table, identities: tuple[str, ...] | None) -> None:
+    """Refuse an edit of an edit or of another person, and one of which attribute or level is not told."""
+    columns = EDITS["counterfactual_of"]
+    row_of = {image_id: row for row, image_id in enumerate(table.columns["image_id"])}
+    for row, cells in enumerate(zip(*(table.columns[name] for name in columns), strict=True)):
+        if not any(cells):
+            continue
+        fault = None
+        original = row_of.get(cells[0])
+        if not all(cells) or original is None:
+            fault = f"{', '.join(columns)} are given together or not at all"
+        elif table.columns["counterfactual_of"][original]:
+            fault = f"counterfactual_of names {cells[0]!r}, which is itself edited; name the unedited image"
+        elif identities is not None and identities[original] != identities[row]:
+            fault = f"an edited image keeps the identity of its original, {identities[original]!r}"
+        if fault:
+            raise InputError(f"{table.place(row)}: {fault}")
+
+
+def _edits(table: Table, identities: tuple[str, ...] | None) -> dict[str, tuple[str | None, ...]]:
     """The columns that say which image is an edit of which, with unknown images refused."""
     for key in ("counterfactual_of", "swap_of"):
         known = set(table.columns["image_id"])
@@ -119,6 +138,8 @@ def _edits(table: Table) -> dict[str, tuple[str | None, ...]]:
     missing = [name for name in _edit_columns(table) if name not in table.columns]
     if missing:
         raise InputError(f"{table.where} tells of edited images, but lacks the column {missing[0]}")
+    if "counterfactual_of" in table.columns:
+        _check_counterfactuals(table, identities)
     return {
         name: tuple(cell or None for cell in table.columns[name])
         for name in _edit_columns(table)

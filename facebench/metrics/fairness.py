@@ -9,6 +9,7 @@ their ideal value even when the groups are alike.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import atan2, degrees
 from typing import Any
 
 import numpy as np
@@ -162,3 +163,14 @@ def rank_disparity(first_ranks: Any, second_ranks: Any) -> tuple[float, float]:
     """Return the absolute difference of the mean ranks of the first mate in two groups, and its sign (FR-NAS)."""
     difference = float(np.mean(first_ranks) - np.mean(second_ranks))
     return abs(difference), float(np.sign(difference))
+
+
+def individual_typology_angle(lightness: float, yellow: float) -> float:
+    """Return ITA, the angle of skin colour in CIELAB, in degrees: ``atan2(L* - 50, b*)``; lighter skin is higher.
+
+    Source: Chardon, Cretois and Hourseau, "Skin colour typology and suntanning pathways", 1991.
+
+    >>> round(individual_typology_angle(70, 20), 1)
+    45.0
+    """
+    return degrees(atan2(lightness - 50, yellow))

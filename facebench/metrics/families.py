@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -38,7 +39,7 @@ def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
     return _restored(adjusted, order)
 
 
-def _restored(adjusted: np.ndarray, order: np.ndarray) -> list[float]:  # type: ignore[type-arg]
+def _restored(adjusted: NDArray[np.float64], order: NDArray[np.int64]) -> list[float]:
     found = np.empty_like(adjusted)
     found[order] = np.minimum(adjusted, 1.0)
     return [float(value) for value in found]

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from facebench.errors import InputError, ModelError
+from facebench.errors import InputError, ModelError, UnknownNameError
 from facebench.files import read_yaml
 from facebench.models.protocol import FaceModel, PrecomputedModel
 from facebench.models.zoo.catalogue import LOADERS
 from facebench.registry import Registry
 from facebench.schema import InputSpec, ModelFile
+from facebench.scoring.comparators import comparators
 
 Model = FaceModel | PrecomputedModel
 
@@ -107,6 +108,9 @@ def register_model(name: str, factory: Callable[[], FaceModel]) -> None:
 
 def _checked(model: object, reference: str) -> Model:
     if isinstance(model, FaceModel | PrecomputedModel):
+        name = model.card.comparator.value
+        if name not in comparators:
+            raise UnknownNameError("comparator", name, comparators.names(), where=f"model {model.card.name}")
         return model
     raise ModelError(
         f"model {reference}: its factory returned {type(model).__name__}, which lacks 'card' and 'embed' "

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from facebench.report import attacks, charts, tables
+from facebench.report import attacks, charts, depth, tables
 from facebench.report import format as fmt
 from facebench.report.heatmap import heatmap
 from facebench.report.parts import Block, Chart, Section
@@ -33,6 +33,7 @@ def build(reading: Reading) -> list[Section]:
         _matrices(reading, opened),
         _differentials(reading, opened),
         *_control(reading),
+        *depth.sections(reading),
         *attacks.sections(reading.result),
         *efficiency_sections(reading),
         *_remaining(reading),

@@ -316,14 +316,13 @@ def controls(reading: Reading) -> Table:
     """Tabulate what shuffled labels show: nothing, if intervals and tests hold."""
     rows = []
     for e in reading.result.estimates:
-        if e.condition != CONTROL or not e.metric.endswith(("_gap", "_test")):
+        if e.condition != CONTROL or not e.metric.endswith(("_gap", "_test")) or e.value is None:
             continue
         words = measure(e.metric)
-        shown = words.write(e.value) if e.value is not None else "undefined"
         rows.append(
             [
                 Cell(f"{words.label} at {fmt.target(e.fmr_target)}"),
-                Cell(shown, limits(e, words.write), e.value),
+                Cell(words.write(e.value), limits(e, words.write), e.value),
                 plain(e.expected_if_fair, words.write),
                 Cell(words.write(e.excess), _between(e.excess_low, e.excess_high, words.write), e.excess),
                 plain(e.p_value, fmt.p_value),
@@ -341,8 +340,8 @@ def remaining(reading: Reading) -> Table:
         listed = e.metric in ("tar", "fmr", "fnmr", "fta") or e.group == "all" or "=" not in e.group
         if e.condition == CONTROL or (e.condition == "clean" and listed):
             continue
-        if e.condition.startswith("attack:"):
-            continue  # attacks have a section of their own
+        if e.condition.startswith(("attack:", "impostors:", "causal:", "quality:")):
+            continue  # these have sections of their own
         words = measure(e.metric)
         label = f"{words.label} at {fmt.target(e.fmr_target)}" if e.fmr_target else words.label
         who = f"{e.group} with {e.group_b}" if e.group_b else e.group

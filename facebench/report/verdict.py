@@ -138,15 +138,31 @@ def _differential(reading: Reading, rate: str) -> Statement:
     topic, grouping = what.capitalize(), case.gap.group
     unseen = _unseen(case) if case.gap.ci_low is not None else ""
     if case.doubt:
-        headline = f"Cannot tell whether {what} differ by {by}."
+        nowhere = all(c.gap.value is None for c in cases) and len(cases) > 1
+        headline = f"Cannot tell whether {what} differ {'between any groups' if nowhere else f'by {by}'}."
         return Statement(topic, Tone.UNKNOWN, headline, f"{case.doubt} {_evidence(case)}{unseen}".strip(), grouping)
     if beyond:
         headline = f"A differential: {what} differ by {by}, more than chance explains."
         others = [fmt.clip(grouping_label(c.gap.group), 80) for c in beyond if c is not case]
         also = f" They also differ beyond chance by {'; by '.join(others)}." if others else ""
-        return Statement(topic, Tone.FINDING, headline, _evidence(case) + also, grouping)
+        left = _undecided([c for c in cases if c not in beyond])
+        return Statement(topic, Tone.FINDING, headline, _evidence(case) + also + left, grouping)
     headline = f"No differential in {what} that can be told from chance."
     return Statement(topic, Tone.PLAIN, headline, _evidence(case) + unseen, grouping)
+
+
+def _undecided(cases: Sequence[Case]) -> str:
+    """Say of the groupings that show nothing beyond chance what the data does not support, and why."""
+    said = []
+    for case in cases:
+        why = case.doubt.rstrip(".") or "what is seen is within chance"
+        ratio = case.reading.find(f"{case.rate}_max_min", target=case.reading.primary, group=case.gap.group)
+        if ratio is not None and ratio.detectable_ratio is not None:
+            why += f"; two groups are told apart with 80% power from a ratio of {fmt.number(ratio.detectable_ratio)}"
+        said.append(
+            f"whether they differ by {fmt.clip(grouping_label(case.gap.group), 80)} ({why[0].lower()}{why[1:]})"
+        )
+    return f" This data does not show {'; nor '.join(said)}." if said else ""
 
 
 def _no_differential(reading: Reading, rate: str) -> Statement:
@@ -332,6 +348,9 @@ def _cautions(reading: Reading) -> list[Statement]:
         found.append(
             "The data has no identity labels: intervals ignore that comparisons share people and are too narrow."
         )
+    stated = reading.result.protocol.data_statement
+    if stated and not data.phantom:
+        found.append(f"About the data: {fmt.clip(stated, 600)}")
     defects = reading.result.protocol.known_defects
     if defects:
         found.append(f"The data has {fmt.plural(len(defects), 'known defect')}, listed under provenance.")

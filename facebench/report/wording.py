@@ -48,6 +48,22 @@ OVERALL = {
         "FNMR at zero false matches",
         "Share of genuine comparisons missed when not one impostor comparison of this data is accepted.",
     ),
+    "lookalike_match_rate": Measure(
+        "Look-alikes accepted", "Share of comparisons with hand-picked look-alikes that are accepted.", fmt.fmr
+    ),
+    "score_change": Measure("Change of score", "Score of the edited image minus that of the unedited one."),
+    "score_step": Measure("Change of score from the level before", "The same, from one level to the next."),
+    "fnmr_change": Measure("Change of FNMR", "FNMR of edited images minus that of unedited ones."),
+    "mean_rank": Measure(
+        "Mean rank of the first mate", "How many images of others stand before an image's best mate, on average."
+    ),
+    "rank_disparity": Measure("Rank disparity", "Absolute difference of two groups' mean ranks; 0 means alike."),
+    "rank_ratio": Measure("Rank ratio", "Distance of the quotient of two groups' mean ranks from 1; 0 means alike."),
+    "error_ratio": Measure(
+        "Error ratio", "Distance of the quotient of two groups' shares of images without a mate in first place from 1."
+    ),
+    "edc_fnmr": Measure("FNMR after discarding", "FNMR of what is left when the poorest comparisons are discarded."),
+    "edc_area": Measure("Mean FNMR while discarding", "Partial area of the error-versus-discard curve over its width."),
     "fta": Measure("Failure to acquire", "Share of images the model could not use."),
     "attack_success": Measure(
         "Attack success",
@@ -87,6 +103,14 @@ DIFFERENTIALS = {
     "gap": Measure("gap", "Highest group minus lowest group; 0 means alike."),
     "gap_debiased": Measure(
         "gap without noise", "The gap left after the groups' rates are shrunk by their share of noise; 0 means alike."
+    ),
+    "odds_mean": Measure(
+        "odds by the mean of the pair",
+        "The odds of an error are so many times as high per step of the mean of the two images' values; 1 means alike.",
+    ),
+    "odds_difference": Measure(
+        "odds by the difference within the pair",
+        "The same per step of the difference between the two images' values; 1 means alike.",
     ),
     "max_min": Measure("highest / lowest", f"The highest group's rate is so many {_RATIO}"),
     "max_geomean": Measure(

@@ -11,6 +11,7 @@ from facebench.data import Dataset, dataset_sha256
 from facebench.errors import InputError, NotComparableError
 from facebench.files import cache_dir
 from facebench.runner import environment
+from facebench.runner.edited import set_apart
 from facebench.runner.embedding import Embedded, embed_dataset, embed_faces, lookup_embeddings, runtime_of, store_root
 from facebench.runner.files import (
     RESULT,
@@ -51,6 +52,9 @@ def evaluate(model: Any, protocol: Protocol, data: Mapping[str, Path], options: 
     embedded = _embed(model, dataset, options)
     manifest_sha256 = dataset_sha256(dataset, embedded.sha256s)
     _check_manifest(protocol, manifest_sha256, options.limit)
+    embedded_all, edited = embedded, None
+    if not protocol.spec.comparisons.include_counterfactuals:
+        dataset, embedded, edited = set_apart(dataset, embedded)
     images = Images(dataset.image_ids, dataset.identities, dict(dataset.attributes))
     listed = dataset.pairs
     pairs = None if listed is None else Pairs(listed.a, listed.b, listed.genuine, listed.fold)
@@ -61,7 +65,7 @@ def evaluate(model: Any, protocol: Protocol, data: Mapping[str, Path], options: 
     )
     options.progress("measure", 1, 1)
     context = RunContext(
-        model, protocol.spec, dataset, images, pairs, embedded, found, options,
+        model, protocol.spec, dataset, images, pairs, embedded, found, options, edited,
         lambda faces: embed_faces(model, faces, options.batch_size),
     )  # fmt: skip
     parts = _run_sections(context)
@@ -77,7 +81,7 @@ def evaluate(model: Any, protocol: Protocol, data: Mapping[str, Path], options: 
         run=environment.run_info(
             options, started=started, wall_s=time.monotonic() - clock, embedded_images=embedded.n_embedded
         ),
-        failures=(*embedded.failures, *(failure for part in parts.values() for failure in part.failures)),
+        failures=(*embedded_all.failures, *(failure for part in parts.values() for failure in part.failures)),
         artifacts=artifacts, **_findings(found, parts),
     ).with_id()  # fmt: skip
     save_result(result, options.out / RESULT)

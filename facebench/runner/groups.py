@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facebench.errors import InputError, UnknownNameError
+from facebench.metrics.fairness import individual_typology_angle
 from facebench.schema import GroupSpec, Unmeasured
 
 Column = Sequence[str | float | None]
@@ -34,6 +35,30 @@ class Grouping:
     def incomplete(self) -> bool:
         """Whether some images belong to no group."""
         return bool((self.label < 0).any())
+
+
+def with_derived(attributes: Mapping[str, Column], spec: GroupSpec | None) -> Mapping[str, Column]:
+    """Return the columns with `ita` added, where the protocol names the columns of L* and b*.
+
+    Raises:
+        UnknownNameError: no such column.
+        InputError: a column holds words, or the manifest has a column `ita` of its own.
+    """
+    if spec is None or spec.ita is None:
+        return attributes
+    for column in spec.ita:
+        if column not in attributes:
+            raise UnknownNameError("attribute", column, attributes, where="the protocol's groups.ita")
+        if any(isinstance(value, str) for value in attributes[column]):
+            raise InputError(f"groups.ita: the column {column!r} holds words; L* and b* are numbers")
+    if "ita" in attributes:
+        raise InputError("groups.ita: the manifest has a column 'ita' already; leave out the key")
+    lightness, yellow = (attributes[column] for column in spec.ita)
+    angles: list[str | float | None] = [
+        None if a is None or b is None else individual_typology_angle(float(a), float(b))
+        for a, b in zip(lightness, yellow, strict=True)
+    ]
+    return {**attributes, "ita": angles}
 
 
 def make_groupings(attributes: Mapping[str, Column], spec: GroupSpec) -> tuple[list[Grouping], list[Unmeasured]]:

@@ -12,7 +12,7 @@ from facebench.errors import InputError
 from facebench.runner import control, overall
 from facebench.runner.acquisition import acquisition_estimates
 from facebench.runner.grouped import GroupMeasurer
-from facebench.runner.groups import Grouping, make_groupings
+from facebench.runner.groups import Grouping, make_groupings, with_derived
 from facebench.runner.sample import Images, Pairs, Sample, Scored, score_embeddings
 from facebench.schema import Curve, Estimate, ProtocolSpec, Unmeasured
 from facebench.scoring import ScoreSet
@@ -115,7 +115,7 @@ def groupings_of(spec: ProtocolSpec, images: Images) -> tuple[list[Grouping], li
     if not images.attributes:
         why = "the dataset has no attribute columns"
         return [], [Unmeasured(what="differentials between demographic groups", why=why)]
-    return make_groupings(images.attributes, spec.groups)
+    return make_groupings(with_derived(images.attributes, spec.groups), spec.groups)
 
 
 def _without_failures(

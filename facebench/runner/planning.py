@@ -15,6 +15,7 @@ from facebench.data import Dataset, decode_batches, hash_images
 from facebench.files import cache_dir
 from facebench.metrics import power
 from facebench.metrics.uncertainty import errors_needed
+from facebench.runner.edited import unedited
 from facebench.runner.embedding import batch_contents, embed_faces, runtime_of, store_root
 from facebench.runner.groups import Grouping
 from facebench.runner.measure import groupings_of, measure
@@ -104,14 +105,17 @@ def plan(model: Any, protocol: Protocol, data: Mapping[str, Path], options: RunO
     dataset = bind_dataset(protocol, data)
     if options.limit is not None:
         dataset = dataset.subset(options.limit)
+    n_cached, per_image = _embedding_cost(model, dataset, options)
+    n_embedded = len(dataset)
+    if not protocol.spec.comparisons.include_counterfactuals:
+        dataset = unedited(dataset)
     spec, images = protocol.spec, Images(dataset.image_ids, dataset.identities, dict(dataset.attributes))
     listed = dataset.pairs
     pairs = None if listed is None else Pairs(listed.a, listed.b, listed.genuine, listed.fold)
     groupings, unmeasured = groupings_of(spec, images)
     targets = sorted(spec.fmr_targets)
     n_genuine, n_impostor = _comparisons(images, pairs, None)
-    n_cached, per_image = _embedding_cost(model, dataset, options)
-    embed = PlanRow("embedding", len(dataset) - n_cached, (len(dataset) - n_cached) * (per_image or 0.0))
+    embed = PlanRow("embedding", n_embedded - n_cached, (n_embedded - n_cached) * (per_image or 0.0))
     parts = [
         embed,
         PlanRow("comparing and measuring", len(dataset), _measuring_s(spec, images, n_genuine + n_impostor)),
@@ -121,7 +125,7 @@ def plan(model: Any, protocol: Protocol, data: Mapping[str, Path], options: RunO
         unknown = [PlanRow(f"{name} (cost not known)", 0, 0.0)]
         parts += cost(spec, len(dataset), per_image or 0.0) if cost else unknown
     return Plan(
-        protocol=spec.name, model=model.card.name, n_images=len(dataset),
+        protocol=spec.name, model=model.card.name, n_images=n_embedded,
         n_identities=None if images.identities is None else len(set(images.identities)),
         n_genuine=n_genuine, n_impostor=n_impostor, n_cached=n_cached, seconds_per_image=per_image, parts=tuple(parts),
         fmr_targets=tuple(targets), resolvable=tuple(t * n_impostor >= 1 for t in targets),

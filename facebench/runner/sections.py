@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facebench.data import Dataset
+from facebench.runner.edited import Edited
 from facebench.runner.embedding import Embedded
 from facebench.runner.measure import Measurement
 from facebench.runner.options import RunOptions
@@ -37,6 +38,7 @@ class RunContext:
         embedded: clean embeddings, NaN rows for failed images.
         clean: the clean measurement, with the thresholds in its estimates.
         options: of the run; report progress through ``options.progress(stage, done, total)``.
+        edited: embeddings of the counterfactual images, which `dataset` leaves out; None when there are none.
         embed: embeds faces (N, H, W, 3) uint8 in padded batches of the run's size -> (N, D) float32, NaN rows where
             the model returned nothing usable. Batches are not cached: key what is dear by content in ``options.out``.
     """
@@ -49,6 +51,7 @@ class RunContext:
     embedded: Embedded
     clean: Measurement
     options: RunOptions
+    edited: Edited | None
     embed: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 
@@ -112,6 +115,11 @@ class Section(Protocol):
 
 SECTIONS: dict[str, str] = {
     "robustness": "facebench.runner.robustness",
+    "impostor_ladder": "facebench.runner.impostor_ladder",
+    "covariates": "facebench.runner.covariates",
+    "causal": "facebench.runner.causal",
+    "error_versus_discard": "facebench.runner.error_versus_discard",
+    "published_measures": "facebench.runner.published_measures",
     "efficiency": "facebench.runner.efficiency",
 }
 """Protocol key to module, in the order in which sections are run."""

@@ -11,6 +11,7 @@ from facebench.schema.comparison import (
     Rank,
 )
 from facebench.schema.efficiency import Efficiency, EfficiencySpec, Machine, Memory, Timing
+from facebench.schema.fairness import LadderDetails, LadderSpec, PublishedMeasure, SecondModel
 from facebench.schema.model import (
     Alignment,
     Colour,
@@ -71,6 +72,8 @@ __all__ = [
     "GroupSpec",
     "IdentificationSpec",
     "InputSpec",
+    "LadderDetails",
+    "LadderSpec",
     "Layout",
     "Machine",
     "Memory",
@@ -83,10 +86,12 @@ __all__ = [
     "Policy",
     "ProtocolRef",
     "ProtocolSpec",
+    "PublishedMeasure",
     "Rank",
     "Result",
     "Rule",
     "RunInfo",
+    "SecondModel",
     "Strict",
     "Timing",
     "UncertaintySpec",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
@@ -40,12 +41,24 @@ class Alignment(StrEnum):
 
 
 class Comparator(StrEnum):
-    """How two embeddings are compared; higher is always more alike."""
+    """How two embeddings are compared; higher is always more alike.
+
+    Other names stand for comparators of `facebench.scoring.comparators` and of plug-ins; a model that names one that
+    does not exist is refused when it is loaded.
+    """
 
     COSINE = "cosine"
     DOT = "dot"
     EUCLIDEAN = "euclidean"
     EXTERNAL = "external"  # scores were read from a file: no embeddings are compared
+
+    @classmethod
+    def _missing_(cls, value: object) -> Comparator | None:
+        if not isinstance(value, str) or not re.fullmatch(r"[a-z][a-z0-9_-]*", value):
+            return None
+        other = str.__new__(cls, value)
+        other._name_ = other._value_ = value
+        return cls._value2member_map_.setdefault(value, other)  # type: ignore[return-value]
 
 
 Channels = float | Annotated[tuple[float, float, float], Field(description="one value per channel, in `colour` order")]

@@ -9,7 +9,9 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from facebench.schema._base import Strict
+from facebench.schema.causal import CausalSpec
 from facebench.schema.efficiency import EfficiencySpec
+from facebench.schema.fairness import DiscardSpec, LadderSpec, PublishedMeasure, Step
 from facebench.schema.robustness import RobustnessSpec
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
@@ -40,6 +42,9 @@ class ComparisonSpec(Strict):
 
     kind: ComparisonKind = ComparisonKind.ALL_PAIRS
     pairs: str | None = Field(None, description="file of the pair list inside the dataset; default: the dataset's own")
+    include_counterfactuals: bool | None = Field(
+        None, description="also compare edited images; otherwise only the section `causal` sees them"
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -57,6 +62,9 @@ class GroupSpec(Strict):
     )
     intersections: Literal["none", "pairwise"] | tuple[tuple[str, ...], ...] = Field(
         "pairwise", description="pairwise: every two categorical columns; or the lists of columns to cross"
+    )
+    ita: tuple[str, str] | None = Field(
+        None, description="columns of L* and b*: adds a numeric column `ita`, the individual typology angle in degrees"
     )
     min_identities: int = Field(
         10, ge=2, description="evidence floor: smaller groups are listed and flagged, never dropped"
@@ -116,6 +124,15 @@ class ProtocolSpec(Strict):
     identification: IdentificationSpec | None = None
     uncertainty: UncertaintySpec = UncertaintySpec()
     robustness: RobustnessSpec | None = None
+    impostor_ladder: LadderSpec | None = None
+    causal: CausalSpec | None = None
+    published_measures: tuple[PublishedMeasure, ...] | None = Field(
+        None, description="kept for comparison with published tables: rfw, fr-nas"
+    )
+    error_versus_discard: DiscardSpec | None = None
+    covariates: dict[str, Step] | None = Field(
+        None, description="numeric columns errors are regressed on, and the step each odds ratio is given for"
+    )
     efficiency: EfficiencySpec | None = None
 
     @model_validator(mode="after")

@@ -9,7 +9,9 @@ from pydantic import Field
 
 from facebench.files import canonical_json, sha256_bytes
 from facebench.schema._base import Strict
+from facebench.schema.causal import CausalDetails
 from facebench.schema.efficiency import Efficiency
+from facebench.schema.fairness import LadderDetails
 from facebench.schema.model import ModelCard
 from facebench.schema.robustness import RobustnessDetails
 
@@ -40,6 +42,7 @@ class Estimate(Strict):
     value: float | None = Field(description="null when it cannot be computed; a flag then says why")
     fmr_target: float | None = Field(None, description="the FMR the threshold was set for")
     k: int | None = Field(None, description="rank, for `rank`")
+    discarded: float | None = Field(None, description="share of comparisons of poorest quality left out, for `edc_…`")
     group: str = Field(
         "all",
         description="all, race=asian, race=asian&gender=female; for a differential the attributes, e.g. race&gender",
@@ -87,12 +90,12 @@ class Estimate(Strict):
 class Curve(Strict):
     """Points of a curve or bars of a histogram, for the report."""
 
-    kind: Literal["det", "histogram"]
+    kind: Literal["det", "histogram", "edc"]
     name: str = Field(description="det: all; histogram: genuine or impostor")
     group: str = "all"
     condition: str = "clean"
-    x: tuple[float, ...] = Field(description="det: FMR; histogram: bin edges, one more than y")
-    y: tuple[float, ...] = Field(description="det: FNMR; histogram: counts")
+    x: tuple[float, ...] = Field(description="det: FMR; histogram: bin edges, one more than y; edc: discarded")
+    y: tuple[float, ...] = Field(description="det and edc: FNMR; histogram: counts")
 
 
 class Artifact(Strict):
@@ -192,6 +195,8 @@ class Result(Strict):
     efficiency: Efficiency | None = None
     artifacts: tuple[Artifact, ...] = ()
     robustness: RobustnessDetails | None = None
+    impostor_ladder: LadderDetails | None = None
+    causal: CausalDetails | None = None
 
     def with_id(self) -> Result:
         """Return the same result with `result_id` filled in."""

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facebench.errors import InputError
+from facebench.scoring.comparators import PLAIN, pair_comparator
 
 Vectors = NDArray[np.floating[Any]]
 Ints = NDArray[np.integer[Any]]
@@ -47,9 +48,14 @@ def similarity(probes: Vectors, gallery: Vectors, comparator: str) -> NDArray[np
     """Return (P, G) similarity scores; ``-inf`` where a row is NaN.
 
     Args:
-        comparator: ``cosine``, ``dot``, or ``euclidean`` (the negative distance).
+        comparator: ``cosine``, ``dot``, ``euclidean`` (the negative distance), or a name in `comparators`.
     """
     a, b = probes.astype(np.float64), gallery.astype(np.float64)
+    if comparator not in PLAIN:
+        scores = np.asarray(pair_comparator(comparator).matrix(a, b))
+        scores[failed_rows(a)] = -np.inf
+        scores[:, failed_rows(b)] = -np.inf
+        return scores.astype(np.float32)
     with np.errstate(invalid="ignore"):
         if comparator == "cosine":
             a = a / np.linalg.norm(a, axis=1, keepdims=True)
@@ -104,7 +110,9 @@ def compare_pairs(vectors: Vectors, a: Ints, b: Ints, comparator: str = "cosine"
 
 def _rowwise(left: Vectors, right: Vectors, comparator: str) -> NDArray[np.float32]:
     a, b = left.astype(np.float64), right.astype(np.float64)
-    if comparator == "euclidean":
+    if comparator not in PLAIN:
+        scores = pair_comparator(comparator).rowwise(a, b)
+    elif comparator == "euclidean":
         scores = -np.linalg.norm(a - b, axis=1)
     else:
         scores = np.einsum("nd,nd->n", a, b)
