@@ -24,7 +24,7 @@ def top(version: Annotated[bool, typer.Option("--version", help="Print the versi
 
 @app.command()
 def run(
-    model: Annotated[str, typer.Argument(help="A model file (YAML) or a registered name.")],
+    model: Annotated[str, typer.Argument(help="A model file (YAML), a registered name, or scores:FILE.")],
     protocol: Annotated[str, typer.Argument(help="A protocol's name or the path of its YAML file.")],
     data: Annotated[list[str] | None, typer.Option("--data", metavar="NAME=PATH", help="Bind a dataset.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for the result.")] = Path("out"),
@@ -51,19 +51,25 @@ def run(
     """
     from facebench.cli.progress import ProgressPrinter
     from facebench.models import load_model
+    from facebench.models.scores import is_score_reference, load_scored_model
     from facebench.report import summary_rows, verdict_sentences, write_report
-    from facebench.runner import RunOptions, evaluate, load_protocol
+    from facebench.runner import RunOptions, evaluate, evaluate_scores, load_protocol
 
     bound = bindings(data or [])
     loaded_protocol = load_protocol(protocol)
-    loaded = load_model(model, device=device, trust_code=trust_code)
     with ProgressPrinter() as progress:
         options = RunOptions(
             out=out, seed=seed, limit=limit, device=device, workers=workers, batch_size=batch_size,
             compat=tuple(compat or ()), trust_code=trust_code, model_reference=model, progress=progress.update,
             second_model=second_model,
         )  # fmt: skip
-        result = evaluate(loaded, loaded_protocol, bound, options)
+        if is_score_reference(model):
+            if bound:
+                raise InputError(f"{model} brings its own comparisons; leave out --data")
+            result = evaluate_scores(load_scored_model(model), loaded_protocol, options)
+        else:
+            loaded = load_model(model, device=device, trust_code=trust_code)
+            result = evaluate(loaded, loaded_protocol, bound, options)
     report = write_report(result, out / "report.html")
     if as_json:
         print_json({"result": str(out / "result.json"), "report": str(report), "result_id": result.result_id})

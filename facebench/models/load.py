@@ -84,6 +84,8 @@ def load_model(reference: str | Path, *, device: str = "cpu", trust_code: bool =
         InputError: the file is missing or wrong.
         ModelError: the model cannot be loaded.
     """
+    if str(reference).startswith("scores:"):
+        raise InputError(f"{reference} names scores, not a model; only `facebench run` takes it")
     path = Path(reference)
     if path.suffix.lower() in _SUFFIXES:
         spec = ModelFile.parse(read_yaml(path, "model file"), where=f"model file {path}")

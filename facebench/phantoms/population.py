@@ -12,6 +12,8 @@ from typing import TypeVar
 import numpy as np
 
 from facebench.errors import InputError, UnknownNameError
+from facebench.phantoms.edits import ATTRIBUTES as EDITABLE
+from facebench.phantoms.edits import PARTS, edited, level_text
 from facebench.phantoms.parameters import Accessory, AgeBand, Nuisance, Sex, Subject, Tone
 from facebench.phantoms.sampling import TIERS, TierName, sample_nuisance, sample_subject
 
@@ -171,9 +173,6 @@ def _check_accessories(accessories: Mapping[str, float]) -> None:
 
 
 def _check_edits(request: Request) -> None:
-    from facebench.phantoms.edits import ATTRIBUTES as EDITABLE
-    from facebench.phantoms.edits import PARTS, edited, level_text
-
     for attribute, levels in request.sweeps.items():
         if attribute not in EDITABLE:
             raise UnknownNameError("attribute of phantom faces", attribute, EDITABLE)

@@ -4,7 +4,7 @@ Each set is one zip of images and a manifest. `build` renders a set again; its b
 machines, which is why the sets are shipped and not rendered on demand. Identities are numbered from 0, with a seed of
 their own per set; those that reference models are trained on have numbers from 100000 and seed 0.
 
-Run ``facebench data render FILE --set NAME`` to build one.
+Run ``facebench data render FILE --set NAME`` or ``python -m facebench.phantoms.shipped NAME FILE`` to build one.
 """
 
 from __future__ import annotations
@@ -180,3 +180,9 @@ def _encoded(path: Path, **encoding: Any) -> bytes:
     with Image.open(path) as image:
         Image.fromarray(np.asarray(image)).save(buffer, **encoding)
     return buffer.getvalue()
+
+
+if __name__ == "__main__":
+    import sys
+
+    print(build(sys.argv[1], Path(sys.argv[2])))  # noqa: T201 - a command

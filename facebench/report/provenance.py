@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from facebench.report import format as fmt
 from facebench.report.wording import FLAGS, SHORT_FLAGS, policy_words
-from facebench.schema import Flag, Result
+from facebench.schema import Comparator, Flag, ModelCard, Result
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def _model(result: Result) -> Facts:
         Fact("Weights sha256", card.weights_sha256 or "", True),
         Fact("Licence", card.licence),
         Fact("Training data", ", ".join(card.training_data) or "not stated"),
-        Fact("Embedding", f"{fmt.count(card.embedding_dim)} dimensions, compared by {card.comparator}"),
+        Fact("Embedding", _embedding(card)),
         Fact("Input", card.input.model_dump_json() if card.input else "", True),
         Fact("Code from the user", card.code or "", True),
         Fact("Options", ", ".join(f"{key}={value}" for key, value in card.options.items()), True),
@@ -77,12 +77,25 @@ def _data(result: Result) -> Facts:
         Fact("What it can show", protocol.data_statement),
         *(Fact("Known defect", defect) for defect in protocol.known_defects),
         Fact("Faces", "rendered (phantoms)" if data.phantom else ""),
-        Fact("Images", f"{fmt.count(data.n_images)}, of which {fmt.count(data.n_failed)} could not be used"),
+        Fact("Images", _images(result)),
         Fact("Identities", fmt.count(data.n_identities) if data.n_identities is not None else "not labelled"),
         *(Fact(f"Images by {fmt.clip(name, 60)}", _counts(values)) for name, values in data.attributes.items()),
         Fact("Manifest sha256", protocol.manifest_sha256, True),
     ]
     return Facts("Data", tuple(facts))
+
+
+def _embedding(card: ModelCard) -> str:
+    if card.comparator is Comparator.EXTERNAL:
+        return "none: the scores were read from a file"
+    return f"{fmt.count(card.embedding_dim)} dimensions, compared by {card.comparator}"
+
+
+def _images(result: Result) -> str:
+    data = result.data
+    if result.model.comparator is Comparator.EXTERNAL:
+        return f"{fmt.count(data.n_images)} samples named in a file of scores" if data.n_images else "not named"
+    return f"{fmt.count(data.n_images)}, of which {fmt.count(data.n_failed)} could not be used"
 
 
 def _counts(values: dict[str, int]) -> str:

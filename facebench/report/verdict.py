@@ -18,7 +18,7 @@ from facebench.report.reading import (
     upper_bound,
 )
 from facebench.report.wording import FLAGS, SHORT_FLAGS
-from facebench.schema import Estimate, Flag, Result
+from facebench.schema import Comparator, Estimate, Flag, Result
 
 THIN = frozenset({Flag.FEW_ERRORS, Flag.ZERO_ERRORS, Flag.FEW_IDENTITIES})
 
@@ -70,7 +70,9 @@ def verdict(reading: Reading) -> list[Statement]:
 def _measured(reading: Reading) -> Statement:
     data, protocol = reading.result.data, reading.result.protocol
     people = f" of {fmt.plural(data.n_identities, 'identity', 'identities')}" if data.n_identities is not None else ""
-    kind = "rendered faces" if data.phantom else "face images"
+    kind = f"{fmt.count(data.n_images)} {'rendered faces' if data.phantom else 'face images'}"
+    if reading.result.model.comparator is Comparator.EXTERNAL:
+        kind = f"scores of {fmt.count(data.n_images)} samples" if data.n_images else "scores of samples without names"
     parts = []
     for metric, side in (("tar", "genuine"), ("fmr", "impostor")):
         found = reading.find(metric, target=reading.primary)
@@ -81,7 +83,7 @@ def _measured(reading: Reading) -> Statement:
     return Statement(
         "Measured",
         Tone.PLAIN,
-        f"FaceBench measured {fmt.clip(reading.result.model.name)} on {fmt.count(data.n_images)} {kind}{people}{made}.",
+        f"FaceBench measured {fmt.clip(reading.result.model.name)} on {kind}{people}{made}.",
         f"Protocol: {fmt.clip(protocol.title)}, version {protocol.version}.",
     )
 

@@ -6,12 +6,14 @@ from facebench.runner.files import load_result
 from facebench.runner.options import RunOptions
 from facebench.runner.planning import plan
 from facebench.runner.protocols import Protocol, load_protocol, protocol_names
+from facebench.runner.scored import evaluate_scores
 
 __all__ = [
     "Protocol",
     "RunOptions",
     "compare",
     "evaluate",
+    "evaluate_scores",
     "load_protocol",
     "load_result",
     "plan",

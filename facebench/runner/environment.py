@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import platform
+import shlex
 import subprocess
 import sys
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+from facebench.runner.options import RunOptions
+from facebench.schema import RunInfo
 
 _RECORDED = ("numpy", "scipy", "numba", "torch", "onnxruntime", "scikit-learn", "pillow", "safetensors", "pandas")
 
@@ -61,3 +65,14 @@ def python_version() -> str:
 def now() -> str:
     """Return the time, UTC, ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def run_info(options: RunOptions, *, started: str, wall_s: float, embedded_images: int) -> RunInfo:
+    """Return how, when and with what a run was made."""
+    sha, dirty = git_state()
+    return RunInfo(
+        facebench=facebench_version(), seed=options.seed, device=options.device, batch_size=options.batch_size,
+        limit=options.limit, compat=options.compat, packages=packages(), python=python_version(),
+        platform=describe_platform(), git_sha=sha, git_dirty=dirty, command=shlex.join(["facebench", *sys.argv[1:]]),
+        started=started, wall_s=round(wall_s, 3), trust_code=options.trust_code, embedded_images=embedded_images,
+    )  # fmt: skip

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from facebench.data import Dataset, dataset_sha256
-from facebench.errors import InputError, NotComparableError, WriteError
-from facebench.files import cache_dir, explain_write_failure
-from facebench.metrics.compat import RULES
+from facebench.errors import InputError, NotComparableError
+from facebench.files import cache_dir
 from facebench.runner import environment
 from facebench.runner.edited import set_apart
 from facebench.runner.embedding import Embedded, embed_dataset, embed_faces, lookup_embeddings, runtime_of, store_root
@@ -26,11 +23,12 @@ from facebench.runner.files import (
     save_section,
 )
 from facebench.runner.measure import Measurement, measure
-from facebench.runner.options import RunOptions
-from facebench.runner.protocols import Protocol, bind_dataset
+from facebench.runner.options import RunOptions, check_options
+from facebench.runner.protocols import Protocol, bind_dataset, reference
 from facebench.runner.sample import Images, Pairs
+from facebench.runner.scored import is_scored, remeasure_scores
 from facebench.runner.sections import RunContext, Saved, SectionResult, sections_of
-from facebench.schema import DataSummary, ProtocolRef, ProtocolSpec, Result, RunInfo
+from facebench.schema import DataSummary, Result
 from facebench.store import EmbeddingStore
 
 
@@ -47,10 +45,7 @@ def evaluate(model: Any, protocol: Protocol, data: Mapping[str, Path], options: 
         FaceBenchError: bad input, a failing model, a full disk; whatever was embedded is kept.
     """
     started, clock = environment.now(), time.monotonic()
-    for rule in options.compat:
-        if rule not in RULES:
-            raise InputError(f"unknown compatibility rule {rule!r}; known: {', '.join(RULES)}")
-    _check_writable(options.out)
+    check_options(options)
     dataset = bind_dataset(protocol, data)
     if options.limit is not None:
         dataset = dataset.subset(options.limit)
@@ -79,18 +74,12 @@ def evaluate(model: Any, protocol: Protocol, data: Mapping[str, Path], options: 
         *(save_section(options.out, name, part.tensors) for name, part in parts.items() if part.tensors),
         *(artifact for part in parts.values() for artifact in part.artifacts),
     )
-    sha, dirty = environment.git_state()
     result = Result(
         protocol=reference(protocol.spec, protocol.sha256, manifest_sha256),
         model=model.card,
         data=_summary(dataset, len(embedded.failures)),
-        run=RunInfo(
-            facebench=environment.facebench_version(), seed=options.seed, device=options.device,
-            batch_size=options.batch_size, limit=options.limit, compat=options.compat,
-            packages=environment.packages(), python=environment.python_version(),
-            platform=environment.describe_platform(), git_sha=sha, git_dirty=dirty, command=_command(),
-            started=started, wall_s=round(time.monotonic() - clock, 3), trust_code=options.trust_code,
-            embedded_images=embedded.n_embedded,
+        run=environment.run_info(
+            options, started=started, wall_s=time.monotonic() - clock, embedded_images=embedded.n_embedded
         ),
         failures=(*embedded_all.failures, *(failure for part in parts.values() for failure in part.failures)),
         artifacts=artifacts, **_findings(found, parts),
@@ -113,6 +102,8 @@ def rescore(path: Path) -> tuple[Result, Result]:
 
 def remeasure(stored: Result, folder: Path) -> dict[str, Any]:
     """Return the fields of a result that follow from the files beside it, under its own protocol."""
+    if is_scored(stored):
+        return _findings(remeasure_scores(stored, folder), {})
     vectors, images, pairs, spec = load_inputs(stored, folder)
     own = Protocol(spec, folder)
     if own.sha256 != stored.protocol.sha256:
@@ -148,17 +139,6 @@ def _findings(found: Measurement, parts: Mapping[str, SectionResult]) -> dict[st
     }
 
 
-def reference(spec: ProtocolSpec, sha256: str, manifest_sha256: str) -> ProtocolRef:
-    """Return what a result says of its protocol."""
-    return ProtocolRef(
-        name=spec.name, title=spec.title, version=spec.version, sha256=sha256, manifest_sha256=manifest_sha256,
-        primary_fmr_target=spec.primary_fmr_target, description=spec.description.strip(),
-        data_statement=spec.data_statement.strip(), source=spec.source, licence=spec.licence,
-        known_defects=spec.known_defects, threshold_policy=spec.threshold_policy,
-        confidence=spec.uncertainty.confidence,
-    )  # fmt: skip
-
-
 def _embed(model: Any, dataset: Dataset, options: RunOptions) -> Embedded:
     if hasattr(model, "lookup"):
         return lookup_embeddings(model, dataset, workers=options.workers)
@@ -167,17 +147,6 @@ def _embed(model: Any, dataset: Dataset, options: RunOptions) -> Embedded:
     return embed_dataset(
         model, dataset, store, batch_size=options.batch_size, workers=options.workers, progress=options.progress
     )
-
-
-def _check_writable(out: Path) -> None:
-    """Fail before the work, not after it."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        probe = out / ".writable"
-        probe.write_bytes(b"")
-        probe.unlink()
-    except OSError as error:
-        raise WriteError(explain_write_failure(out, error)) from error
 
 
 def _check_manifest(protocol: Protocol, found: str, limit: int | None) -> None:
@@ -203,8 +172,3 @@ def _summary(dataset: Dataset, n_failed: int) -> DataSummary:
         attributes=counts,
         phantom=dataset.phantom,
     )
-
-
-def _command() -> str:
-    words: Sequence[str] = ["facebench", *sys.argv[1:]]
-    return shlex.join(words)

@@ -18,6 +18,7 @@ from facebench.schema import Artifact, ProtocolSpec, Result
 EMBEDDINGS = "embeddings.safetensors"
 IMAGES = "images.json"
 PROTOCOL = "protocol.json"
+SCORES = "scores.safetensors"
 RESULT = "result.json"
 
 
@@ -37,13 +38,38 @@ def save_inputs(
         tensors |= {"pair_a": pairs.a, "pair_b": pairs.b, "pair_genuine": pairs.genuine}
         if pairs.fold is not None:
             tensors["pair_fold"] = pairs.fold
+    embeddings = save(tensors, {"image_ids": json.dumps(list(images.image_ids))})
+    return _write_all(out, {EMBEDDINGS: ("embeddings", embeddings)}, images, spec)
+
+
+def save_scores(
+    out: Path, scores: NDArray[np.float64], pairs: Pairs, images: Images | None, n_images: int, spec: ProtocolSpec
+) -> tuple[Artifact, ...]:
+    """Write scores with their comparisons, the table of samples and the protocol beside the result; return the hashes.
+
+    Samples without names (`images` is None) are only counted.
+    """
+    from safetensors.numpy import save
+
+    tensors: dict[str, NDArray[Any]] = {
+        "scores": scores, "pair_a": pairs.a, "pair_b": pairs.b, "pair_genuine": pairs.genuine,
+    }  # fmt: skip
+    if pairs.fold is not None:
+        tensors["pair_fold"] = pairs.fold
+    content = save(tensors, {"n_samples": str(n_images)})
+    return _write_all(out, {SCORES: ("scores", content)}, images or Images((), None, {}), spec)
+
+
+def _write_all(
+    out: Path, contents: dict[str, tuple[str, bytes]], images: Images, spec: ProtocolSpec
+) -> tuple[Artifact, ...]:
     table = {
         "image_id": images.image_ids,
         "identity": images.identities,
         "attributes": {name: list(column) for name, column in images.attributes.items()},
     }
     contents = {
-        EMBEDDINGS: ("embeddings", save(tensors, {"image_ids": json.dumps(list(images.image_ids))})),
+        **contents,
         IMAGES: ("images", (json.dumps(table, ensure_ascii=False, indent=0) + "\n").encode()),
         PROTOCOL: ("protocol", (spec.model_dump_json(indent=1) + "\n").encode()),
     }
@@ -104,16 +130,54 @@ def load_inputs(result: Result, folder: Path) -> tuple[NDArray[np.float32], Imag
     Raises:
         InputError: a file is missing, changed or malformed.
     """
-    contents = {artifact.kind: _checked(artifact, folder) for artifact in result.artifacts}
-    missing = {"embeddings", "images", "protocol"} - set(contents)
-    if missing:
-        raise InputError(f"result in {folder} names no {' and no '.join(sorted(missing))} file; run it again")
+    contents = _contents(result, folder, "embeddings")
     images = _parse_images(contents["images"], folder / IMAGES)
     vectors, pairs = _parse_embeddings(contents["embeddings"], folder / EMBEDDINGS)
     if len(vectors) != len(images.image_ids):
         raise InputError(f"{folder}: {len(vectors)} embeddings for {len(images.image_ids)} images")
     spec = ProtocolSpec.parse(json.loads(contents["protocol"]), where=str(folder / PROTOCOL))
     return vectors, images, pairs, spec
+
+
+def load_scores(result: Result, folder: Path) -> tuple[NDArray[np.float64], Images, Pairs, ProtocolSpec]:
+    """Read what a result of a score file was computed from, checking each file against the hash in the result.
+
+    Raises:
+        InputError: a file is missing, changed or malformed.
+    """
+    from safetensors import SafetensorError, safe_open
+    from safetensors.numpy import load
+
+    contents = _contents(result, folder, "scores")
+    path = folder / SCORES
+    try:
+        tensors = load(contents["scores"])
+        with safe_open(path, "np") as stored:
+            n_samples = int(stored.metadata()["n_samples"])
+        pairs = Pairs(tensors["pair_a"], tensors["pair_b"], tensors["pair_genuine"], tensors.get("pair_fold"))
+        scores = tensors["scores"]
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: not a FaceBench scores file: {error}") from error
+    images = _parse_images(contents["images"], folder / IMAGES)
+    spec = ProtocolSpec.parse(json.loads(contents["protocol"]), where=str(folder / PROTOCOL))
+    return scores, images if images.image_ids else unnamed_samples(n_samples), pairs, spec
+
+
+def unnamed_samples(n: int) -> Images:
+    """Return samples of which nothing is known but that they were compared."""
+    return Images(tuple(map(str, range(n))), None, {})
+
+
+def _contents(result: Result, folder: Path, kind: str) -> dict[str, bytes]:
+    wanted = (kind, "images", "protocol")
+    contents = {artifact.kind: _checked(artifact, folder) for artifact in result.artifacts if artifact.kind in wanted}
+    missing = set(wanted) - set(contents)
+    if missing:
+        again = "; its numbers come from a file of scores" if SCORES in {a.path for a in result.artifacts} else ""
+        raise InputError(
+            f"result in {folder} names no {' and no '.join(sorted(missing))} file{again or '; run it again'}"
+        )
+    return contents
 
 
 def _checked(artifact: Artifact, folder: Path) -> bytes:

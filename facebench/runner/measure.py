@@ -13,9 +13,9 @@ from facebench.runner import control, overall
 from facebench.runner.acquisition import acquisition_estimates
 from facebench.runner.grouped import GroupMeasurer
 from facebench.runner.groups import Grouping, make_groupings, with_derived
-from facebench.runner.sample import Images, Pairs, Sample, make_scores
+from facebench.runner.sample import Images, Pairs, Sample, Scored, score_embeddings
 from facebench.schema import Curve, Estimate, ProtocolSpec, Unmeasured
-from facebench.scoring import compare_pairs, failed_rows
+from facebench.scoring import ScoreSet
 
 
 @dataclass(frozen=True)
@@ -50,29 +50,52 @@ def measure(
     Raises:
         InputError: there is no impostor comparison at all.
     """
+    scored = score_embeddings(vectors, images, pairs, comparator)
+    found: list[Estimate] = []
+    if spec.identification and images.identities is not None:
+        confidence = spec.uncertainty.confidence
+        found = overall.rank_estimates(vectors, images, spec.identification.ranks, comparator, confidence)
+    return measure_scores(spec, images, scored, found, seed=seed, compat=compat, vectors=vectors)
+
+
+def measure_scores(
+    spec: ProtocolSpec,
+    images: Images,
+    scored: Scored,
+    identification: Sequence[Estimate] = (),
+    *,
+    seed: int,
+    compat: Sequence[str] = (),
+    vectors: NDArray[np.float32] | None = None,
+) -> Measurement:
+    """Compute every estimate that follows from scores; `identification` is what was found by searching embeddings.
+
+    With `vectors` failures to acquire are counted per group; scores of another tool do not tell them.
+
+    Raises:
+        InputError: there is no impostor comparison at all.
+    """
     groupings, unmeasured = groupings_of(spec, images)
-    scores = make_scores(vectors, images, pairs, comparator)
-    if not scores.impostor.size:
+    if not scored.scores.impostor.size:
         raise InputError("there are no impostor comparisons: the data holds fewer than two identities")
     targets = sorted(spec.fmr_targets)
     confidence = spec.uncertainty.confidence
     # shuffled labels go through the whole measurement beside the real ones
     shuffled = groupings[:1] if images.identities is not None else []
     controls = [control.control_grouping(grouping, images.identity, seed) for grouping in shuffled]
-    sample = Sample(images, scores, [*groupings, *controls], replicates=spec.uncertainty.replicates, seed=seed)
+    sample = Sample(images, scored.scores, [*groupings, *controls], replicates=spec.uncertainty.replicates, seed=seed)
     cutoffs = overall.pooled_cutoffs(sample, targets)
     at_targets, pooled_rates = overall.threshold_estimates(sample, targets, cutoffs, confidence)
     estimates = [*at_targets, *overall.separation_estimates(sample, confidence)]
     estimates += overall.compat_estimates(sample, compat, targets)
-    if pairs is not None:
-        estimates += overall.fold_estimates(compare_pairs(vectors, pairs.a, pairs.b, comparator), pairs, confidence)
-    if spec.identification and images.identities is not None:
-        ranks = spec.identification.ranks
-        estimates += overall.rank_estimates(vectors, images, ranks, comparator, confidence)
-    if failed_rows(vectors).any():
-        estimates += _without_failures(spec, images, vectors, pairs, comparator, seed, targets)
+    if scored.pairs is not None and scored.listed is not None:
+        estimates += overall.fold_estimates(scored.listed, scored.pairs, confidence)
+    estimates += identification
+    if scored.working is not None:
+        estimates += _without_failures(spec, images, scored.working, seed, targets)
     if groupings:
-        estimates += acquisition_estimates(vectors, images, groupings, confidence)
+        if vectors is not None:
+            estimates += acquisition_estimates(vectors, images, groupings, confidence)
         measured = GroupMeasurer(
             sample, targets, cutoffs, policy=spec.threshold_policy, confidence=confidence,
             min_identities=spec.groups.min_identities if spec.groups else 2,
@@ -96,16 +119,9 @@ def groupings_of(spec: ProtocolSpec, images: Images) -> tuple[list[Grouping], li
 
 
 def _without_failures(
-    spec: ProtocolSpec,
-    images: Images,
-    vectors: NDArray[np.float32],
-    pairs: Pairs | None,
-    comparator: str,
-    seed: int,
-    targets: Sequence[float],
+    spec: ProtocolSpec, images: Images, scores: ScoreSet, seed: int, targets: Sequence[float]
 ) -> list[Estimate]:
-    """Return tar, fnmr and fmr over the comparisons whose images all worked, with a threshold of their own."""
-    scores = make_scores(vectors, images, pairs, comparator, drop_failed=True)
+    """Return tar, fnmr and fmr over the comparisons that did not fail, with a threshold of their own."""
     if not scores.impostor.size:
         return []
     sample = Sample(images, scores, [], replicates=spec.uncertainty.replicates, seed=seed)

@@ -6,6 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from facebench.errors import InputError, WriteError
+from facebench.files import explain_write_failure
+from facebench.metrics.compat import RULES
+
 Progress = Callable[[str, int, int], None]
 
 
@@ -28,3 +32,22 @@ class RunOptions:
     second_model: Path | None = None
     model_reference: str | None = None  # model file or registered name, to load the model in another process
     progress: Progress = no_progress
+
+
+def check_options(options: RunOptions) -> None:
+    """Fail before the work, not after it.
+
+    Raises:
+        InputError: an unknown compatibility rule.
+        WriteError: the result could not be written.
+    """
+    for rule in options.compat:
+        if rule not in RULES:
+            raise InputError(f"unknown compatibility rule {rule!r}; known: {', '.join(RULES)}")
+    try:
+        options.out.mkdir(parents=True, exist_ok=True)
+        probe = options.out / ".writable"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise WriteError(explain_write_failure(options.out, error)) from error

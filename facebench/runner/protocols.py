@@ -9,7 +9,7 @@ from pathlib import Path
 from facebench.data import OWN_PAIRS, Dataset, load_dataset
 from facebench.errors import InputError, UnknownNameError
 from facebench.files import asset_dir, canonical_json, read_yaml, sha256_bytes
-from facebench.schema import ComparisonKind, ProtocolSpec
+from facebench.schema import ComparisonKind, ProtocolRef, ProtocolSpec
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,17 @@ class Protocol:
         Keys without a value are left out, so that a new optional key changes no existing protocol.
         """
         return sha256_bytes(canonical_json(self.spec.model_dump(mode="json", exclude_none=True)).encode())
+
+
+def reference(spec: ProtocolSpec, sha256: str, manifest_sha256: str) -> ProtocolRef:
+    """Return what a result says of its protocol."""
+    return ProtocolRef(
+        name=spec.name, title=spec.title, version=spec.version, sha256=sha256, manifest_sha256=manifest_sha256,
+        primary_fmr_target=spec.primary_fmr_target, description=spec.description.strip(),
+        data_statement=spec.data_statement.strip(), source=spec.source, licence=spec.licence,
+        known_defects=spec.known_defects, threshold_policy=spec.threshold_policy,
+        confidence=spec.uncertainty.confidence,
+    )  # fmt: skip
 
 
 def protocol_names() -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -158,22 +159,60 @@ def _count(cells: NDArray[np.int32], n_cells: int) -> NDArray[np.int64]:
     return counts
 
 
-def make_scores(
-    vectors: NDArray[np.float32], images: Images, pairs: Pairs | None, comparator: str, *, drop_failed: bool = False
-) -> ScoreSet:
-    """Compare the images of a run; with `drop_failed`, leave out comparisons with a failed image."""
-    if pairs is None:
-        scores = compare_all(vectors, images.identity, comparator)
-    else:
-        values = compare_pairs(vectors, pairs.a, pairs.b, comparator)
-        ends = np.stack([pairs.a, pairs.b], axis=1).astype(np.int32)
-        g = pairs.genuine
-        scores = ScoreSet(values[g], ends[g], values[~g], ends[~g], complete=False)
-    if not drop_failed:
-        return scores
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """The scores of a run, computed from embeddings or read from a file.
+
+    Attributes:
+        scores: all comparisons; ``-inf`` where one failed.
+        working: those that did not fail; None when none failed.
+        listed: (P,) scores in the order of the pair list; None when all images were compared.
+        pairs: that list.
+    """
+
+    scores: ScoreSet
+    working: ScoreSet | None
+    listed: NDArray[np.floating[Any]] | None
+    pairs: Pairs | None
+
+
+def score_embeddings(vectors: NDArray[np.float32], images: Images, pairs: Pairs | None, comparator: str) -> Scored:
+    """Compare the images of a run; a comparison with a failed image (a row of NaN) fails."""
+    scores = make_scores(vectors, images, pairs, comparator)
+    listed = None
+    if pairs is not None:
+        listed = np.empty(pairs.genuine.size, scores.genuine.dtype)
+        listed[pairs.genuine], listed[~pairs.genuine] = scores.genuine, scores.impostor
     failed = failed_rows(vectors)
+    if not failed.any():
+        return Scored(scores, None, listed, pairs)
     genuine = ~failed[scores.genuine_ends].any(axis=1)
     impostor = ~failed[scores.impostor_ends].any(axis=1)
+    return Scored(scores, _some(scores, genuine, impostor), listed, pairs)
+
+
+def make_scores(vectors: NDArray[np.float32], images: Images, pairs: Pairs | None, comparator: str) -> ScoreSet:
+    """Compare the images of a run: the listed pairs, or all."""
+    if pairs is None:
+        return compare_all(vectors, images.identity, comparator)
+    return _of_list(compare_pairs(vectors, pairs.a, pairs.b, comparator), pairs)
+
+
+def score_listed(listed: NDArray[np.floating[Any]], pairs: Pairs) -> Scored:
+    """Take the scores of a pair list as they are; ``-inf`` is a comparison that failed."""
+    scores = _of_list(listed, pairs)
+    genuine, impostor = scores.genuine > -np.inf, scores.impostor > -np.inf
+    working = None if genuine.all() and impostor.all() else _some(scores, genuine, impostor)
+    return Scored(scores, working, listed, pairs)
+
+
+def _of_list(listed: NDArray[Any], pairs: Pairs) -> ScoreSet:
+    ends = np.stack([pairs.a, pairs.b], axis=1).astype(np.int32)
+    g = pairs.genuine
+    return ScoreSet(listed[g], ends[g], listed[~g], ends[~g], complete=False)
+
+
+def _some(scores: ScoreSet, genuine: NDArray[np.bool_], impostor: NDArray[np.bool_]) -> ScoreSet:
     return ScoreSet(
         scores.genuine[genuine], scores.genuine_ends[genuine],
         scores.impostor[impostor], scores.impostor_ends[impostor], complete=False,

@@ -6,7 +6,7 @@ import re
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from facebench.schema._base import Strict
 
@@ -50,6 +50,7 @@ class Comparator(StrEnum):
     COSINE = "cosine"
     DOT = "dot"
     EUCLIDEAN = "euclidean"
+    EXTERNAL = "external"  # scores were read from a file: no embeddings are compared
 
     @classmethod
     def _missing_(cls, value: object) -> Comparator | None:
@@ -105,7 +106,7 @@ class ModelFile(Strict):
     adapter: str = Field(description="onnx, torch, embeddings, or the name of an installed plug-in")
     weights: str | None = Field(None, description="path, relative to the model file")
     input: InputSpec | None = None
-    comparator: Comparator = Comparator.COSINE
+    comparator: Comparator = Field(Comparator.COSINE, description="cosine, dot or euclidean")
     revision: str = ""
     licence: str = ""
     training_data: tuple[str, ...] = ()
@@ -113,6 +114,13 @@ class ModelFile(Strict):
     state_dict_key: str | None = Field(None, description="torch only: key under which the weights lie in the file")
     ids: str | None = Field(None, description="embeddings only: text file with one image_id per row")
     options: dict[str, Any] = Field(default_factory=dict, description="handed to plug-in adapters as they are")
+
+    @field_validator("comparator")
+    @classmethod
+    def _compares(cls, value: Comparator) -> Comparator:
+        if value is Comparator.EXTERNAL:
+            raise ValueError("external belongs to files of scores (facebench run scores:FILE)")
+        return value
 
 
 class ModelCard(Strict):
@@ -125,7 +133,7 @@ class ModelCard(Strict):
     licence: str = ""
     training_data: tuple[str, ...] = ()
     input: InputSpec | None = None
-    embedding_dim: int = Field(gt=0)
+    embedding_dim: int = Field(ge=0, description="0: scores were read from a file")
     comparator: Comparator = Comparator.COSINE
     code: str | None = Field(
         None, description="code the model ran from the user's side: package.module:function and its sha256"

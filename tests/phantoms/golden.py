@@ -8,14 +8,33 @@ from pathlib import Path
 
 import numpy as np
 
-from facebench.phantoms import Accessory, HairStyle, RenderedFace, render, sample_nuisance, sample_subject
+from facebench.phantoms import (
+    EXPRESSIONS,
+    Accessory,
+    HairStyle,
+    RenderedFace,
+    counterfactual,
+    render,
+    sample_nuisance,
+    sample_subject,
+)
 
 STORE = Path(__file__).parent / "golden.npz"
 BLOCK = 8
+SKIN = {
+    "beard": 0.9,
+    "moustache": 0.9,
+    "stubble": 0.9,
+    "freckles": 1.0,
+    "makeup": 0.9,
+    "mole_count": 4,
+    "grey": 0.9,
+    "age": 72,
+}
 
 
 def scenes() -> dict[str, RenderedFace]:
-    """One picture per hair style, accessory, tier and expression."""
+    """One picture per hair style, accessory, tier, expression, and feature of the skin."""
     faces = {}
     for k, style in enumerate(HairStyle):
         rng = np.random.default_rng([71, k])
@@ -30,6 +49,16 @@ def scenes() -> dict[str, RenderedFace]:
     for k, tier in enumerate(("easy", "default", "hard")):
         rng = np.random.default_rng([73, k])
         faces[f"tier-{tier}"] = render(sample_subject(rng), sample_nuisance(rng, tier))
+    rng = np.random.default_rng([74, 0])
+    subject, nuisance = sample_subject(rng, melanin=0.3), sample_nuisance(rng, "easy")
+    faces |= {
+        f"expression-{k}": f
+        for k, f in zip(EXPRESSIONS, counterfactual(subject, nuisance, "expression", list(EXPRESSIONS)), strict=True)
+    }
+    for name, value in SKIN.items():
+        surface = subject.surface.copy()
+        surface[name] = value
+        faces[f"skin-{name}"] = render(replace(subject, surface=surface), nuisance)
     return faces
 
 
