@@ -149,7 +149,7 @@ def test_plugins_add_comparators_and_misspelt_names_are_refused(tmp_path):
     card = ModelCard(name="m", adapter="test", embedding_dim=3, comparator="cityblock-test")
     assert card.comparator.value == "cityblock-test"
     assert ModelCard.model_validate_json(card.model_dump_json()) == card
-    assert list(Comparator) == [Comparator.COSINE, Comparator.DOT, Comparator.EUCLIDEAN]
+    assert "cityblock-test" not in list(Comparator)
     np.save(tmp_path / "e.npy", vectors)
     (tmp_path / "ids.txt").write_text("a\nb\nc\nd\ne\nf\n")
     model = tmp_path / "m.yaml"

@@ -49,6 +49,7 @@ def figures(estimates: tuple) -> dict:
             None if e.value is None else round(e.value, 9), e.errors, e.n_genuine, e.n_impostor, e.n_identities,
         )
         for e in estimates
+        if e.metric != "fta"  # a file of scores tells of failed comparisons, not of failed images
     }  # fmt: skip
 
 
