@@ -246,3 +246,12 @@ def test_signs_of_an_honest_and_a_masked_model(case: Case) -> None:
     head = case.head()
     lying = PairHead(Lying(head.network).eval(), head.templates, TAU)
     assert masking.signs(lying, case.faces, case.labels).agreement < 0.1
+
+
+def test_the_shipped_model_is_open_to_white_box_attacks() -> None:
+    from facebench.models import load_model
+
+    victim = load_model("phantom-eigenfaces")
+    faces = np.random.default_rng(0).integers(0, 255, (3, 112, 112, 3)).astype(np.uint8)
+    found = victim.module()(to_tensor(faces)).numpy()
+    np.testing.assert_allclose(found, victim.embed(faces), atol=1e-4 * np.abs(found).max())
