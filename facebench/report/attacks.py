@@ -83,7 +83,8 @@ def _ensembles(result: Result) -> Table:
         ensemble, eps, goal = e.condition.removeprefix("attack:ensemble-").split(":")
         knowledge, _, norm = ensemble.rpartition("-")
         success = _rate(result.estimates, "attack_success", e.condition)
-        rank = Flag.UNRELIABLE in e.flags, -((success.value or 0.0) if success else 0.0)
+        tier = list(Knowledge).index(Knowledge(knowledge))  # what attackers know is never ranked together
+        rank = Flag.UNRELIABLE in e.flags, tier, -((success.value or 0.0) if success else 0.0)
         cells = [
             text(goal), text(knowledge), text(f"{norm} {eps}", NORMS[Norm(norm)]), Cell(measure(e.metric).label),
             value(e, measure(e.metric).write), value(success, fmt.number), _changed(success), notes(e),
@@ -216,10 +217,9 @@ def _pictures(cells: Sequence[CellReport]) -> list[Chart]:
             )
             for name, data in alternatives
         )
-        budget = cell.cell.eps[-1] if cell.cell.eps else "the pattern"
-        charts.append(
-            Chart(drawing, f"{_name(cell)} at {budget}: before, after, and the change with its contrast stretched")
-        )
+        budget = f" at {cell.cell.eps[-1]}" if cell.cell.eps else ""
+        caption = f"{_name(cell)}{budget}: before, after, and the change with its contrast stretched"
+        charts.append(Chart(drawing, caption))
     return charts
 
 
