@@ -57,7 +57,7 @@ def square_share(query: int, queries: int, start: float = 0.8) -> float:
     """
     at = query / queries * 10_000
     halvings = sum(at >= point for point in (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000))
-    return start / 2**halvings
+    return float(start / 2**halvings)
 
 
 def square(oracle: Oracle, faces: Pixels, *, levels: int, queries: int, seeds: Sequence[int]) -> Found:

@@ -102,7 +102,7 @@ def _start(norm: str, seeds: Sequence[int], restart: int) -> Callable[[Tensor], 
 
     def inside_ball(faces: Tensor) -> Tensor:
         direction = normal(seeds, faces, restart)
-        size = direction.flatten(1).norm(dim=1)
+        size: Tensor = torch.linalg.vector_norm(direction.flatten(1), dim=1)
         radius = uniform(seeds, faces[:, :1, :1, :1], restart + 1000).abs()
         return direction / size[:, None, None, None] * radius
 
