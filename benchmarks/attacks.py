@@ -58,8 +58,8 @@ def bare(model: nn.Module, faces: Tensor, templates: Tensor, noise: Tensor) -> T
     return current
 
 
-def main() -> None:
-    """Print both times and their ratio."""
+def measure() -> tuple[float, float]:
+    """Return the processor seconds of PGD-20 on a batch of pairs, and of the bare loop."""
     torch.set_num_threads(1)
     model = network()
     for parameter in model.parameters():
@@ -84,7 +84,12 @@ def main() -> None:
             work()
             if repetition:
                 taken.append(time.process_time() - started)
-    ours, plain = map(min, times)
+    return min(times[0]), min(times[1])
+
+
+def main() -> None:
+    """Print both times and their ratio."""
+    ours, plain = measure()
     print(f"PGD-20 on {N} pairs: {ours:.2f} s, bare torch loop {plain:.2f} s, ratio {ours / plain:.2f} (goal <= 1.10)")
 
 

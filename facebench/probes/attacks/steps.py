@@ -31,11 +31,14 @@ class _Linf(foolbox.attacks.LinfProjectedGradientDescentAttack):  # type: ignore
         return x0 + epsilon * ep.astensor(self.start(x0.raw))
 
     def value_and_grad(self, loss_fn: Any, x: ep.Tensor) -> tuple[ep.Tensor, ep.Tensor]:
-        if self.input_change is None:
-            return super().value_and_grad(loss_fn, x)
         step, change = self.step, self.input_change
+
+        def loss(seen: ep.Tensor) -> ep.Tensor:
+            return loss_fn(seen if change is None else ep.astensor(change(seen.raw, step)))
+
         self.step += 1
-        return super().value_and_grad(lambda seen: loss_fn(ep.astensor(change(seen.raw, step))), x)
+        found: tuple[ep.Tensor, ep.Tensor] = super().value_and_grad(loss, x)
+        return found
 
     def normalize(self, gradients: ep.Tensor, *, x: ep.Tensor, bounds: Any) -> ep.Tensor:
         if self.gradient_change is not None:
