@@ -328,8 +328,8 @@ def _cautions(reading: Reading) -> list[Statement]:
         )
     if reading.seen(Flag.UNRELIABLE):
         found.append(
-            "A check for hidden gradients failed: attacks marked unreliable may have been misled, and a real attacker may "
-            "do better. These rows are not ranked."
+            "A check for hidden gradients failed: attacks marked unreliable may have been misled, and a real attacker "
+            "may do better. These rows are not ranked."
         )
     if reading.seen(Flag.NAIVE_INTERVAL):
         found.append(
