@@ -110,7 +110,7 @@ class Section(Protocol):
         ...
 
 
-SECTIONS: dict[str, str] = {"robustness": "facebench.runner.robustness"}
+SECTIONS: dict[str, str] = {"robustness": "facebench.runner.robustness", "ood": "facebench.runner.ood"}
 """Protocol key to module, in the order in which sections are run."""
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from facebench.schema._base import Strict
+from facebench.schema.ood import OodSpec
 from facebench.schema.robustness import RobustnessSpec
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
@@ -115,6 +116,7 @@ class ProtocolSpec(Strict):
     identification: IdentificationSpec | None = None
     uncertainty: UncertaintySpec = UncertaintySpec()
     robustness: RobustnessSpec | None = None
+    ood: OodSpec | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -10,6 +10,7 @@ from pydantic import Field
 from facebench.files import canonical_json, sha256_bytes
 from facebench.schema._base import Strict
 from facebench.schema.model import ModelCard
+from facebench.schema.ood import OodDetails
 from facebench.schema.robustness import RobustnessDetails
 
 SCHEMA_VERSION = 1
@@ -190,6 +191,7 @@ class Result(Strict):
     failures: tuple[Failure, ...] = ()
     artifacts: tuple[Artifact, ...] = ()
     robustness: RobustnessDetails | None = None
+    ood: OodDetails | None = None
 
     def with_id(self) -> Result:
         """Return the same result with `result_id` filled in."""
