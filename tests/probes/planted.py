@@ -49,7 +49,7 @@ def attack(
     spec = ProtocolSpec.parse(
         {
             "name": "t", "title": "t", "fmr_targets": [0.05], "primary_fmr_target": 0.05,
-            "groups": {"attributes": ["group"], "min_identities": 2},
+            "uncertainty": {"replicates": 100}, "groups": {"attributes": ["group"], "min_identities": 2},
             "robustness": {"attacks": {"cells": list(cells), "max_pairs": 40, **section}},
         },
         where="test",
