@@ -57,7 +57,7 @@ def run(
     with ProgressPrinter() as progress:
         options = RunOptions(
             out=out, seed=seed, limit=limit, device=device, workers=workers, batch_size=batch_size,
-            compat=tuple(compat or ()), trust_code=trust_code, progress=progress.update,
+            compat=tuple(compat or ()), trust_code=trust_code, model_reference=model, progress=progress.update,
         )  # fmt: skip
         result = evaluate(loaded, loaded_protocol, bound, options)
     report = write_report(result, out / "report.html")

@@ -15,6 +15,7 @@ _NAMES = {
     "check": "Checking",
     "convert": "Converting",
     "train": "Training",
+    "time": "Timing",
 }
 _QUIET_S = 10.0
 

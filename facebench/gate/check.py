@@ -21,6 +21,7 @@ from facebench.schema import (
     Rule,
     Verdict,
 )
+from facebench.schema.timed import timed_estimates
 
 LEVEL = {Outcome.REGRESSION: 3, Outcome.MISSING: 2, Outcome.INCONCLUSIVE: 1, Outcome.PASS: 0}
 
@@ -54,7 +55,7 @@ def check_gate(comparison: Comparison, candidate: Result, policy: Policy) -> Ver
 def _ask(number: int, rule: Rule, comparison: Comparison, candidate: Result) -> list[Question]:
     """Return the questions one rule puts: one per group and condition; none known gives one that is missing."""
     target = rule.fmr_target
-    rows: Sequence[Difference | Estimate] = comparison.differences if rule.paired else candidate.estimates
+    rows: Sequence[Difference | Estimate] = comparison.differences if rule.paired else _of(candidate)
     primary = comparison.protocol.primary_fmr_target
     found = [row for row in rows if _covers(rule, row, primary if target is None else target)]
     if not rule.paired:
@@ -62,6 +63,10 @@ def _ask(number: int, rule: Rule, comparison: Comparison, candidate: Result) -> 
     if not found:
         return [Question(number, rule, None)]
     return [Question(number, rule, row) for row in found]
+
+
+def _of(candidate: Result) -> tuple[Estimate, ...]:
+    return (*candidate.estimates, *timed_estimates(candidate))
 
 
 def _covers(rule: Rule, row: Difference | Estimate, target: float) -> bool:

@@ -21,14 +21,15 @@ _FREE_BATCH = 32  # faces per call when the file leaves the batch open; bounds t
 class OnnxModel:
     """A face model run by onnxruntime: one input, the first 2-D output is the embedding."""
 
-    def __init__(self, session: Any, card: ModelCard, spec: InputSpec) -> None:
+    def __init__(self, session: Any, card: ModelCard, spec: InputSpec, weights: Path | None = None) -> None:
         self.card = card
+        self.weights = weights
         self._session = session
         self._spec = spec
         self._input = session.get_inputs()[0].name
         self._dtype = _float_type(session.get_inputs()[0].type, card.name)
         batch = session.get_inputs()[0].shape[0]
-        self._fixed_batch = batch if isinstance(batch, int) else None
+        self.fixed_batch = batch if isinstance(batch, int) else None
         self._output = _embedding_output(session, card.name)
 
     def embed(self, faces: Faces) -> Embeddings:
@@ -37,16 +38,32 @@ class OnnxModel:
 
     def with_input(self, spec: InputSpec) -> OnnxModel:
         """Return the same network fed in another way; the preflight checks try alternatives."""
-        return OnnxModel(self._session, self.card.model_copy(update={"input": spec}), spec)
+        return OnnxModel(self._session, self.card.model_copy(update={"input": spec}), spec, self.weights)
+
+    def on_session(self, session: Any) -> OnnxModel:
+        """Return the same network in another session of onnxruntime, one that profiles for example."""
+        return OnnxModel(session, self.card, self._spec, self.weights)
+
+    def with_threads(self, threads: int) -> OnnxModel:
+        """Return the same network held to a number of threads."""
+        import onnxruntime
+
+        if self.weights is None:
+            raise ModelError(f"model {self.card.name}: its weights file is not known, so threads cannot be set")
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        providers = self._session.get_providers()
+        return self.on_session(onnxruntime.InferenceSession(str(self.weights), options, providers=providers))
 
     def _forward(self, batch: NDArray[np.float32]) -> Embeddings:
-        step = self._fixed_batch or _FREE_BATCH
+        step = self.fixed_batch or _FREE_BATCH
         parts = [self._run(batch[start : start + step]) for start in range(0, len(batch), step)]
         dim = self.card.embedding_dim // (2 if self._spec.flip is Flip.CONCAT else 1)
         return np.concatenate(parts) if parts else np.empty((0, dim), np.float32)
 
     def _run(self, chunk: NDArray[np.float32]) -> Embeddings:
-        missing = (self._fixed_batch or len(chunk)) - len(chunk)
+        missing = (self.fixed_batch or len(chunk)) - len(chunk)
         padded = np.pad(chunk, [(0, missing), (0, 0), (0, 0), (0, 0)]) if missing else chunk
         try:
             result = self._session.run([self._output], {self._input: padded.astype(self._dtype, copy=False)})[0]
@@ -87,7 +104,7 @@ def load(context: LoadContext) -> OnnxModel:
     shape = (1, 3, given.height, given.width) if given.layout is Layout.NCHW else (1, given.height, given.width, 3)
     dim = probe._forward(np.zeros(shape, np.float32)).shape[1]
     dim *= 2 if given.flip is Flip.CONCAT else 1
-    return OnnxModel(session, card.model_copy(update={"embedding_dim": dim}), given)
+    return OnnxModel(session, card.model_copy(update={"embedding_dim": dim}), given, weights)
 
 
 def _session(weights: Path, device: str, name: str) -> Any:

@@ -15,6 +15,7 @@ from facebench.report.reading import Reading, grouping_label, grouping_of, short
 from facebench.report.sections import Block, Chart, Section
 from facebench.report.tables import Table
 from facebench.schema import Comparison, Difference, Estimate, Result
+from facebench.schema.timed import timed_estimates, why_times_differ
 
 MAX_PLOTTED = 24
 
@@ -52,7 +53,8 @@ def _sections(comparison: Comparison, results: Sequence[Result]) -> list[Section
     readings = [Reading(result) for result in results]
     return [
         _overall(comparison), _ranks(comparison), _curves(comparison, readings), _groups(comparison),
-        _differentials(comparison), *_conditions(comparison), _trade_offs(comparison, readings), _moved(comparison),
+        _differentials(comparison), *_conditions(comparison),
+        *_costs(comparison), _trade_offs(comparison, readings), _moved(comparison),
         _not_compared(comparison),
     ]  # fmt: skip
 
@@ -176,6 +178,20 @@ def _conditions(comparison: Comparison) -> list[Section]:
     return [Section("conditions", "Altered images", lead, tuple(blocks))]
 
 
+def _costs(comparison: Comparison) -> list[Section]:
+    blocks = []
+    for d in _each(comparison):
+        rows = d.costs()
+        if rows:
+            caption = f"{fmt.clip(d.model, 60)} against {fmt.clip(comparison.base, 60)}"
+            found = _filled(comparison_tables.differences(caption, rows, 1 - comparison.confidence, by="condition"))
+            blocks.append(Block(tables=found))
+    if not blocks:
+        return []
+    lead = "What the models cost. Times are compared only where the fingerprints of the machines and the threads agree."
+    return [Section("efficiency", "Efficiency", lead, tuple(blocks))]
+
+
 def _trade_offs(comparison: Comparison, readings: Sequence[Reading]) -> Section:
     lead = (
         "Two measures at once, lower being better in both. Bars are the intervals of each value by itself; the dashed "
@@ -187,6 +203,7 @@ def _trade_offs(comparison: Comparison, readings: Sequence[Reading]) -> Section:
         for rate in ("fmr", "fnmr"):
             y = [r.find(f"{rate}_gap", target=r.primary, group=grouping) for r in readings]
             found += _trade_off(labels, readings, y, f"{rate.upper()} gap by {grouping_label(grouping)}")
+    found += _trade_off(labels, readings, _latencies(readings), "latency of one face, ms")
     robust = [_mean_altered(r) for r in readings]
     found += _trade_off(labels, readings, robust, "mean FNMR on altered images")
     blocks = (Block(charts=tuple(found)),) if found else ()
@@ -235,6 +252,17 @@ def _mean_altered(reading: Reading) -> Estimate | None:
         and e.value is not None and e.failures == "counted"
     ]  # fmt: skip
     return Estimate(metric="fnmr", value=sum(values) / len(values)) if values else None
+
+
+def _latencies(readings: Sequence[Reading]) -> list[Estimate | None]:
+    """Return the latency at batch 1 of every model; none at all unless all were timed on one machine."""
+    first = readings[0].result
+    if first.efficiency is None or any(why_times_differ(first, r.result) for r in readings[1:]):
+        return [None for _ in readings]
+    return [
+        next((e for e in timed_estimates(r.result) if (e.metric, e.condition) == ("latency_ms", "batch:1")), None)
+        for r in readings
+    ]
 
 
 def _moved(comparison: Comparison) -> Section:

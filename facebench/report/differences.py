@@ -12,8 +12,10 @@ from facebench.report.reading import grouping_label, short_label
 from facebench.report.verdict import Statement, Tone
 from facebench.report.wording import flag_words, measure
 from facebench.schema import Comparison, Difference, Flag
+from facebench.schema.timed import EXACT, TIMED
 
 LEADING = ("tar", "fmr", "eer", "auc", "rank", "accuracy", "dprime", "min_cllr", "cllr", "fnmr_at_zero_fmr")
+COSTS = frozenset({*EXACT, *TIMED})
 HEADER = ["measure", "base", "model", "difference", "interval", "changed sides", "told apart"]
 
 
@@ -64,7 +66,11 @@ class Differences:
 
     def conditions(self) -> list[Difference]:
         """Return the differences under altered images."""
-        return [d for d in self.rows if d.condition != "clean"]
+        return [d for d in self.rows if d.condition != "clean" and d.metric not in COSTS]
+
+    def costs(self) -> list[Difference]:
+        """Return the differences in size, multiply-adds, latency and memory."""
+        return [d for d in self.rows if d.metric in COSTS]
 
 
 def told_apart(difference: Difference, alpha: float) -> str:
@@ -74,10 +80,12 @@ def told_apart(difference: Difference, alpha: float) -> str:
     """
     if difference.difference is None:
         return "not known"
+    if difference.standard_error == 0 and difference.difference == 0:
+        return "equal"
+    if difference.ci_method == "exact":
+        return "more" if difference.difference > 0 else "less"
     if difference.p_adjusted is None:
         return "no interval"
-    if difference.standard_error == 0 and difference.difference == 0:
-        return "same embeddings"
     if difference.p_adjusted >= alpha or not difference.worsening:
         return "cannot tell"
     return "worse" if difference.worsening > 0 else "better"
@@ -231,6 +239,7 @@ def comparison_rows(comparison: Comparison) -> list[list[str]]:
     for model in comparison.models[1:]:
         found = Differences(comparison, model.label)
         shown = [*found.overall(), *(d for d in found.differentials() if d.metric in ("fmr_gap", "fnmr_gap"))]
+        shown += found.costs()
         rows += [[model.label, *row_of(d, alpha)] if several else row_of(d, alpha) for d in shown]
     return rows
 
@@ -246,6 +255,7 @@ def comparison_markdown(comparison: Comparison) -> str:
         lines += [f"| {' | '.join(HEADER)} |", f"|{'---|' * len(HEADER)}"]
         rows: Sequence[Difference] = [
             *found.overall(),
+            *found.costs(),
             *found.differentials(),
             *found.groups("fnmr"),
             *found.groups("fmr"),

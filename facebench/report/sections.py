@@ -23,6 +23,8 @@ MAX_MATRIX = 16  # wider matrices cannot be read; their highest cells are in the
 
 def build(reading: Reading) -> list[Section]:
     """Return the sections between the verdict and the provenance."""
+    from facebench.report.efficiency import efficiency_sections  # it builds on the classes above
+
     opened = {s.grouping for s in verdict(reading) if s.grouping} or set(list(reading.groupings)[:1])
     return [
         _summary(reading),
@@ -32,6 +34,7 @@ def build(reading: Reading) -> list[Section]:
         _differentials(reading, opened),
         *_control(reading),
         *attacks.sections(reading.result),
+        *efficiency_sections(reading),
         *_remaining(reading),
         _unmeasured(reading.result),
         _failures(reading.result),

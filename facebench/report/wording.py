@@ -66,6 +66,15 @@ OVERALL = {
         "Robust FAR",
         "Share of impostor comparisons accepted before or after the attack, at the clean threshold. Lower is better.",
     ),
+    "parameters": Measure("Parameters", "Elements of all weight tensors.", fmt.count),
+    "size_bytes": Measure("Size, bytes", "Bytes of the weights file.", fmt.count),
+    "multiply_adds": Measure(
+        "Multiply-adds", "Of one face, in convolutions and matrix products. Says little of speed by itself.", fmt.count
+    ),
+    "latency_ms": Measure("Latency, ms", "Median time of one call, on the machine named beside it."),
+    "latency_p95_ms": Measure("Latency, 95th percentile, ms", "Nineteen calls in twenty are faster."),
+    "throughput": Measure("Throughput, faces per second", "Batch size over median latency."),
+    "peak_memory_mib": Measure("Peak memory, MiB", "Resident memory of a fresh process that embeds one batch."),
     "accuracy": Measure(
         "Accuracy",
         "Share of right decisions at a threshold fitted on other folds. Hides which kind of error occurs.",

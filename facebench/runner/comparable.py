@@ -107,7 +107,7 @@ def _unequal(first: Any, second: Any, place: str = "") -> Iterator[tuple[str, st
     """Yield the path and both values wherever two nested records differ."""
     if not (isinstance(first, dict) and isinstance(second, dict)):
         if first != second:
-            yield place, *(json.dumps(value)[:80] for value in (first, second))
+            yield place, json.dumps(first)[:80], json.dumps(second)[:80]
         return
     for key in {**first, **second}:
         yield from _unequal(first.get(key), second.get(key), f"{place}.{key}".lstrip("."))

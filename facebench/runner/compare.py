@@ -22,6 +22,7 @@ from facebench.runner.paired_figures import (
     unpaired_differences,
 )
 from facebench.schema import ComparedModel, Comparison, Difference, Rank, Result, Unmeasured
+from facebench.schema.timed import why_times_differ
 
 MAX_MODELS = 8
 RANKED = ("tar", "eer", "auc")
@@ -97,7 +98,9 @@ def _identical(sides: Sequence[Side]) -> list[str]:
 
 def _adjusted(differences: list[Difference]) -> tuple[list[Difference], int]:
     """Correct the p-values for their number; tar repeats fnmr, so it is not counted a second time."""
-    tested = [i for i, d in enumerate(differences) if d.p_value is not None and d.metric != "tar"]
+    tested = [
+        i for i, d in enumerate(differences) if d.p_value is not None and d.metric != "tar" and d.ci_method != "exact"
+    ]
     adjusted = paired.benjamini_hochberg([differences[i].p_value or 0.0 for i in tested])
     found = list(differences)
     known: dict[tuple[object, ...], float] = {}
@@ -164,6 +167,9 @@ def _not_compared(sides: Sequence[Side]) -> list[Unmeasured]:
         for metric, condition in sorted(keys[0] ^ own):
             missing = side.label if (metric, condition) in keys[0] else sides[0].label
             found.append(Unmeasured(what=f"{metric} under {condition}", why=f"{missing} was not measured for it"))
+        why = why_times_differ(sides[0].loaded.result, side.loaded.result)
+        if why:
+            found.append(Unmeasured(what=f"latency, throughput and memory of {side.label}", why=why))
     if not sides[0].scores.genuine.size:
         why = "no identity has two images, so there are no genuine comparisons"
         found.append(Unmeasured(what="tar, fnmr, eer and auc", why=why))

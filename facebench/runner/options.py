@@ -25,4 +25,5 @@ class RunOptions:
     batch_size: int = 32
     compat: tuple[str, ...] = ()
     trust_code: bool = False
+    model_reference: str | None = None  # model file or registered name, to load the model in another process
     progress: Progress = no_progress

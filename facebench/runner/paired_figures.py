@@ -14,6 +14,7 @@ from facebench.runner.grouped import GroupRates
 from facebench.runner.paired import Measure, Pairing, Side, replicate_difference
 from facebench.runner.rates import spread
 from facebench.schema import Difference, Estimate, Flag, Result
+from facebench.schema.timed import EXACT, timed_estimates, why_times_differ
 from facebench.scoring import compare_pairs, similarity
 
 HIGHER_IS_BETTER = frozenset(
@@ -175,7 +176,8 @@ def unpaired_differences(pairing: Pairing, done: list[Difference]) -> list[Diffe
     Their comparisons are not recomputed here, so the interval is wider than a paired one would be.
     """
     known = {(d.metric, d.fmr_target, d.k, d.group, d.condition) for d in done}
-    base, model = (_estimates(side.loaded.result) for side in (pairing.base, pairing.model))
+    results = pairing.base.loaded.result, pairing.model.loaded.result
+    base, model = (_estimates(result, timed=not why_times_differ(*results)) for result in results)
     found = []
     for key, a in base.items():
         b = model.get(key)
@@ -185,7 +187,7 @@ def unpaired_differences(pairing: Pairing, done: list[Difference]) -> list[Diffe
         error = None if None in errors else paired.independent_error([e for e in errors if e is not None])
         found.append(
             pairing.difference(
-                a.metric, (a.value, b.value), error, "unpaired-intervals",
+                a.metric, (a.value, b.value), error, "exact" if a.metric in EXACT else "unpaired-intervals",
                 higher_is_better=a.metric in HIGHER_IS_BETTER,
                 flags=tuple(dict.fromkeys([*a.flags, *b.flags])), fmr_target=a.fmr_target, k=a.k, group=a.group,
                 condition=a.condition, n_comparisons=a.n_genuine or a.n_impostor, n_identities=a.n_identities,
@@ -194,13 +196,13 @@ def unpaired_differences(pairing: Pairing, done: list[Difference]) -> list[Diffe
     return found
 
 
-ALSO = frozenset({"cllr", "fnmr_at_zero_fmr"})
+ALSO = frozenset({"cllr", "fnmr_at_zero_fmr", *EXACT})
 
 
-def _estimates(result: Result) -> dict[tuple[Any, ...], Estimate]:
+def _estimates(result: Result, *, timed: bool) -> dict[tuple[Any, ...], Estimate]:
     return {
         (e.metric, e.fmr_target, e.k, e.group, e.condition): e
-        for e in result.estimates
+        for e in (*result.estimates, *(timed_estimates(result) if timed else ()))
         if e.rule == "strict" and e.failures == "counted" and e.group_b is None
     }
 

@@ -110,7 +110,11 @@ class Section(Protocol):
         ...
 
 
-SECTIONS: dict[str, str] = {"robustness": "facebench.runner.robustness", "ood": "facebench.runner.ood"}
+SECTIONS: dict[str, str] = {
+    "robustness": "facebench.runner.robustness",
+    "ood": "facebench.runner.ood",
+    "efficiency": "facebench.runner.efficiency",
+}
 """Protocol key to module, in the order in which sections are run."""
 
 

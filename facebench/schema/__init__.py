@@ -10,6 +10,7 @@ from facebench.schema.comparison import (
     MovedPair,
     Rank,
 )
+from facebench.schema.efficiency import Efficiency, EfficiencySpec, Machine, Memory, Timing
 from facebench.schema.model import (
     Alignment,
     Colour,
@@ -60,6 +61,8 @@ __all__ = [
     "DatasetSpec",
     "Difference",
     "Drift",
+    "Efficiency",
+    "EfficiencySpec",
     "Estimate",
     "Failure",
     "Flag",
@@ -69,6 +72,8 @@ __all__ = [
     "IdentificationSpec",
     "InputSpec",
     "Layout",
+    "Machine",
+    "Memory",
     "ModelCard",
     "ModelFile",
     "MovedIdentity",
@@ -83,6 +88,7 @@ __all__ = [
     "Rule",
     "RunInfo",
     "Strict",
+    "Timing",
     "UncertaintySpec",
     "Unmeasured",
     "Verdict",

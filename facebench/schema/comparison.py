@@ -39,7 +39,7 @@ class Difference(Strict):
     ci_low: float | None = None
     ci_high: float | None = None
     ci_method: str | None = Field(
-        None, description="paired-bootstrap, paired-delta, paired-identity, paired-folds, or unpaired-intervals"
+        None, description="paired-bootstrap, paired-delta, paired-identity, paired-folds, unpaired-intervals, or exact"
     )
     p_value: float | None = Field(None, description="two-sided, of no difference; not corrected for how many are shown")
     p_adjusted: float | None = Field(None, description="after Benjamini and Hochberg over `family_size` differences")

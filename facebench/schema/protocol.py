@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from facebench.schema._base import Strict
+from facebench.schema.efficiency import EfficiencySpec
 from facebench.schema.ood import OodSpec
 from facebench.schema.robustness import RobustnessSpec
 
@@ -117,6 +118,7 @@ class ProtocolSpec(Strict):
     uncertainty: UncertaintySpec = UncertaintySpec()
     robustness: RobustnessSpec | None = None
     ood: OodSpec | None = None
+    efficiency: EfficiencySpec | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

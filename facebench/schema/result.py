@@ -9,6 +9,7 @@ from pydantic import Field
 
 from facebench.files import canonical_json, sha256_bytes
 from facebench.schema._base import Strict
+from facebench.schema.efficiency import Efficiency
 from facebench.schema.model import ModelCard
 from facebench.schema.ood import OodDetails
 from facebench.schema.robustness import RobustnessDetails
@@ -189,6 +190,7 @@ class Result(Strict):
     curves: tuple[Curve, ...] = ()
     unmeasured: tuple[Unmeasured, ...] = ()
     failures: tuple[Failure, ...] = ()
+    efficiency: Efficiency | None = None
     artifacts: tuple[Artifact, ...] = ()
     robustness: RobustnessDetails | None = None
     ood: OodDetails | None = None
