@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from facebench.report import format as fmt
+from facebench.report.parts import Block, Section
 from facebench.report.reading import Reading
-from facebench.report.sections import Block, Section
 from facebench.report.tables import Cell, Table, plain, table, text
 from facebench.schema import Efficiency
 

@@ -12,6 +12,7 @@ from facebench.schema._base import Strict
 from facebench.schema.causal import CausalSpec
 from facebench.schema.efficiency import EfficiencySpec
 from facebench.schema.fairness import DiscardSpec, LadderSpec, PublishedMeasure, Step
+from facebench.schema.ood import OodSpec
 from facebench.schema.robustness import RobustnessSpec
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
@@ -133,6 +134,7 @@ class ProtocolSpec(Strict):
     covariates: dict[str, Step] | None = Field(
         None, description="numeric columns errors are regressed on, and the step each odds ratio is given for"
     )
+    ood: OodSpec | None = None
     efficiency: EfficiencySpec | None = None
 
     @model_validator(mode="after")

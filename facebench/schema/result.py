@@ -13,6 +13,7 @@ from facebench.schema.causal import CausalDetails
 from facebench.schema.efficiency import Efficiency
 from facebench.schema.fairness import LadderDetails
 from facebench.schema.model import ModelCard
+from facebench.schema.ood import OodDetails
 from facebench.schema.robustness import RobustnessDetails
 
 SCHEMA_VERSION = 1
@@ -197,6 +198,7 @@ class Result(Strict):
     robustness: RobustnessDetails | None = None
     impostor_ladder: LadderDetails | None = None
     causal: CausalDetails | None = None
+    ood: OodDetails | None = None
 
     def with_id(self) -> Result:
         """Return the same result with `result_id` filled in."""
