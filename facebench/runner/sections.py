@@ -122,6 +122,7 @@ SECTIONS: dict[str, str] = {
     "published_measures": "facebench.runner.published_measures",
     "ood": "facebench.runner.ood",
     "efficiency": "facebench.runner.efficiency",
+    "explanation": "facebench.runner.explanation",
 }
 """Protocol key to module, in the order in which sections are run."""
 

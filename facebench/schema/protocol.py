@@ -14,6 +14,7 @@ from facebench.schema.efficiency import EfficiencySpec
 from facebench.schema.fairness import DiscardSpec, LadderSpec, PublishedMeasure, Step
 from facebench.schema.ood import OodSpec
 from facebench.schema.robustness import RobustnessSpec
+from facebench.schema.explanation import ExplanationSpec
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 
@@ -136,6 +137,7 @@ class ProtocolSpec(Strict):
     )
     ood: OodSpec | None = None
     efficiency: EfficiencySpec | None = None
+    explanation: ExplanationSpec | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
