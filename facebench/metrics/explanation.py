@@ -187,7 +187,7 @@ def map_correlation(first: Map, second: Map) -> float:
 
 
 def rank_correlation(first: Map, second: Map) -> float:
-    """Return Spearman's correlation of the values of two maps or score matrices (parameter randomisation, alignment)."""
+    """Return Spearman's correlation of the values of two maps or two score matrices."""
     from scipy.stats import rankdata
 
     return map_correlation(rankdata(np.ravel(first)), rankdata(np.ravel(second)))

@@ -58,7 +58,6 @@ class MethodVerdict(Strict):
     settings: dict[str, Any] = Field(default_factory=dict)
     forwards: int = Field(0, description="passes for one map")
     backwards: int = 0
-    seconds: float | None = Field(None, description="for one map, as measured in the run; not recomputed")
 
 
 class GalleryPicture(Strict):

@@ -15,6 +15,7 @@ from facebench.schema.fairness import DiscardSpec, LadderSpec, PublishedMeasure,
 from facebench.schema.ood import OodSpec
 from facebench.schema.robustness import RobustnessSpec
 from facebench.schema.explanation import ExplanationSpec
+from facebench.schema.robustness import RobustnessSpec
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 

@@ -1,12 +1,14 @@
 """Excitation backprop on networks for which it is defined: plain chains whose activations cannot be negative.
 
 Source: Zhang, Bargal, Lin, Brandt, Shen and Sclaroff 2018, "Top-down neural attention by excitation backprop".
-For a layer y = W a with a >= 0, the winning probability passes down as P(a_j) = a_j sum_i W+_ij P(y_i) / sum_k W+_ik a_k.
+For a layer y = W a with a >= 0, the winning probability passes down as
+P(a_j) = a_j sum_i W+_ij P(y_i) / sum_k W+_ik a_k.
 The signed input of the first layer is measured from its lower bound, as the paper allows.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,7 +29,7 @@ def excitation_map(module: nn.Module, face: Tensor, direction: NDArray[np.float6
     method = "contrastive-ebp" if contrastive else "ebp"
     try:
         layers = _chain(module, face)
-    except _Undefined as reason:
+    except _UndefinedError as reason:
         return Saliency.unsupported(method, str(reason))
     with torch.no_grad():
         prepared = _prepared(module, face)
@@ -49,7 +51,7 @@ def excitation_map(module: nn.Module, face: Tensor, direction: NDArray[np.float6
     )  # fmt: skip
 
 
-class _Undefined(Exception):
+class _UndefinedError(Exception):
     """Why excitation backprop is not defined for a network."""
 
 
@@ -111,7 +113,7 @@ def _chain(module: nn.Module, face: Tensor) -> list[nn.Module]:
     """Return the layers in order, batch norms folded into the convolutions before them.
 
     Raises:
-        _Undefined: the network is no plain chain, or holds layers whose output can be negative.
+        _UndefinedError: the network is no plain chain, or holds layers whose output can be negative.
     """
     import torch
     from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -123,29 +125,29 @@ def _chain(module: nn.Module, face: Tensor) -> list[nn.Module]:
     leaves = _leaves(module)
     strange = sorted({type(part).__name__ for part in leaves if not isinstance(part, allowed)})
     if strange:
-        raise _Undefined(f"not defined for {', '.join(strange)}")
+        raise _UndefinedError(f"not defined for {', '.join(strange)}")
     found: list[nn.Module] = []
     for part in leaves:
         if isinstance(part, torch.nn.BatchNorm2d):
             if not found or not isinstance(found[-1], torch.nn.Conv2d):
-                raise _Undefined("not defined for a batch norm that does not follow a convolution")
+                raise _UndefinedError("not defined for a batch norm that does not follow a convolution")
             found[-1] = fuse_conv_bn_eval(found[-1], part)
         else:
             found.append(part)
-    for before, after in zip(found, found[1:], strict=False):
+    for before, after in pairwise(found):
         if isinstance(before, torch.nn.Conv2d | torch.nn.Linear) and isinstance(
             after, torch.nn.Conv2d | torch.nn.Linear
         ):
-            raise _Undefined("not defined where a layer's signed output feeds the next layer without ReLU")
+            raise _UndefinedError("not defined where a layer's signed output feeds the next layer without ReLU")
     with torch.no_grad():
         value, whole = _prepared(module, face), module(face)
         try:
             for part in found:
                 value = part(value)
         except RuntimeError as error:
-            raise _Undefined("the network is no plain chain of its layers") from error
+            raise _UndefinedError("the network is no plain chain of its layers") from error
         if value.shape != whole.shape or not torch.allclose(value, whole, atol=1e-4, rtol=1e-3):
-            raise _Undefined(
+            raise _UndefinedError(
                 "the network is no plain chain of its layers (residual sums, or operations without a layer)"
             )
     return found

@@ -101,7 +101,8 @@ def rise(subject: Explained, *, masks: int = 1000, grid: int = 8, p: float = 0.5
 def s_rise(subject: Explained, *, masks: int = 1000, grid: int = 8, p: float = 0.5, fill: str = "black") -> Saliency:
     """Map RISE with both faces under the same mask: s_i compares the masked probe with the equally masked reference.
 
-    Source: Lu and Ebrahimi 2023, "Explanation of face recognition via saliency maps". Needs the reference's face.
+    After the similarity-based RISE of Lu and Ebrahimi 2023, "Explanation of face recognition via saliency maps".
+    Needs the reference's face; two faces hidden alike grow alike, so it often fails the positive controls.
     """
     return _both(subject, "s-rise", masks=masks, grid=grid, p=p, fill=fill)
 

@@ -73,11 +73,10 @@ class Explained:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.reference is not None and self.reference.shape == self.probe.shape:
-            if np.array_equal(self.reference, self.probe):
-                raise InputError(
-                    "the probe is its own reference: a face compared with itself has no gradient and no explanation"
-                )
+        if self.reference is not None and np.array_equal(self.reference, self.probe):
+            raise InputError(
+                "the probe is its own reference: a face compared with itself has no gradient and no explanation"
+            )
 
     def scores(self, faces: Faces) -> Scores:
         """Return (N,) scores of faces."""

@@ -1,4 +1,4 @@
-"""The section ``explanation``: saliency maps, judged against regions and nulls, by methods that had to qualify first."""
+"""The section ``explanation``: saliency maps beside their nulls, by methods that had to qualify first."""
 
 from facebench.runner.explanation.section import plan, remeasure, run
 

@@ -50,7 +50,7 @@ def overlay(h: NDArray[Any], face: NDArray[np.uint8] | None) -> NDArray[np.uint8
     colours = _STOPS[left] * (1 - share) + _STOPS[left + 1] * share
     if face is not None:
         colours = 0.55 * colours + 0.45 * face.mean(axis=2, keepdims=True)
-    return np.rint(colours).astype(np.uint8)
+    return np.asarray(np.rint(colours), np.uint8)
 
 
 def _picture(caption: str, pixels: NDArray[np.uint8]) -> GalleryPicture:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -30,7 +29,6 @@ class MethodMaps:
         random: (C, H, W) maps of the control pairs by the network that has learnt nothing.
         again: (C, H, W) maps of the control pairs with another seed; empty for methods without chance.
         first: the first map with its settings and costs, or the reason why there is none.
-        seconds: for one map.
     """
 
     pairs: Maps
@@ -39,7 +37,6 @@ class MethodMaps:
     random: Maps
     again: Maps
     first: Saliency
-    seconds: float
 
 
 def draw(
@@ -64,12 +61,10 @@ def draw(
         blank = np.full(shape, np.nan, np.float32)
         return np.stack([blank if row is None else row for row in rows]) if rows else np.empty((0, *shape), np.float32)
 
-    started = time.monotonic()
     first = one(pairs[0])
-    seconds = time.monotonic() - started
     if first.flag == "unsupported":
         none = np.empty((0, *shape), np.float32)
-        return MethodMaps(none, none, none[None][:, :0], none, none, first, seconds)
+        return MethodMaps(none, none, none[None][:, :0], none, none, first)
     planted = []
     for name in PLANTED:
         model = Masked(controls[0].embed, controls[0].module, masks[name])
@@ -83,7 +78,6 @@ def draw(
         random=stack([random_subject(subject, seed=subject.seed + 1) for subject in controls]),
         again=stack([replace(subject, seed=subject.seed + 1) for subject in controls] if chance else []),
         first=first,
-        seconds=seconds,
     )
 
 

@@ -132,12 +132,14 @@ class _Writer:
         if n_identities < 2:
             return Estimate(value=value, flags=(*flags, Flag.NO_INTERVAL), **common)
         variance = identity_variance(x - value, who, x.size) * n_identities / (n_identities - 1)
-        half = float(stdtrit(n_identities - 1, 0.5 + self.confidence / 2)) * float(np.sqrt(variance))
         if n_identities < 10:
             flags = (*flags, Flag.FEW_IDENTITIES)
+        if variance == 0:  # equal values, often all 0 or all 1: no spread from which an interval could be had
+            return Estimate(value=value, flags=(*flags, Flag.NO_INTERVAL), **common)
+        half = float(stdtrit(n_identities - 1, 0.5 + self.confidence / 2)) * float(np.sqrt(variance))
         return Estimate(
-            value=value, ci_low=max(lowest, value - half), ci_high=min(1.0, value + half), ci_method="t-over-identities",
-            flags=flags, **common,
+            value=value, ci_low=max(lowest, value - half), ci_high=min(1.0, value + half),
+            ci_method="t-over-identities", flags=flags, **common,
         )  # fmt: skip
 
 
@@ -268,11 +270,11 @@ def _removal(
 
 
 def _area(scores: NDArray[Any]) -> float | None:
-    return metrics.curve_area(scores) if np.isfinite(scores).all() else None
+    return metrics.curve_area(scores.tolist()) if np.isfinite(scores).all() else None
 
 
 def _stability(writer: _Writer, method: str, tensors: Tensors, whom: Explainees) -> list[Estimate]:
-    """Return seed stability (NCC across seeds) and likeness to the map of random weights (Spearman; lower is better)."""
+    """Return NCC across seeds, and Spearman's correlation with the map of random weights (lower is better)."""
     n = len(tensors[f"{method}/random"])
     maps, who = tensors[f"{method}/pairs"][:n].astype(np.float64), whom.pair_identity[:n]
 
@@ -325,8 +327,8 @@ def _game(writer: _Writer, method: str, tensors: Tensors, whom: Explainees) -> l
         for part in ("all", *dict.fromkeys(whom.triplet_part)):
             rows = admitted & ([True] * len(admitted) if part == "all" else np.array(whom.triplet_part) == part)
             common: dict[str, Any] = {
-                "method": writer.method, "region": None if part == "all" else part, "nulls": nulls if part == "all" else None,
-                "n_genuine": int(rows.sum()),
+                "method": writer.method, "region": None if part == "all" else part,
+                "nulls": nulls if part == "all" else None, "n_genuine": int(rows.sum()),
             }  # fmt: skip
             if not rows.any():
                 found.append(Estimate(metric=name, value=None, flags=(*writer.flags, Flag.INSUFFICIENT), **common))

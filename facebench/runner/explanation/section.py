@@ -113,7 +113,7 @@ def _spec(spec: ProtocolSpec) -> ExplanationSpec:
 
 def _choose(context: RunContext, spec: ExplanationSpec) -> _Work:
     vectors = context.embedded.vectors
-    usable = np.isfinite(vectors).all(axis=1)
+    usable = np.asarray(np.isfinite(vectors).all(axis=1))
     triplets = find_triplets(context.dataset, context.images, usable, spec.triplets, context.options.seed)
     twins = frozenset(t.twin for t in triplets)
     pairs = choose_pairs(context.images, usable, spec.pairs, context.options.seed, skip=twins)
@@ -193,7 +193,7 @@ def _verdict(name: str, maps: MethodMaps) -> MethodVerdict:
     first = maps.first
     return MethodVerdict(
         method=name, qualified=False, why=first.why, convention=first.convention, settings=first.settings,
-        forwards=first.forwards, backwards=first.backwards, seconds=round(maps.seconds, 3),
+        forwards=first.forwards, backwards=first.backwards,
     )  # fmt: skip
 
 
