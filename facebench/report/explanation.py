@@ -11,8 +11,8 @@ from facebench.report.parts import Block, Chart, Section
 from facebench.report.svg import el, join, picture
 from facebench.report.tables import Cell, Table, table, text, value
 from facebench.report.wording import flag_words
-from facebench.schema import Estimate, Result
-from facebench.schema.explanation import ExplanationDetails, GalleryRow, MethodVerdict
+from facebench.schema import Estimate, Flag, Result
+from facebench.schema.explanation import ExplanationDetails, GalleryRow, MethodVerdict, read_condition
 
 PARTS = ("eyes", "brows", "nose", "mouth", "other_face", "outside")
 _REGION = {"other_face": "rest of the face", "outside": "outside the face", "changed_pixels": "changed pixels"}
@@ -38,21 +38,24 @@ def sections(result: Result) -> list[Section]:
     if result.explanation is None:
         return []
     details = result.explanation
-    found = [e for e in result.estimates if e.method]
+    found = [e for e in result.estimates if read_condition(e.condition)]
     lead = (
-        "A saliency map says which pixels of a probe made it match. Before a method may score this model it has to find "
-        "attention that was planted: the same model behind a mask that leaves the eyes, the nose or the mouth. It must "
-        "also find nothing in a network with random weights. " + _reading(details, found)
+        "A saliency map says which pixels of a probe made it match. Before a method may score this model it has to "
+        "find attention that was planted: the same model behind a mask that leaves the eyes, the nose or the mouth. It "
+        "must also find nothing in a network with random weights. " + _reading(details, found)
     )
     blocks = [
         Block(charts=tuple(_gallery(details.gallery)), tables=(_verdicts(details.methods),)),
         Block(title="What the maps point to", tables=_filled(_masses(found), _overlap(found))),
         Block(
             title="Against known changes", open_=False,
-            tables=_filled(_scalars("Maps against the pixels that were changed", _of(found, regions=("changed_pixels",))),
+            tables=_filled(_scalars("Maps against the changed pixels", _of(found, regions=("changed_pixels",))),
                            _scalars("Inpainting game", _game(found))),
         ),
-        Block(title="Faithfulness and stability", open_=False, tables=_filled(_scalars("Faithfulness and stability", _global(found)))),
+        Block(
+            title="Faithfulness and stability", open_=False,
+            tables=_filled(_scalars("Faithfulness and stability", _global(found))),
+        ),
         Block(
             title="Relevance mass by group, and other rules of binarising", open_=False,
             tables=_filled(_group_masses(found), _rules(found)), charts=tuple(_tree(details)),
@@ -73,7 +76,11 @@ def _reading(details: ExplanationDetails, found: Sequence[Estimate]) -> str:
         return "No method passed on this model, so nothing is said of where it looks."
     words = f"{len(good)} of {len(details.methods)} methods passed: {', '.join(good)}. "
     inside = {
-        name: [e for e in found if e.metric == "relevance_mass" and e.region == name and e.group == "all" and e.method in good]
+        name: [
+            e
+            for e in found
+            if e.metric == "relevance_mass" and _part(e) == name and e.group == "all" and _method(e) in good
+        ]
         for name in PARTS
     }
     above = [
@@ -84,13 +91,28 @@ def _reading(details: ExplanationDetails, found: Sequence[Estimate]) -> str:
     if above:
         words += f"All of them put more relevance than chance on: {', '.join(above)}. "
     else:
-        words += "They do not agree on a region that holds more relevance than chance: where the model looks cannot be told. "
+        words += (
+            "They do not agree on a region that holds more relevance than chance: "
+            "where the model looks cannot be told. "
+        )
     if details.rank_stability is not None:
         words += (
             f"The order of methods under other rules of binarising agrees with Kendall's tau of at least "
             f"{fmt.number(details.rank_stability, 2)}."
         )
     return words
+
+
+def _notes(e: Estimate) -> str:
+    return flag_words(tuple(f for f in e.flags if f is not Flag.UNQUALIFIED))
+
+
+def _method(e: Estimate) -> str:
+    return (read_condition(e.condition) or ("", None))[0]
+
+
+def _part(e: Estimate) -> str | None:
+    return (read_condition(e.condition) or ("", None))[1]
 
 
 def _region(name: str | None) -> str:
@@ -111,10 +133,11 @@ def _verdicts(methods: Sequence[MethodVerdict]) -> Table:
         passes = v.forwards + v.backwards
         rows.append([text(v.method), text(verdict), *cells, Cell(fmt.count(passes), (), passes), text(v.why)])
     note = (
-        "Planted attention: gradient methods must put 0.95 of their relevance inside the mask, others reach a pixel AUROC of "
-        "0.9. Random weights: overlap with a part of the face above that of the best map that knows nothing, at most 0.05."
+        "Planted attention: gradient methods must put 0.95 of their relevance inside the mask, others reach a pixel "
+        "AUROC of 0.9. Random weights: overlap with a part of the face above that of the best map that knows "
+        "nothing, at most 0.05."
     )
-    columns = ["Method", "Verdict", "#Eyes planted", "#Nose planted", "#Mouth planted", "#Random weights", "#Passes per map",
+    columns = ["Method", "Verdict", "#Eyes planted", "#Nose planted", "#Mouth planted", "#Random weights", "#Passes",
                "~Why"]  # fmt: skip
     return table("Which methods may be believed on this model", columns, rows, note)
 
@@ -124,26 +147,26 @@ def _of(found: Iterable[Estimate], *, metric: str | None = None, regions: Sequen
         e
         for e in found
         if (metric is None or e.metric == metric)
-        and (not regions or e.region in regions)
+        and (not regions or _part(e) in regions)
         and e.rule == "strict"
         and e.group == "all"
     ]
 
 
 def _name(e: Estimate) -> str:
-    return f"{e.method}" if "unqualified" not in e.flags else f"{e.method} (not qualified)"
+    return f"{_method(e)}" if "unqualified" not in e.flags else f"{_method(e)} (not qualified)"
 
 
 def _masses(found: Sequence[Estimate]) -> Table:
     each = _of(found, metric="relevance_mass", regions=PARTS)
-    methods = dict.fromkeys(e.method for e in each)
+    methods = dict.fromkeys(_method(e) for e in each)
     rows = []
     for name in methods:
-        own = {e.region: e for e in each if e.method == name}
+        own = {_part(e): e for e in each if _method(e) == name}
         rows.append([text(_name(next(iter(own.values())))), *(value(own.get(p), fmt.number) for p in PARTS)])
-    first = {e.region: e for e in each}
+    first = {_part(e): e for e in each}
     rows.append([text("chance", "the region's share of the picture"),
-                 *(Cell(fmt.number(first[p].nulls["chance"])) if p in first and first[p].nulls else Cell(fmt.MISSING)
+                 *(Cell(fmt.number((first[p].nulls or {}).get("chance"))) if p in first else Cell(fmt.MISSING)
                    for p in PARTS)])  # fmt: skip
     columns = ["Method", *(f"#{_region(p).capitalize()}" for p in PARTS)]
     return table("Share of positive relevance per region", columns, rows if each else [])
@@ -154,15 +177,17 @@ def _overlap(found: Sequence[Estimate]) -> Table:
     for e in _of(found, metric="saliency_iou", regions=PARTS):
         nulls = e.nulls or {}
         best = max(nulls, key=lambda k: nulls[k]) if nulls else ""
-        verdict = "above all nulls" if e.ci_low is not None and nulls and e.ci_low > nulls[best] else "not above its nulls"
+        verdict = (
+            "above all nulls" if e.ci_low is not None and nulls and e.ci_low > nulls[best] else "not above its nulls"
+        )
         rows.append([
-            text(_name(e)), text(_region(e.region)), value(e, fmt.number),
+            text(_name(e)), text(_region(_part(e))), value(e, fmt.number),
             *(Cell(fmt.number(nulls.get(k)), (), nulls.get(k)) for k in
               ("chance", "mismatched_region", "upside_down", "centred_gaussian", "mean_map")),
-            text(verdict, flag_words([f for f in e.flags if f != "unqualified"])),
+            text(verdict, _notes(e)),
         ])  # fmt: skip
     note = "Each map is cut at as many pixels as the region has, so that no method gains by larger maps."
-    columns = ["Method", "Region", "#IoU", "#Chance", "#Other regions", "#Upside down", "#Centred Gaussian", "#Mean of other maps",
+    columns = ["Method", "Region", "#IoU", "#Chance", "#Other regions", "#Upside down", "#Centred Gaussian", "#Mean map",
                "~Reading"]  # fmt: skip
     return table("Overlap with regions, beside maps that know nothing", columns, rows, note)
 
@@ -172,7 +197,7 @@ def _game(found: Sequence[Estimate]) -> list[Estimate]:
 
 
 def _global(found: Sequence[Estimate]) -> list[Estimate]:
-    return [e for e in found if e.region is None and not e.metric.startswith("inpainting")]
+    return [e for e in found if _part(e) is None and not e.metric.startswith("inpainting")]
 
 
 def _scalars(caption: str, found: Sequence[Estimate]) -> Table:
@@ -180,15 +205,16 @@ def _scalars(caption: str, found: Sequence[Estimate]) -> Table:
     for e in found:
         nulls = ", ".join(f"{k.replace('_', ' ')} {fmt.number(v)}" for k, v in (e.nulls or {}).items())
         rows.append([
-            text(_name(e)), text(_MEASURE.get(e.metric, e.metric), _region(e.region)), value(e, fmt.number), text(nulls),
-            Cell(fmt.count(e.n_genuine), (), e.n_genuine), text(flag_words([f for f in e.flags if f != "unqualified"])),
+            text(_name(e)), text(_MEASURE.get(e.metric, e.metric), _region(_part(e))), value(e, fmt.number),
+            text(nulls),
+            Cell(fmt.count(e.n_genuine), (), e.n_genuine), text(_notes(e)),
         ])  # fmt: skip
     return table(caption, ["Method", "Measure", "#Value", "~Knowing nothing", "#n", "~Notes"], rows)
 
 
 def _group_masses(found: Sequence[Estimate]) -> Table:
     rows = [
-        [text(_name(e)), text(e.group), text(_region(e.region)), value(e, fmt.number),
+        [text(_name(e)), text(e.group), text(_region(_part(e))), value(e, fmt.number),
          Cell(fmt.count(e.n_identities), (), e.n_identities)]
         for e in found if e.metric == "relevance_mass" and e.group != "all"
     ]  # fmt: skip
@@ -197,7 +223,7 @@ def _group_masses(found: Sequence[Estimate]) -> Table:
 
 def _rules(found: Sequence[Estimate]) -> Table:
     rows = [
-        [text(_name(e)), text(_region(e.region)), text(e.rule), value(e, fmt.number),
+        [text(_name(e)), text(_region(_part(e))), text(e.rule), value(e, fmt.number),
          Cell(fmt.number((e.nulls or {}).get("chance")))]
         for e in found if e.metric == "saliency_iou" and e.rule != "strict"
     ]  # fmt: skip

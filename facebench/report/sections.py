@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from facebench.report import attacks, charts, depth, tables
+from facebench.report import attacks, charts, explanation, tables
 from facebench.report import format as fmt
 from facebench.report.heatmap import heatmap
 from facebench.report.parts import Block, Chart, Section
@@ -36,6 +37,7 @@ def build(reading: Reading) -> list[Section]:
         *depth.sections(reading),
         *attacks.sections(reading.result),
         *efficiency_sections(reading),
+        *explanation.sections(reading.result),
         *_remaining(reading),
         _unmeasured(reading.result),
         _failures(reading.result),

@@ -207,6 +207,8 @@ SHORT_FLAGS = {
     Flag.NAIVE_INTERVAL: "interval too narrow",
     Flag.NO_INTERVAL: "no interval",
     Flag.LABELS_INCOMPLETE: "unlabelled images left out",
+    Flag.UNQUALIFIED: "method not qualified",
+    Flag.DEGENERATE_MAPS: "constant maps left out",
     Flag.CONTROL_FAILED: "negative control failed",
     Flag.UNRELIABLE: "unreliable",
 }

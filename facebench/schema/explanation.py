@@ -9,6 +9,23 @@ from pydantic import Field, model_validator
 from facebench.schema._base import Strict
 
 
+_PREFIX = "saliency"
+
+
+def saliency_condition(method: str, region: str | None = None) -> str:
+    """Return the condition of an estimate about maps: ``saliency:METHOD`` or ``saliency:METHOD:REGION``."""
+    return ":".join((_PREFIX, method, *(() if region is None else (region,))))
+
+
+def read_condition(condition: str) -> tuple[str, str | None] | None:
+    """Return method and region of such a condition, or None for any other condition."""
+    kind, _, rest = condition.partition(":")
+    if kind != _PREFIX:
+        return None
+    method, _, region = rest.partition(":")
+    return method, region or None
+
+
 class MethodSpec(Strict):
     """One saliency method with options of its own."""
 

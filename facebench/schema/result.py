@@ -53,8 +53,6 @@ class Estimate(Strict):
     )
     group_b: str | None = Field(None, description="other group of a cross-group cell")
     condition: str = Field("clean", description="what was done to the probe images")
-    method: str | None = Field(None, description="saliency method, of an explanation")
-    region: str | None = Field(None, description="region of the face, of an explanation")
     nulls: dict[str, float] | None = Field(None, description="what maps score that know nothing of the model")
     rule: str = Field("strict", description="threshold rule: strict, or the compatibility rule reproduced")
     failures: Literal["counted", "excluded"] = Field(

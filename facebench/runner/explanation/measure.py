@@ -16,7 +16,7 @@ from facebench.probes.saliency.regions import PARTS, REGIONS
 from facebench.runner.explanation.maps import PLANTED, is_gradient_family
 from facebench.runner.rates import Rate, rate_estimate
 from facebench.schema import Estimate, Flag
-from facebench.schema.explanation import ControlFinding, ExplanationSpec
+from facebench.schema.explanation import ControlFinding, ExplanationSpec, read_condition, saliency_condition
 
 Tensors = Mapping[str, NDArray[Any]]
 Floats = NDArray[np.float64]
@@ -124,7 +124,8 @@ class _Writer:
         who = identity[known]
         n_identities = int(np.unique(who).size)
         flags = self.flags if known.all() else (*self.flags, Flag.DEGENERATE_MAPS)
-        common = {"metric": metric, "method": self.method, "nulls": nulls, "n_genuine": int(x.size), **fields}
+        condition = saliency_condition(self.method, fields.pop("region", None))
+        common = {"metric": metric, "condition": condition, "nulls": nulls, "n_genuine": int(x.size), **fields}
         if not x.size:
             return Estimate(value=None, flags=(*flags, Flag.INSUFFICIENT), **common)
         value = float(x.mean())
@@ -327,7 +328,7 @@ def _game(writer: _Writer, method: str, tensors: Tensors, whom: Explainees) -> l
         for part in ("all", *dict.fromkeys(whom.triplet_part)):
             rows = admitted & ([True] * len(admitted) if part == "all" else np.array(whom.triplet_part) == part)
             common: dict[str, Any] = {
-                "method": writer.method, "region": None if part == "all" else part,
+                "condition": saliency_condition(writer.method, None if part == "all" else part),
                 "nulls": nulls if part == "all" else None, "n_genuine": int(rows.sum()),
             }  # fmt: skip
             if not rows.any():
@@ -359,8 +360,9 @@ def rank_stability(found: Sequence[Estimate], spec: ExplanationSpec) -> float | 
 
     means: dict[str, dict[str, list[float]]] = {}
     for e in found:
-        if e.metric == "saliency_iou" and e.region in PARTS and e.value is not None and e.method:
-            means.setdefault(e.rule, {}).setdefault(e.method, []).append(e.value)
+        method, region = read_condition(e.condition) or ("", None)
+        if e.metric == "saliency_iou" and region in PARTS and e.value is not None:
+            means.setdefault(e.rule, {}).setdefault(method, []).append(e.value)
     base = {m: np.mean(v) for m, v in means.get("strict", {}).items()}
     if len(base) < 3:
         return None
