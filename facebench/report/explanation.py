@@ -187,8 +187,8 @@ def _overlap(found: Sequence[Estimate]) -> Table:
             text(verdict, _notes(e)),
         ])  # fmt: skip
     note = "Each map is cut at as many pixels as the region has, so that no method gains by larger maps."
-    columns = ["Method", "Region", "#IoU", "#Chance", "#Other regions", "#Upside down", "#Centred Gaussian", "#Mean map",
-               "~Reading"]  # fmt: skip
+    columns = ["Method", "Region", "#IoU", "#Chance", "#Other regions", "#Upside down", "#Centred Gaussian",
+               "#Mean map", "~Reading"]  # fmt: skip
     return table("Overlap with regions, beside maps that know nothing", columns, rows, note)
 
 

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from facebench.report import attacks, charts, depth, tables
-from facebench.report import attacks, charts, explanation, tables
+from facebench.report import attacks, charts, depth, explanation, tables
 from facebench.report import format as fmt
 from facebench.report.heatmap import heatmap
 from facebench.report.parts import Block, Chart, Section

@@ -8,7 +8,6 @@ from pydantic import Field, model_validator
 
 from facebench.schema._base import Strict
 
-
 _PREFIX = "saliency"
 
 

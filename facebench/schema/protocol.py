@@ -11,10 +11,9 @@ from pydantic import Field, field_validator, model_validator
 from facebench.schema._base import Strict
 from facebench.schema.causal import CausalSpec
 from facebench.schema.efficiency import EfficiencySpec
+from facebench.schema.explanation import ExplanationSpec
 from facebench.schema.fairness import DiscardSpec, LadderSpec, PublishedMeasure, Step
 from facebench.schema.ood import OodSpec
-from facebench.schema.robustness import RobustnessSpec
-from facebench.schema.explanation import ExplanationSpec
 from facebench.schema.robustness import RobustnessSpec
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]

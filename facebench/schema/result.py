@@ -11,8 +11,8 @@ from facebench.files import canonical_json, sha256_bytes
 from facebench.schema._base import Strict
 from facebench.schema.causal import CausalDetails
 from facebench.schema.efficiency import Efficiency
-from facebench.schema.fairness import LadderDetails
 from facebench.schema.explanation import ExplanationDetails
+from facebench.schema.fairness import LadderDetails
 from facebench.schema.model import ModelCard
 from facebench.schema.ood import OodDetails
 from facebench.schema.robustness import RobustnessDetails

@@ -107,5 +107,34 @@ def read_mask(dataset: Dataset, path: Any) -> NDArray[np.uint8]:
 
 
 def find_triplets(dataset: Dataset, images: Images, usable: NDArray[np.bool_], n: int, seed: int) -> list[Triplet]:
-    """Return up to `n` part-swap triplets, spread over parts in a seeded order; none where the dataset has none."""
-    return []
+    """Return up to `n` part-swap triplets, spread over parts in a seeded order; none where the dataset has none.
+
+    A triplet needs an original and its twin, the mask of the pixels that were changed, and for each of the two
+    another image of the same identity, which is its gallery.
+    """
+    originals = dataset.edits.get("swap_of")
+    if originals is None or dataset.change_masks is None or images.identities is None or not n:
+        return []
+    row_of = {image_id: row for row, image_id in enumerate(dataset.image_ids)}
+    by_part: dict[str, list[Triplet]] = {}
+    for twin, original in enumerate(originals):
+        mask = dataset.change_masks[twin]
+        if original is None or mask is None or original not in row_of:
+            continue
+        probe, part = row_of[original], dataset.edits["part"][twin] or ""
+        mates = _others(images, usable, probe, originals)
+        twin_mates = _others(images, usable, twin, originals)
+        if usable[probe] and usable[twin] and mates and twin_mates:
+            changed = read_mask(dataset, mask) > 0
+            if changed.any() and not changed.all():  # an empty mask can be neither hit nor missed
+                by_part.setdefault(part, []).append(Triplet(probe, mates, twin, twin_mates, part, changed))
+    rng = np.random.default_rng([seed, 37])
+    waiting = [[own[k] for k in rng.permutation(len(own))] for _, own in sorted(by_part.items())]
+    longest = max((len(own) for own in waiting), default=0)
+    return [own[depth] for depth in range(longest) for own in waiting if depth < len(own)][:n]
+
+
+def _others(images: Images, usable: NDArray[np.bool_], row: int, originals: Sequence[str | None]) -> tuple[int, ...]:
+    """Return other usable images of an image's identity, without part swaps of it."""
+    same = np.flatnonzero((images.identity == images.identity[row]) & usable)
+    return tuple(int(r) for r in same if r != row and originals[int(r)] is None)
