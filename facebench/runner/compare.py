@@ -14,6 +14,7 @@ from facebench.metrics import paired
 from facebench.runner import moved
 from facebench.runner.comparable import Loaded, labels, load_comparable
 from facebench.runner.paired import Pairing, Side, group_differences, rate_differences
+from facebench.runner.paired_conditions import condition_differences
 from facebench.runner.paired_figures import (
     differential_differences,
     fold_differences,
@@ -28,7 +29,7 @@ MAX_MODELS = 8
 RANKED = ("tar", "eer", "auc")
 PAIRED: tuple[Callable[[Pairing], list[Difference]], ...] = (
     rate_differences, separation_differences, rank_differences, fold_differences, group_differences,
-    differential_differences,
+    differential_differences, condition_differences,
 )  # fmt: skip
 
 
