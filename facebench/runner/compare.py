@@ -163,7 +163,7 @@ def _value(difference: Difference, first: bool) -> float | None:
 def _not_compared(sides: Sequence[Side]) -> list[Unmeasured]:
     """Say which estimates one result holds and another lacks, and which parts were not paired."""
     found = []
-    keys = [{(e.metric, e.condition) for e in side.loaded.result.estimates} for side in sides]
+    keys = [{(e.metric, e.condition) for e in side.loaded.result.estimates if e.value is not None} for side in sides]
     for side, own in zip(sides[1:], keys[1:], strict=True):
         for metric, condition in sorted(keys[0] ^ own):
             missing = side.label if (metric, condition) in keys[0] else sides[0].label
