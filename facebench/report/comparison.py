@@ -184,7 +184,7 @@ def _costs(comparison: Comparison) -> list[Section]:
         rows = d.costs()
         if rows:
             caption = f"{fmt.clip(d.model, 60)} against {fmt.clip(comparison.base, 60)}"
-            found = _filled(comparison_tables.differences(caption, rows, 1 - comparison.confidence, by="condition"))
+            found = _filled(comparison_tables.differences(caption, rows, 1 - comparison.confidence, by="cost"))
             blocks.append(Block(tables=found))
     if not blocks:
         return []
