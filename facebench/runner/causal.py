@@ -7,7 +7,7 @@ An Experimental Approach Using Synthetic Faces and Human Evaluation", 2023.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -118,7 +118,7 @@ def _measured(
             condition = f"causal:{sweep.attribute}={level}"
             for group, inside in groups:
                 estimates += _level(case, condition, group, _only(probes, inside), others)
-                if number:
+                if number and _are_numbers(sweep.levels):
                     estimates.append(_step(case, condition, group, _only(levels[number - 1], inside), probes))
     index = {sweep.attribute: (number, sweep.levels) for number, sweep in enumerate(sweeps)}
     kept = [row for row, attribute in enumerate(edited.attributes) if attribute in index]
@@ -147,11 +147,15 @@ def _sweeps(edited: Edited, spec: CausalSpec) -> list[Sweep]:
     ]
 
 
-def _ordered(levels: Mapping[str, int]) -> list[str]:
+def _are_numbers(levels: Iterable[str]) -> bool:
     try:
-        return sorted(levels, key=float)
+        return all(np.isfinite(float(level)) for level in levels)
     except ValueError:
-        return list(levels)
+        return False
+
+
+def _ordered(levels: Mapping[str, int]) -> list[str]:
+    return sorted(levels, key=float) if _are_numbers(levels) else list(levels)
 
 
 def _groups(attributes: Mapping[str, Column], columns: Sequence[str], n: int) -> list[tuple[str, NDArray[np.bool_]]]:

@@ -63,7 +63,7 @@ def _measured(
         if any(isinstance(value, str) for value in attributes[name]):
             raise InputError(f"covariates: the column {name!r} holds words; a regression needs numbers")
         values = np.array([np.nan if v is None else float(v) for v in attributes[name]])
-        common = {"group": name, "fmr_target": point.fmr_target, "threshold": point.threshold}
+        common: dict[str, object] = {"group": name, "fmr_target": point.fmr_target, "threshold": point.threshold}
         common["threshold_source"] = point.threshold_source
         estimates += _Impostors(images.identity, values / step, errors.impostor).estimates(spec, common)
         estimates += _Genuines(images.identity, values / step, errors).estimates(spec, common)
@@ -183,7 +183,7 @@ class _Impostors(_Regression):
     def _meat(self, beta: Floats) -> Floats:
         n = int(self._identity.max()) + 1
         observed = np.zeros((n, n), bool)
-        position = {}
+        position: dict[tuple[int, int], list[int]] = {}
         ends = np.sort(self._identity[self._false], axis=1)
         for row, (u, v) in enumerate(ends):
             position.setdefault((int(u), int(v)), []).append(row)

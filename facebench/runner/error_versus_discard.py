@@ -70,7 +70,7 @@ def _measured(
             unmeasured.append(Unmeasured(what=f"error versus discard by {name}", why="no image has this quality"))
             continue
         draws = _draws(spec, images, missed[known], poorer[known], scores.genuine_ends[known], seed)
-        common = {
+        common: dict[str, object] = {
             "condition": f"quality:{name}", "fmr_target": point.fmr_target, "threshold": point.threshold,
             "threshold_source": point.threshold_source, "n_genuine": int(known.sum()),
             "errors": int(missed[known].sum()),
@@ -90,7 +90,7 @@ def _measured(
 def _quality(name: str, images: Images, vectors: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return (N,) the quality of each image; NaN where it is not known."""
     if name == NORM:
-        return np.linalg.norm(vectors.astype(np.float64), axis=1)
+        return np.asarray(np.linalg.norm(vectors.astype(np.float64), axis=1), np.float64)
     if name not in images.attributes:
         known = [*images.attributes, NORM]
         raise UnknownNameError("quality", name, known, where="the protocol's error_versus_discard")

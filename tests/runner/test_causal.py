@@ -83,6 +83,7 @@ def test_planted_changes_are_found_per_level_and_group(ran):
     assert found["score_change", "causal:shade=10", "all"].value == pytest.approx(0, abs=1e-6)
     assert found["score_step", "causal:shade=90", "all"].value == pytest.approx(everyone.value, abs=1e-6)
     assert ("score_step", "causal:shade=0.5", "all") not in found  # the first level has none before it
+    assert ("score_step", "causal:hat=none", "all") not in found  # words have no order
     sweeps = {sweep.attribute: sweep.levels for sweep in result.causal.sweeps}
     assert sweeps == LEVELS  # numbers rise, words stay in the order of the manifest
     stored, fresh = rescore(out)
