@@ -16,6 +16,7 @@ def main() -> NoReturn:
         compare_commands,
         data_commands,
         fairness_commands,
+        render_commands,
         zoo_commands,
     )
     from facebench.cli.apps import app

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from facebench.cli.apps import Json, Workers, data_app, print_json
-from facebench.errors import ExitCode, InputError
+from facebench.errors import ExitCode
 
 if TYPE_CHECKING:
     from facebench.data import DatasetReport
 
-Source = Annotated[Path, typer.Argument(help="Folder, manifest, .bin or .zip.")]
+Source = Annotated[Path, typer.Argument(help="Folder, manifest, .bin or .zip; or builtin:NAME.")]
 
 
 @data_app.command("check")
@@ -26,9 +26,12 @@ def data_check(path: Source, workers: Workers = 2, as_json: Json = False) -> Non
 
     from facebench.cli.progress import ProgressPrinter
     from facebench.data import check_dataset, load_dataset
+    from facebench.phantoms.shipped import builtin_path
 
     with ProgressPrinter() as progress:
-        found = check_dataset(load_dataset(path), workers, lambda done, total: progress.update("check", done, total))
+        found = check_dataset(
+            load_dataset(builtin_path(path)), workers, lambda done, total: progress.update("check", done, total)
+        )
     if as_json:
         print_json(asdict(found))
     else:
@@ -60,40 +63,10 @@ def data_convert(path: Source, out: Annotated[Path, typer.Argument(help="Folder 
     """
     from facebench.cli.progress import ProgressPrinter
     from facebench.data import convert_dataset, load_dataset
+    from facebench.phantoms.shipped import builtin_path
 
     with ProgressPrinter() as progress:
-        written = convert_dataset(load_dataset(path), out, lambda done, total: progress.update("convert", done, total))
-    typer.echo(str(written))
-
-
-@data_app.command("render")
-def data_render(
-    out: Annotated[Path, typer.Argument(help="Folder to write.")],
-    identities: Annotated[int, typer.Option(min=1, help="How many people.")] = 20,
-    images: Annotated[int, typer.Option(min=1, help="Images of each.")] = 5,
-    tier: Annotated[str, typer.Option(help="easy, default or hard.")] = "default",
-    seed: Annotated[int, typer.Option(min=0)] = 0,
-    first_identity: Annotated[int, typer.Option(min=0, help="Number of the first; ranges apart share nobody.")] = 0,
-    size: Annotated[int, typer.Option(help="Pixels: 112 or 224.")] = 112,
-    full_cross: Annotated[
-        bool, typer.Option("--full-cross", help="Equally many in each sex x tone x age cell.")
-    ] = False,
-    labels: Annotated[bool, typer.Option("--labels", help="Also write region maps.")] = False,
-    workers: Workers = 2,
-) -> None:
-    """Render phantom faces with known identity, attributes and regions.
-
-    Example: facebench data render ./phantoms --identities 50 --images 6
-    """
-    from facebench.cli.progress import ProgressPrinter
-    from facebench.phantoms import write_dataset
-
-    if tier not in ("easy", "default", "hard"):
-        raise InputError(f"unknown tier {tier!r}; known: easy, default, hard")
-    with ProgressPrinter() as progress:
-        written = write_dataset(
-            out, identities=identities, images_per_identity=images, seed=seed, tier=tier,
-            first_identity=first_identity, size=size, full_cross=full_cross, labels=labels, workers=workers,
-            progress=lambda done, total: progress.update("render", done, total),
-        )  # fmt: skip
+        written = convert_dataset(
+            load_dataset(builtin_path(path)), out, lambda done, total: progress.update("convert", done, total)
+        )
     typer.echo(str(written))

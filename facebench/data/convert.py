@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from facebench.data.dataset import Dataset, dataset_sha256
 from facebench.data.manifest import INFO, PAIRS
 from facebench.data.pairs import BY_ID
 from facebench.data.parallel import Progress
-from facebench.data.sources import ImageError
+from facebench.data.sources import ImageError, MemberSource
 from facebench.errors import InputError
 from facebench.files import read_bytes, read_json, write_atomic
 
@@ -53,16 +54,22 @@ def convert_dataset(dataset: Dataset, out: Path, progress: Progress | None = Non
         paths.append(_copy_image(dataset, row, out))
         if progress is not None:
             progress(row + 1, len(dataset))
-    masks = None if dataset.region_masks is None else [_copy_mask(dataset, row, out) for row in range(len(dataset))]
+    masks = _copy_masks(dataset, dataset.region_masks, "region_mask", out)
+    changes = _copy_masks(dataset, dataset.change_masks, "change_mask", out)
     if dataset.pairs is not None:
         write_atomic(out / PAIRS, _pairs_csv(dataset))
     manifest = out / "manifest.csv"
-    write_atomic(manifest, manifest_csv(dataset, paths, masks))
+    write_atomic(manifest, manifest_csv(dataset, paths, masks, changes))
     return manifest
 
 
-def manifest_csv(dataset: Dataset, paths: Sequence[str], masks: Sequence[str | None] | None = None) -> str:
-    """Return the manifest of a dataset whose images, and region masks if any, lie at these relative paths."""
+def manifest_csv(
+    dataset: Dataset,
+    paths: Sequence[str],
+    masks: Sequence[str | None] | None = None,
+    changes: Sequence[str | None] | None = None,
+) -> str:
+    """Return the manifest of a dataset whose images, region masks and change masks lie at these relative paths."""
     columns: dict[str, Iterable[str | float | None]] = {"image_id": dataset.image_ids, "path": paths}
     if dataset.identities is not None:
         columns["identity"] = dataset.identities
@@ -73,6 +80,9 @@ def manifest_csv(dataset: Dataset, paths: Sequence[str], masks: Sequence[str | N
     columns.update(dataset.attributes)
     if masks is not None:
         columns["region_mask"] = masks
+    columns.update(dataset.edits)
+    if changes is not None:
+        columns["change_mask"] = changes
     if dataset.landmarks is not None:
         columns["landmarks"] = [
             None if np.isnan(points).any() else " ".join(map(repr, points.reshape(-1).tolist()))
@@ -106,14 +116,19 @@ def _copy_image(dataset: Dataset, row: int, out: Path) -> str:
     return path
 
 
-def _copy_mask(dataset: Dataset, row: int, out: Path) -> str | None:
-    assert dataset.region_masks is not None
-    mask = dataset.region_masks[row]
-    if mask is None:
+def _copy_masks(dataset: Dataset, masks: Sequence[Path | None] | None, kind: str, out: Path) -> list[str | None] | None:
+    """Copy the masks of one kind; returns their relative paths."""
+    if masks is None:
         return None
-    path = f"region_masks/{row:07d}{mask.suffix.lower()}"
-    _write_new(out / path, read_bytes(mask, "region mask"))
-    return path
+    archive = zipfile.ZipFile(dataset.root) if zipfile.is_zipfile(dataset.root) else None
+    paths: list[str | None] = []
+    for row, mask in enumerate(masks):
+        path = None if mask is None else f"{kind}s/{row:07d}{mask.suffix.lower()}"
+        if mask is not None and path is not None:
+            data = MemberSource(archive, mask.as_posix()).read() if archive else read_bytes(mask, kind)
+            _write_new(out / path, data)
+        paths.append(path)
+    return paths
 
 
 def _write_new(path: Path, data: bytes) -> None:

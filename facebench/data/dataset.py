@@ -57,7 +57,10 @@ class Dataset:
     identities: tuple[str, ...] | None = None  # None: unknown
     attributes: Mapping[str, tuple[str | float | None, ...]] = field(default_factory=dict)  # None: empty cell
     landmarks: NDArray[np.float64] | None = None  # (n, 5, 2) x, y in pixels; NaN where absent
-    region_masks: tuple[Path | None, ...] | None = None
+    region_masks: tuple[Path | None, ...] | None = None  # files, or names of members when `root` is an archive
+    # "counterfactual_of", "attribute", "level"; "swap_of", "part": which image is an edit of which
+    edits: Mapping[str, tuple[str | None, ...]] = field(default_factory=dict)
+    change_masks: tuple[Path | None, ...] | None = None  # non-zero where an edit differs from its original
     pairs: PairList | None = None
     phantom: bool = False  # the faces are rendered, not photographed
     template_ids: tuple[str | None, ...] | None = None
@@ -72,6 +75,8 @@ class Dataset:
             "identities": self.identities,
             "landmarks": self.landmarks,
             "region_masks": self.region_masks,
+            "change_masks": self.change_masks,
+            **{f"edit {name!r}": values for name, values in self.edits.items()},
             "template_ids": self.template_ids,
             "media_ids": self.media_ids,
             **{f"attribute {name!r}": values for name, values in self.attributes.items()},
@@ -99,6 +104,8 @@ class Dataset:
             attributes={name: values[:limit] for name, values in self.attributes.items()},
             landmarks=None if self.landmarks is None else self.landmarks[:limit],
             region_masks=None if self.region_masks is None else self.region_masks[:limit],
+            edits={name: values[:limit] for name, values in self.edits.items()},
+            change_masks=None if self.change_masks is None else self.change_masks[:limit],
             pairs=None if self.pairs is None else self.pairs.among(limit),
             template_ids=None if self.template_ids is None else self.template_ids[:limit],
             media_ids=None if self.media_ids is None else self.media_ids[:limit],

@@ -20,6 +20,11 @@ from facebench.errors import InputError
 
 REQUIRED = ("image_id", "path")
 RESERVED = (*REQUIRED, "identity", "template_id", "media_id", "region_mask", "landmarks")
+EDITS = {  # columns that are reserved beside the one that makes them so
+    "counterfactual_of": ("counterfactual_of", "attribute", "level"),
+    "swap_of": ("swap_of", "part", "change_mask"),
+    "landmarks68": ("landmarks68",),
+}
 MANIFESTS = ("manifest.csv", "manifest.parquet")
 PAIRS = "pairs.csv"
 INFO = "dataset.json"
@@ -37,8 +42,10 @@ def read_manifest(tree: Tree, manifest: str, name: str, pairs: str | None) -> Da
     """Read the manifest called `manifest` from a folder or archive.
 
     Columns: ``image_id`` and ``path`` (relative to the manifest), ``identity`` if known, and optionally
-    ``template_id``, ``media_id``, ``region_mask`` (a path) and ``landmarks`` (x1 y1 .. x5 y5, pixels). Every other
-    column is an attribute; one whose cells are all numbers holds floats. `dataset.json` beside it may say
+    ``template_id``, ``media_id``, ``region_mask`` (a path), ``landmarks`` (x1 y1 .. x5 y5, pixels), ``landmarks68``,
+    and what edits an image shows: ``counterfactual_of`` with ``attribute`` and ``level``, ``swap_of`` with ``part`` and
+    ``change_mask`` (a path). Every other column is an attribute; one whose cells are all numbers holds floats.
+    `dataset.json` beside it may say
     ``{"phantom": true}``; its other keys are free. A missing image file is no error here: it fails when it is read.
 
     Raises:
@@ -61,9 +68,11 @@ def read_manifest(tree: Tree, manifest: str, name: str, pairs: str | None) -> Da
         image_ids=tuple(table.columns["image_id"]),
         images=sources,
         identities=identities,
-        attributes=read_attributes(table, [column for column in table.columns if column not in RESERVED]),
+        attributes=read_attributes(table, _attribute_columns(table)),
         landmarks=_landmarks(table),
-        region_masks=_region_masks(tree, table),
+        region_masks=_masks(tree, table, "region_mask"),
+        edits=_edits(table),
+        change_masks=_masks(tree, table, "change_mask"),
         pairs=pair_list,
         phantom=info.get("phantom", False),
         template_ids=_optional(table, "template_id"),
@@ -90,9 +99,36 @@ def check_unique(table: Table, column: str) -> None:
         raise InputError(f"{table.places(rows)}: {column} {twice!r} is given {len(rows)} times; it must be unique")
 
 
+def _edit_columns(table: Table) -> list[str]:
+    return [name for key, names in EDITS.items() if key in table.columns for name in names]
+
+
+def _attribute_columns(table: Table) -> list[str]:
+    reserved = {*RESERVED, *_edit_columns(table)}
+    return [column for column in table.columns if column not in reserved]
+
+
+def _edits(table: Table) -> dict[str, tuple[str | None, ...]]:
+    """The columns that say which image is an edit of which, with unknown images refused."""
+    for key in ("counterfactual_of", "swap_of"):
+        known = set(table.columns["image_id"])
+        wrong = [row for row, cell in enumerate(table.columns.get(key, [])) if cell and cell not in known]
+        if wrong:
+            cell = table.columns[key][wrong[0]]
+            raise InputError(f"{table.places(wrong)}: {key} names the image {cell!r}, which the manifest does not have")
+    missing = [name for name in _edit_columns(table) if name not in table.columns]
+    if missing:
+        raise InputError(f"{table.where} tells of edited images, but lacks the column {missing[0]}")
+    return {
+        name: tuple(cell or None for cell in table.columns[name])
+        for name in _edit_columns(table)
+        if name not in ("landmarks68", "change_mask")
+    }
+
+
 def _check_columns(table: Table) -> None:
     absent = [name for name in RESERVED if name not in table.columns]
-    check_attribute_names(table, [column for column in table.columns if column not in RESERVED], absent)
+    check_attribute_names(table, _attribute_columns(table), absent)
     missing = [name for name in REQUIRED if name not in table.columns]
     if missing:
         raise InputError(
@@ -165,16 +201,16 @@ def _five_points(cell: str, place: str) -> NDArray[np.float64]:
     return np.array(values).reshape(5, 2)
 
 
-def _region_masks(tree: Tree, table: Table) -> tuple[Path | None, ...] | None:
-    cells = table.columns.get("region_mask", [])
+def _masks(tree: Tree, table: Table, column: str) -> tuple[Path | None, ...] | None:
+    cells = table.columns.get(column, [])
     if not any(cells):
         return None
     masks: list[Path | None] = []
     for row, cell in enumerate(cells):
         try:
-            masks.append(tree.path(cell) if cell else None)
+            masks.append(tree.reference(cell) if cell else None)
         except InputError as error:
-            raise InputError(f"{table.place(row)}: region_mask: {error}") from None
+            raise InputError(f"{table.place(row)}: {column}: {error}") from None
     return tuple(masks)
 
 

@@ -151,6 +151,9 @@ class Tree(Protocol):
     def path(self, name: str) -> Path:
         """The path on disk of a name, which need not exist; an archive refuses."""
 
+    def reference(self, name: str) -> Path:
+        """The path on disk of a name, or its path inside the archive; it need not exist."""
+
 
 class FolderTree:
     """The files of a folder."""
@@ -197,6 +200,10 @@ class FolderTree:
     def path(self, name: str) -> Path:
         """Return the path of a name; one that leads out of the folder is an error."""
         return Path(self._locate(name))
+
+    def reference(self, name: str) -> Path:
+        """Return the path of a name."""
+        return self.path(name)
 
     def _locate(self, name: str) -> str:
         path = f"{self._root}/{safe_name(name)}"  # as text: this runs once per image, and pathlib is slow
@@ -270,6 +277,10 @@ class ZipTree:
     def path(self, name: str) -> Path:
         """Refuse: what lies in an archive has no path."""
         raise InputError(f"{self.where(name)} must be a file of its own; unpack the archive and name the folder")
+
+    def reference(self, name: str) -> Path:
+        """Return the name of a member as a relative path."""
+        return Path(self._member(name))
 
 
 def safe_name(name: str) -> str:

@@ -8,7 +8,7 @@ import io
 import json
 import os
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,7 +16,8 @@ import numpy as np
 from joblib import Parallel, delayed
 from PIL import Image, PngImagePlugin
 
-from facebench.errors import InputError, WriteError
+from facebench.errors import InputError
+from facebench.files import write_atomic
 from facebench.phantoms._kernel import ByteArray, FloatArray
 from facebench.phantoms.labels import LABEL_NAMES
 from facebench.phantoms.parameters import (
@@ -27,12 +28,15 @@ from facebench.phantoms.parameters import (
     Nuisance,
     Subject,
 )
-from facebench.phantoms.population import Cell, Request, nuisance_of, people, subject_of
-from facebench.phantoms.renderer import RENDERER_VERSION, RenderedFace, render
+from facebench.phantoms.plan import Shot, Studio, shots
+from facebench.phantoms.population import Cell, Request
+from facebench.phantoms.regions import contact_sheet
+from facebench.phantoms.renderer import RENDERER_VERSION, RenderedFace
 from facebench.phantoms.sampling import TierName
 from facebench.phantoms.table import parameter_columns, parameter_vector
 
 FORMAT_VERSION = 1
+_SHEET_ROWS, _SHEET_COLUMNS = 24, 12
 _TEXT_KEY = "facebench-phantom"
 _COLUMNS = ["image_id", "path", "identity", "sex", "tone", "age_band", "age", "accessory", "landmarks"]
 
@@ -60,18 +64,18 @@ class FaceArrays:
     nuisances: list[Nuisance]
 
 
-def identity_name(number: int) -> str:
-    """Name of an identity; the letter keeps readers from taking it for a number."""
-    return f"p{number:06d}"
+@dataclass(frozen=True)
+class Extras:
+    """What is written beside images and five landmarks: label maps, 68 landmarks."""
+
+    labels: bool
+    landmarks68: bool
 
 
 def iter_faces(request: Request) -> Iterator[Face]:
     """Render the images of a request one by one, identity by identity."""
-    for number, subject in people(request):
-        for index in range(request.images_per_identity):
-            nuisance = nuisance_of(request, number, index)
-            name = identity_name(number)
-            yield Face(f"{name}-{index:03d}", name, subject, nuisance, render(subject, nuisance, request.size))
+    for number, cell in zip(request.identity_numbers, request.cells(), strict=True):
+        yield from _render_identity(request, number, cell)
 
 
 def render_arrays(request: Request, *, workers: int = 1) -> FaceArrays:
@@ -102,7 +106,11 @@ def write_dataset(
     attributes: Mapping[str, Mapping[str, float]] | None = None,
     full_cross: bool = False,
     labels: bool = False,
+    landmarks68: bool = False,
     accessories: Mapping[str, float] | None = None,
+    sweeps: Mapping[str, Sequence[float | str]] | None = None,
+    part_swaps: Sequence[str] = (),
+    sheet: bool = False,
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
@@ -112,8 +120,8 @@ def write_dataset(
     resumes where it was: complete images are kept, anything else is rendered again. `progress` is called with
     (images done, images in all).
 
-    Layout: `images/<identity>/<k>.png`, `labels/<identity>/<k>.png` when asked for, `manifest.csv`,
-    `parameters.npz` (`image_id`, `columns`, `values`) and `dataset.json`.
+    Layout: `images/<identity>/<k>.png`, `labels/<identity>/<k>.png` when asked for, `changes/<identity>-<part>.png`
+    for part swaps, `manifest.csv`, `parameters.npz` (`image_id`, `columns`, `values`) and `dataset.json`.
     """
     request = Request(
         identities=identities,
@@ -125,12 +133,15 @@ def write_dataset(
         attributes=attributes or {},
         full_cross=full_cross,
         accessories=accessories or {},
+        sweeps=sweeps or {},
+        part_swaps=tuple(part_swaps),
     )
     out = Path(out)
-    description = _describe(request, labels)
+    extras = Extras(labels, landmarks68)
+    description = _describe(request, extras)
     _prepare(out, description)
     tasks = [
-        (out, request, number, cell, labels)
+        (out, request, number, cell, extras)
         for number, cell in zip(request.identity_numbers, request.cells(), strict=True)
     ]
     rows: list[dict[str, str]] = []
@@ -140,11 +151,13 @@ def write_dataset(
         values += identity_values
         if progress is not None:
             progress(len(rows), request.images)
-    manifest = _manifest(rows, labels)
-    _write(out / "manifest.csv", manifest)
-    _write(out / "parameters.npz", _parameters(rows, values))
+    manifest = _manifest(rows, request, extras)
+    write_atomic(out / "manifest.csv", manifest)
+    write_atomic(out / "parameters.npz", _parameters(rows, values))
     description["manifest_sha256"] = hashlib.sha256(manifest).hexdigest()
-    _write(out / "dataset.json", _json(description))
+    write_atomic(out / "dataset.json", _json(description))
+    if sheet:
+        write_atomic(out / "contact-sheet.png", _sheet(out, rows))
     return out / "manifest.csv"
 
 
@@ -166,99 +179,103 @@ def warm_up() -> None:
 
 
 def _render_identity(request: Request, number: int, cell: Cell) -> list[Face]:
-    subject = subject_of(request, number, cell)
-    name = identity_name(number)
-    faces = []
-    for index in range(request.images_per_identity):
-        nuisance = nuisance_of(request, number, index)
-        faces.append(Face(f"{name}-{index:03d}", name, subject, nuisance, render(subject, nuisance, request.size)))
-    return faces
+    planned = shots(request, number, cell)
+    studio = Studio(planned[0], request.size)
+    return [Face(shot.image_id, shot.identity, shot.subject, shot.nuisance, studio.render(shot)) for shot in planned]
 
 
 def _write_identity(
-    out: Path, request: Request, number: int, cell: Cell, labels: bool
+    out: Path, request: Request, number: int, cell: Cell, extras: Extras
 ) -> tuple[list[dict[str, str]], list[FloatArray]]:
     """Write the missing images of one identity; returns its manifest rows and parameter vectors."""
-    subject = subject_of(request, number, cell)
-    name = identity_name(number)
+    planned = shots(request, number, cell)
+    studio = Studio(planned[0], request.size)
     rows, values = [], []
-    for index in range(request.images_per_identity):
-        nuisance = nuisance_of(request, number, index)
-        path = f"images/{name}/{index:03d}.png"
-        mask = f"labels/{name}/{index:03d}.png"
-        recipe = _recipe(request, number, index, cell)
-        landmarks = _landmarks_on_disk(out / path, recipe)
-        if landmarks is None or (labels and _landmarks_on_disk(out / mask, recipe) is None):
-            face = render(subject, nuisance, request.size)
-            landmarks = " ".join(f"{value:.3f}" for value in face.landmarks5.ravel())
+    for shot in planned:
+        recipe = _recipe(request, number, shot, cell)
+        files = {"images": f"images/{shot.stem}.png"}
+        if extras.labels:
+            files["labels"] = f"labels/{shot.stem}.png"
+        if shot.swapped:
+            files["changes"] = shot.columns["change_mask"]
+        notes = [_note_on_disk(out / path, recipe) for path in files.values()]
+        note = notes[0]
+        if note is None or None in notes or (extras.landmarks68 and "landmarks68" not in note):
+            face = studio.render(shot)
+            note = _note(face, extras)
+            pictures = {"images": face.image, "labels": face.labels}
+            if shot.swapped:
+                pictures["changes"] = studio.changed(face).astype(np.uint8) * 255
             # The image goes last: it is what a resumed run looks for first.
-            if labels:
-                _write(out / mask, _png(face.labels, recipe, landmarks))
-            _write(out / path, _png(face.image, recipe, landmarks))
-        row = {
-            "image_id": f"{name}-{index:03d}",
-            "path": path,
-            "identity": name,
-            "sex": subject.sex.value,
-            "tone": subject.tone.value,
-            "age_band": subject.age_band.value,
-            "age": f"{subject.age:.2f}",
-            "accessory": nuisance.wear.kind.value,
-            "landmarks": landmarks,
-        }
-        if labels:
-            row["region_mask"] = mask
-        rows.append(row)
-        values.append(parameter_vector(subject, nuisance))
+            for kind in reversed(files):
+                write_atomic(out / files[kind], _png(pictures[kind], recipe, note))
+        rows.append(_row(shot, planned[0].subject, files, note, extras))
+        values.append(parameter_vector(shot.subject, shot.nuisance))
     return rows, values
 
 
-def _recipe(request: Request, number: int, index: int, cell: Cell) -> str:
+def _row(shot: Shot, own: Subject, files: dict[str, str], note: dict[str, str], extras: Extras) -> dict[str, str]:
+    """Manifest row. Sex, tone and age are those of the identity, also in the images of a sweep."""
+    row = {
+        "image_id": shot.image_id,
+        "path": files["images"],
+        "identity": shot.identity,
+        "sex": own.sex.value,
+        "tone": own.tone.value,
+        "age_band": own.age_band.value,
+        "age": f"{own.age:.2f}",
+        "accessory": shot.nuisance.wear.kind.value,
+        "landmarks": note["landmarks"],
+    }
+    if extras.labels:
+        row["region_mask"] = files["labels"]
+    if extras.landmarks68:
+        row["landmarks68"] = note["landmarks68"]
+    return row | shot.columns
+
+
+def _recipe(request: Request, number: int, shot: Shot, cell: Cell) -> str:
     """Fingerprint of all that decides an image's pixels; stored in the file, so that a stale one is never kept."""
     parts = {
         "renderer": RENDERER_VERSION,
         "seed": request.seed,
         "identity": number,
-        "image": index,
+        "image": shot.index,
         "tier": request.tier,
         "size": request.size,
         "cell": [None if level is None else level.value for level in (cell.sex, cell.tone, cell.age_band)],
         "accessories": sorted(request.accessories.items()),
     }
+    if shot.edit:
+        parts["edit"] = shot.edit
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
 
 
-def _png(pixels: ByteArray, recipe: str, landmarks: str) -> bytes:
+def _note(face: RenderedFace, extras: Extras) -> dict[str, str]:
+    """What the manifest says of an image beyond its request; kept inside the image, for a run that resumes."""
+    note = {"landmarks": " ".join(f"{value:.3f}" for value in face.landmarks5.ravel())}
+    if extras.landmarks68:
+        note["landmarks68"] = " ".join(f"{value:.2f}" for value in face.landmarks68.ravel())
+    return note
+
+
+def _png(pixels: ByteArray, recipe: str, note: dict[str, str]) -> bytes:
     info = PngImagePlugin.PngInfo()
-    info.add_text(_TEXT_KEY, f"{recipe};{landmarks}")
+    info.add_text(_TEXT_KEY, ";".join([recipe, *note.values()]))
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, format="PNG", pnginfo=info)
     return buffer.getvalue()
 
 
-def _landmarks_on_disk(path: Path, recipe: str) -> str | None:
-    """Landmarks stored in a complete image made by the same recipe; None when there is no such image."""
+def _note_on_disk(path: Path, recipe: str) -> dict[str, str] | None:
+    """The note inside a complete image made by the same recipe; None when there is no such image."""
     try:
         with Image.open(path) as image:
             image.load()
-            found, _, landmarks = str(image.info.get(_TEXT_KEY, "")).partition(";")
+            found, *values = str(image.info.get(_TEXT_KEY, "")).split(";")
     except (OSError, SyntaxError, ValueError):
         return None
-    return landmarks if found == recipe else None
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise WriteError(
-            f"cannot write {path}: {error.strerror or error}. Free some space, then run it again."
-        ) from error
+    return dict(zip(("landmarks", "landmarks68"), values, strict=False)) if found == recipe and values else None
 
 
 def _prepare(out: Path, description: Mapping[str, object]) -> None:
@@ -282,8 +299,8 @@ def _prepare(out: Path, description: Mapping[str, object]) -> None:
         )
 
 
-def _describe(request: Request, labels: bool) -> dict[str, object]:
-    asked = asdict(request) | {"labels": labels}
+def _describe(request: Request, extras: Extras) -> dict[str, object]:
+    asked = asdict(request) | asdict(extras)
     return {
         "format": FORMAT_VERSION,
         "kind": "phantom faces",
@@ -307,9 +324,14 @@ def _json(value: object) -> bytes:
     return (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 
-def _manifest(rows: list[dict[str, str]], labels: bool) -> bytes:
+def _manifest(rows: list[dict[str, str]], request: Request, extras: Extras) -> bytes:
+    columns = list(_COLUMNS)
+    columns += ["region_mask"] if extras.labels else []
+    columns += ["landmarks68"] if extras.landmarks68 else []
+    columns += ["counterfactual_of", "attribute", "level"] if request.sweeps else []
+    columns += ["swap_of", "part", "change_mask"] if request.part_swaps else []
     text = io.StringIO()
-    writer = csv.DictWriter(text, _COLUMNS + (["region_mask"] if labels else []), lineterminator="\n")
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue().encode()
@@ -330,4 +352,20 @@ def _parameters(rows: list[dict[str, str]], values: list[FloatArray]) -> bytes:
             info = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
             info.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(info, member.getvalue())
+    return buffer.getvalue()
+
+
+def _sheet(out: Path, rows: list[dict[str, str]]) -> bytes:
+    """The images of the first identities, one row each, as PNG."""
+    by_identity: dict[str, list[str]] = {}
+    for row in rows:
+        by_identity.setdefault(row["path"].split("/")[1], []).append(row["path"])
+    chosen = [paths[:_SHEET_COLUMNS] for paths in list(by_identity.values())[:_SHEET_ROWS]]
+    columns = max(map(len, chosen))
+    tiles = []
+    for paths in chosen:
+        pictures = [np.asarray(Image.open(out / path)) for path in paths]
+        tiles += pictures + [np.full_like(pictures[0], 24)] * (columns - len(pictures))
+    buffer = io.BytesIO()
+    Image.fromarray(contact_sheet(tiles, columns, gap=2)).save(buffer, format="PNG")
     return buffer.getvalue()

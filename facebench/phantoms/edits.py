@@ -143,7 +143,21 @@ ATTRIBUTES: dict[str, Edit] = {
     "light": _set_light,
     "accessory": _set_accessory,
 }
-_POSES = frozenset({"yaw", "pitch"})
+POSES = frozenset({"yaw", "pitch"})
+"""Attributes whose edits are aligned anew: the template fits a turned head elsewhere."""
+
+SWEEPS: dict[str, tuple[Level, ...]] = {
+    "tone": (0.1, 0.3, 0.5, 0.7, 0.9),
+    "age": (22, 38, 54, 70),
+    "sex": ("female", 0, "male"),
+    "hair": ("short", "long", "curly", "bald"),
+    "expression": ("neutral", "smile", "laugh", "surprise", "frown", "eyes_closed"),
+    "yaw": (-0.6, -0.3, 0.3, 0.6),
+    "pitch": (-0.3, -0.15, 0.15, 0.3),
+    "light": (-1.2, -0.6, 0.6, 1.2),
+    "accessory": ("glasses", "sunglasses", "mask", "cap", "beanie", "scarf"),
+}
+"""Levels of each attribute that a sweep has when none are given."""
 
 
 def counterfactual(
@@ -160,15 +174,34 @@ def counterfactual(
     >>> len(counterfactual(sample_subject(rng), sample_nuisance(rng), "tone", [0.1, 0.5, 0.9]))
     3
     """
-    if attribute not in ATTRIBUTES:
-        raise UnknownNameError("attribute of phantom faces", attribute, ATTRIBUTES)
     if not levels:
         raise InputError(f"no levels given for attribute {attribute!r}; a sweep needs at least one.")
-    edited = [ATTRIBUTES[attribute](subject, nuisance, level) for level in levels]
+    changed = [edited(subject, nuisance, attribute, level) for level in levels]
     base = render(subject, nuisance, size).capture
-    if attribute in _POSES:
+    if attribute in POSES:
         base = Capture(None, base.exposure)
-    return [render(who, how, size, capture=base) for who, how in edited]
+    return [render(who, how, size, capture=base) for who, how in changed]
+
+
+def edited(subject: Subject, nuisance: Nuisance, attribute: str, level: Level) -> tuple[Subject, Nuisance]:
+    """Subject and nuisance with one attribute brought to a level.
+
+    Raises:
+        UnknownNameError: unknown attribute, or no such style, expression or accessory.
+        InputError: the level is no number, or out of range.
+    """
+    if attribute not in ATTRIBUTES:
+        raise UnknownNameError("attribute of phantom faces", attribute, ATTRIBUTES)
+    return ATTRIBUTES[attribute](subject, nuisance, level)
+
+
+def level_text(level: Level) -> str:
+    """A level as it stands in manifests and file names.
+
+    >>> level_text(0.10), level_text("smile")
+    ('0.1', 'smile')
+    """
+    return level if isinstance(level, str) else f"{level:g}"
 
 
 def far_donor(subject: Subject, part: str, seed: int, *, candidates: int = 48) -> Subject:
@@ -204,13 +237,13 @@ def part_swap(subject: Subject, donor: Subject, part: str, nuisance: Nuisance, *
     return PartSwap(original, twin, changed_pixels(original.image, twin.image), part)
 
 
-def changed_pixels(first: ByteArray, second: ByteArray) -> BoolArray:
-    """Pixels in which some channel differs by more than 8 of 255.
+def changed_pixels(first: ByteArray, second: ByteArray, threshold: int = _CHANGED) -> BoolArray:
+    """Pixels in which some channel differs by more than `threshold` of 255.
 
     >>> changed_pixels(np.zeros((1, 2, 3), np.uint8), np.array([[[0, 0, 8], [0, 9, 0]]], np.uint8)).tolist()
     [[False, True]]
     """
-    return np.asarray(np.abs(first.astype(np.int16) - second.astype(np.int16)).max(-1) > _CHANGED)
+    return np.asarray(np.abs(first.astype(np.int16) - second.astype(np.int16)).max(-1) > threshold)
 
 
 def _part_names(part: str) -> list[str]:

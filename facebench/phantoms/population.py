@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeVar
 
 import numpy as np
 
-from facebench.errors import InputError
+from facebench.errors import InputError, UnknownNameError
 from facebench.phantoms.parameters import Accessory, AgeBand, Nuisance, Sex, Subject, Tone
 from facebench.phantoms.sampling import TIERS, TierName, sample_nuisance, sample_subject
 
@@ -37,7 +37,8 @@ class Request:
     """A set of phantom faces, in full; the same request gives the same pixels on any machine.
 
     `attributes` maps attribute names to shares that sum to 1; `full_cross` asks for the same number of identities
-    in each cell of sex x tone x age band; `accessories` maps names to the probability per image.
+    in each cell of sex x tone x age band; `accessories` maps names to the probability per image. `sweeps` maps
+    attributes to levels, and `part_swaps` names parts: edits of each identity's first image, added to its images.
     """
 
     identities: int
@@ -49,16 +50,20 @@ class Request:
     attributes: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     full_cross: bool = False
     accessories: Mapping[str, float] = field(default_factory=dict)
+    sweeps: Mapping[str, Sequence[float | str]] = field(default_factory=dict)
+    part_swaps: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         _check_counts(self)
         _check_attributes(self)
         _check_accessories(self.accessories)
+        _check_edits(self)
 
     @property
     def images(self) -> int:
         """Number of images asked for."""
-        return self.identities * self.images_per_identity
+        edits = sum(len(levels) for levels in self.sweeps.values()) + len(self.part_swaps) * self.images_per_identity
+        return self.identities * (self.images_per_identity + edits)
 
     @property
     def identity_numbers(self) -> range:
@@ -114,12 +119,6 @@ def nuisance_of(request: Request, number: int, index: int) -> Nuisance:
     return sample_nuisance(rng, request.tier, request.accessories)
 
 
-def people(request: Request) -> Iterator[tuple[int, Subject]]:
-    """All identities of a request, with their numbers."""
-    for number, cell in zip(request.identity_numbers, request.cells(), strict=True):
-        yield number, subject_of(request, number, cell)
-
-
 def _check_counts(request: Request) -> None:
     for name, low in (("identities", 1), ("images_per_identity", 1), ("seed", 0), ("first_identity", 0)):
         value = getattr(request, name)
@@ -169,3 +168,27 @@ def _check_accessories(accessories: Mapping[str, float]) -> None:
         raise InputError(
             f"the probabilities of accessories sum to {total:g}; an image shows at most one, so at most 1."
         )
+
+
+def _check_edits(request: Request) -> None:
+    from facebench.phantoms.edits import ATTRIBUTES as EDITABLE
+    from facebench.phantoms.edits import PARTS, edited, level_text
+
+    for attribute, levels in request.sweeps.items():
+        if attribute not in EDITABLE:
+            raise UnknownNameError("attribute of phantom faces", attribute, EDITABLE)
+        if not levels:
+            raise InputError(f"no levels given for attribute {attribute!r}; a sweep needs at least one.")
+        if len({level_text(level) for level in levels}) < len(levels):
+            raise InputError(f"a level of attribute {attribute!r} is given twice; each level makes one image.")
+        rng = np.random.default_rng(0)
+        probe = sample_subject(rng), sample_nuisance(rng)
+        for level in levels:
+            edited(*probe, attribute, level)
+    for part in request.part_swaps:
+        if part not in PARTS:
+            raise UnknownNameError("part of the face", part, PARTS)
+    if len(set(request.part_swaps)) < len(request.part_swaps):
+        raise InputError("a part is given twice; each part is swapped once.")
+    if request.part_swaps and request.images_per_identity < 2:
+        raise InputError("part swaps need at least 2 images per identity: the probe, and a mate to compare it with.")

@@ -135,12 +135,26 @@ def test_a_missing_or_damaged_member_is_a_failed_image(tmp_path: Path) -> None:
     assert failed["d1"] == "the archive has no such file"
 
 
-def test_a_zip_refuses_masks_and_paths_that_leave_it(tmp_path: Path) -> None:
-    text = "image_id,path,region_mask\na,images/a1.png,m.png\n"
-    with pytest.raises(InputError, match=r"line 2: region_mask: .* unpack the archive"):
-        load_dataset(zip_tree(tmp_path / "a.zip", manifest_files(text)))
+def test_masks_in_a_zip_are_members_and_paths_may_not_leave_it(tmp_path: Path) -> None:
+    text = "image_id,path,region_mask\na,images/a1.png,./masks//m.png\n"
+    dataset = load_dataset(zip_tree(tmp_path / "a.zip", manifest_files(text)))
+    assert dataset.region_masks == (Path("masks/m.png"),)
+    with pytest.raises(InputError, match=r"line 2: region_mask: .* leads out"):
+        load_dataset(zip_tree(tmp_path / "c.zip", manifest_files(text.replace("./masks", ".."))))
     with pytest.raises(InputError, match=r"line 2: path '\.\./x' leads out"):
         load_dataset(zip_tree(tmp_path / "b.zip", manifest_files("image_id,path\na,../x\n")))
+
+
+def test_edits_are_no_attributes(tmp_path: Path) -> None:
+    text = "image_id,path,counterfactual_of,attribute,level,part\na,images/a1.png,,,,x\nb,images/b1.png,a,tone,0.5,y\n"
+    dataset = load_dataset(zip_tree(tmp_path / "a.zip", manifest_files(text)))
+    assert dataset.edits == {"counterfactual_of": (None, "a"), "attribute": (None, "tone"), "level": (None, "0.5")}
+    assert set(dataset.attributes) == {"part"}  # reserved only beside swap_of
+    assert dataset.subset(1).edits["level"] == (None,)
+    with pytest.raises(InputError, match="line 3: counterfactual_of names the image 'c'"):
+        load_dataset(zip_tree(tmp_path / "b.zip", manifest_files(text.replace(",a,tone", ",c,tone"))))
+    with pytest.raises(InputError, match="lacks the column level"):
+        load_dataset(zip_tree(tmp_path / "c.zip", manifest_files(text.replace(",level", ",score"))))
 
 
 @pytest.mark.parametrize("name", ["../evil.png", "/evil.png", "a/../../evil.png", "C:/evil.png"])
