@@ -34,6 +34,7 @@ def zoo_list(as_json: Json = False) -> None:
 def zoo_train(
     name: Annotated[str, typer.Argument(help="A reference model; facebench zoo list names them.")],
     out: Annotated[Path, typer.Option(help="File for the weights (safetensors).")],
+    seed: Annotated[int | None, typer.Option(min=0, help="Another seed than the model's own.")] = None,
     as_json: Json = False,
 ) -> None:
     """Train a reference model again, from rendered training identities and with its fixed seed.
@@ -53,7 +54,7 @@ def zoo_train(
     if out.is_dir():
         raise InputError(f"--out {out} is a folder; name a file, for example {out / (name + '.safetensors')}")
     with ProgressPrinter() as progress:
-        log = train_model(name, out, progress.update)
+        log = train_model(name, out, progress.update, seed=seed)
     if as_json:
         print_json({"weights": str(out), "sha256": sha256_file(out), **log})
         return

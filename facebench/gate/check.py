@@ -117,7 +117,9 @@ def _verdict(
     found = _summary(findings)
     notes = [*comparison.cautions]
     if candidate.label in comparison.identical:
-        notes.insert(0, "Both results hold the same embeddings, to the last bit: every difference is exactly zero.")
+        notes.insert(
+            0, "Both results hold the same embeddings, to the last bit: differences on untouched images are zero."
+        )
     overlooked = [f for f in findings if f.outcome is Outcome.INCONCLUSIVE and f.counts_as is Outcome.PASS]
     if overlooked:
         notes.append(f"{len(overlooked)} inconclusive findings were let through: the policy says so.")

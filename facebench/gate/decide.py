@@ -15,6 +15,7 @@ BLIND = {
     Flag.NO_GENUINE: "there are no genuine comparisons",
     Flag.NO_IMPOSTOR: "there are no impostor comparisons",
     Flag.INSUFFICIENT: "it is undefined on these counts",
+    Flag.UNRELIABLE: "a check for hidden gradients failed, so the attack may have been misled",
 }
 
 

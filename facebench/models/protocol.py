@@ -19,7 +19,8 @@ class FaceModel(Protocol):
     """A model that turns aligned faces into embeddings.
 
     It may also have `module()`: a torch network from (N, 3, H, W) float RGB in [0, 1] of the aligned faces to (N, D),
-    which opens it to white-box attacks and gradient-based explanations.
+    which opens it to white-box attacks and gradient-based explanations; and `embed_patches(faces)`: (N, P, D) features
+    of P patches of each face, by which searches can be re-ranked.
     """
 
     @property

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from facebench.errors import InputError, ModelError
 from facebench.files import sha256_bytes, sha256_file
 from facebench.models.load import LoadContext
-from facebench.models.preprocess import embed_flipped
+from facebench.models.preprocess import embed_flipped, prepare
 from facebench.models.protocol import Embeddings, Faces
 from facebench.schema import Colour, Flip, InputSpec, Layout, ModelCard
 
@@ -39,7 +39,7 @@ class TorchModel:
 
     def with_input(self, spec: InputSpec) -> TorchModel:
         """Return the same network fed in another way; the preflight checks try alternatives."""
-        return TorchModel(self._network, self.card.model_copy(update={"input": spec}), spec, self._device)
+        return type(self)(self._network, self.card.model_copy(update={"input": spec}), spec, self._device)
 
     def module(self) -> nn.Module:
         """Return the network behind its preprocessing: (N, 3, H, W) floats in [0, 1] of aligned faces to (N, D)."""
@@ -54,6 +54,31 @@ class TorchModel:
             found = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
             raise ModelError(f"model {self.card.name}: the network returned {found}; expected ({len(batch)}, D)")
         return output.float().cpu().numpy()
+
+
+class PatchTorchModel(TorchModel):
+    """A face model whose network also tells the features of patches of a face.
+
+    The network has a method ``embed_patches(x)`` that takes the same input as the network and returns (N, D, h, w),
+    such as the map before its last pooling, or (N, P, D).
+    """
+
+    def embed_patches(self, faces: Faces) -> Embeddings:
+        """Return (N, P, D) float32 features of P patches of (N, H, W, 3) uint8 RGB aligned faces; no mirror images."""
+        import torch
+
+        batch = torch.from_numpy(prepare(faces, self._spec)).to(self._device)
+        with torch.inference_mode():
+            found = self._network.embed_patches(batch)  # type: ignore[operator]
+        if not isinstance(found, torch.Tensor) or found.ndim not in (3, 4) or len(found) != len(faces):
+            shape = tuple(found.shape) if isinstance(found, torch.Tensor) else type(found).__name__
+            raise ModelError(
+                f"model {self.card.name}: embed_patches returned {shape}; expected ({len(faces)}, D, h, w) or "
+                f"({len(faces)}, P, D)"
+            )
+        if found.ndim == 4:
+            found = found.flatten(2).transpose(1, 2)
+        return found.float().cpu().numpy()
 
 
 def _whole(network: nn.Module, spec: InputSpec) -> nn.Module:
@@ -129,7 +154,8 @@ def load(context: LoadContext) -> TorchModel:
     probe = TorchModel(network, card, given, context.device)
     side = (max(given.crop[2], 112), max(given.crop[3], 112)) if given.crop else (112, 112)
     dim = probe.embed(np.zeros((1, *side, 3), np.uint8)).shape[1]
-    return TorchModel(network, card.model_copy(update={"embedding_dim": dim}), given, context.device)
+    kind = PatchTorchModel if hasattr(network, "embed_patches") else TorchModel
+    return kind(network, card.model_copy(update={"embedding_dim": dim}), given, context.device)
 
 
 def _device(name: str) -> str:

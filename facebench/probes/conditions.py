@@ -7,10 +7,15 @@ draws: a higher severity is more of the same.
 
 from __future__ import annotations
 
-from facebench.errors import InputError
+import numpy as np
+
+from facebench.errors import InputError, UnknownNameError
 from facebench.files import sha256_bytes
+from facebench.probes import corruptions, geometry, occlusions
 from facebench.probes.face import Change, Kind, Landmarks, Pixels
 from facebench.schema.robustness import kind_of, level_of
+
+KINDS: dict[str, Kind] = {**corruptions.KINDS, **occlusions.KINDS, **geometry.KINDS}
 
 
 def kind(condition: str) -> Kind:
@@ -19,14 +24,10 @@ def kind(condition: str) -> Kind:
     Raises:
         UnknownNameError: no such condition; the message suggests the closest.
     """
-    from facebench.errors import UnknownNameError
-    from facebench.probes import corruptions, geometry, occlusions
-
-    known = {**corruptions.KINDS, **occlusions.KINDS, **geometry.KINDS}
     name = kind_of(condition)
-    if name not in known:
-        raise UnknownNameError("condition", condition, known)
-    return known[name]
+    if name not in KINDS:
+        raise UnknownNameError("condition", condition, KINDS)
+    return KINDS[name]
 
 
 def version(condition: str) -> str:
@@ -35,7 +36,7 @@ def version(condition: str) -> str:
 
 
 def alter(condition: str, pixels: Pixels, landmarks: Landmarks | None, image_id: str, *, seed: int = 0) -> Pixels:
-    """Return a face under a condition, as uint8 of the same shape.
+    """Return a face under a condition, as uint8 of the same shape; a grey picture stays grey.
 
     Args:
         condition: such as ``corruption:fog:3``.
@@ -46,8 +47,6 @@ def alter(condition: str, pixels: Pixels, landmarks: Landmarks | None, image_id:
     Raises:
         InputError: the condition needs landmarks, and the image has none.
     """
-    import numpy as np
-
     change: Kind = kind(condition)
     if landmarks is None or not np.isfinite(landmarks).all():
         raise InputError(
@@ -57,4 +56,14 @@ def alter(condition: str, pixels: Pixels, landmarks: Landmarks | None, image_id:
     digest = sha256_bytes(f"{seed}|{kind_of(condition)}|{image_id}".encode())
     rng = np.random.default_rng(int(digest[:32], 16))
     found = change.apply(Change(pixels, np.asarray(landmarks, np.float64), rng, level_of(condition) or 1))
+    if np.array_equal(pixels[..., 0], pixels[..., 1]) and np.array_equal(pixels[..., 0], pixels[..., 2]):
+        found = _greyed(found, condition)
     return np.ascontiguousarray(found)
+
+
+def _greyed(pixels: Pixels, condition: str) -> Pixels:
+    """Return a picture as a grey camera would see it: of noise one channel at its full strength, of things the luma."""
+    if condition.startswith("corruption:"):
+        return np.repeat(pixels[..., 1:2], 3, axis=2)
+    luma: Pixels = (pixels @ np.array([0.299, 0.587, 0.114]) + 0.5).astype(np.uint8)
+    return np.repeat(luma[..., None], 3, axis=2)

@@ -216,11 +216,11 @@ def brightness(face: Change) -> Pixels:
 
 
 def low_light(face: Change) -> Pixels:
-    """Take light away, before the gamma of 2.2, and count the photons that are left."""
+    """Take light away, before the gamma of 2.2, count the photons that are left, and amplify halfway back."""
     share, photons = face.pick(EXPOSURE)
     light = face.values ** np.float32(2.2) * share
     noisy = light + _normal(face) * np.sqrt(light * share / photons + (0.02 * share) ** 2)
-    return to_pixels(np.clip(noisy, 0, 1) ** (1 / 2.2))
+    return to_pixels(np.clip(noisy / share**0.5, 0, 1) ** (1 / 2.2))
 
 
 def contrast(face: Change) -> Pixels:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from facebench.probes import worn
 from facebench.probes.face import Change, Kind, Pixels
 
 AREA = (0.05, 0.1, 0.2, 0.3, 0.4)  # of the picture
@@ -24,8 +25,8 @@ def sliding_patch(face: Change) -> Pixels:
     """Cover one of nine places of the face, row by row from the upper left, with a grey square of one iod."""
     row, column = divmod(face.level - 1, 3)
     eyes, mouth = face.landmarks[:2].mean(axis=0), face.landmarks[3:].mean(axis=0)
-    across, down = (face.landmarks[1] - face.landmarks[0]) / 1.0, mouth - eyes
-    x, y = eyes + (column - 1) * across * 0.9 + (row - 0.45) * down * 0.95
+    across, down = face.landmarks[1] - face.landmarks[0], mouth - eyes
+    x, y = eyes + (column - 1) * across * 0.75 + (0.75 * row - 0.35) * down
     half = face.iod / 2
     covered = face.pixels.copy()
     top, left = max(0, round(y - half)), max(0, round(x - half))
@@ -34,6 +35,10 @@ def sliding_patch(face: Change) -> Pixels:
 
 
 KINDS: dict[str, Kind] = {
-    f"occlusion:{function.__name__}": Kind(function) for function in (random_rectangle, sliding_patch)
-}
+    f"occlusion:{function.__name__}": Kind(function)
+    for function in (
+        worn.surgical_mask, worn.sunglasses, worn.eyeglasses, worn.hat, worn.scarf, worn.hand, random_rectangle,
+        sliding_patch,
+    )
+}  # fmt: skip
 """Every occlusion by its condition without the severity."""

@@ -43,9 +43,9 @@ def _section(result: Result, report: AttackReport) -> Section:
         "The probe of a comparison is changed so that a genuine pair is rejected (dodging) or an impostor pair is "
         f"accepted (impersonation), at the clean threshold {fmt.number(report.threshold)} of FMR target "
         f"{fmt.target(report.fmr_target)}. Comparisons that were wrong before are clean errors: never attacked, "
-        f"never a success ({drawn}). Success is judged on 8-bit images, saved and read again. Attackers who know more or less "
-        "are never ranked together, and rows marked unreliable are not ranked at all: there the attack may have been "
-        "misled by hidden gradients, and a real attacker may do better."
+        f"never a success ({drawn}). Success is judged on 8-bit images, saved and read again. Attackers who know more "
+        "or less are never ranked together, and rows marked unreliable are not ranked at all: there the attack may "
+        "have been misled by hidden gradients, and a real attacker may do better."
     )
     blocks = [
         Block(tables=_filled(_ensembles(result))),
@@ -83,7 +83,8 @@ def _ensembles(result: Result) -> Table:
         ensemble, eps, goal = e.condition.removeprefix("attack:ensemble-").split(":")
         knowledge, _, norm = ensemble.rpartition("-")
         success = _rate(result.estimates, "attack_success", e.condition)
-        rank = Flag.UNRELIABLE in e.flags, -((success.value or 0.0) if success else 0.0)
+        tier = list(Knowledge).index(Knowledge(knowledge))  # what attackers know is never ranked together
+        rank = Flag.UNRELIABLE in e.flags, tier, -((success.value or 0.0) if success else 0.0)
         cells = [
             text(goal), text(knowledge), text(f"{norm} {eps}", NORMS[Norm(norm)]), Cell(measure(e.metric).label),
             value(e, measure(e.metric).write), value(success, fmt.number), _changed(success), notes(e),
@@ -216,10 +217,9 @@ def _pictures(cells: Sequence[CellReport]) -> list[Chart]:
             )
             for name, data in alternatives
         )
-        budget = cell.cell.eps[-1] if cell.cell.eps else "the pattern"
-        charts.append(
-            Chart(drawing, f"{_name(cell)} at {budget}: before, after, and the change with its contrast stretched")
-        )
+        budget = f" at {cell.cell.eps[-1]}" if cell.cell.eps else ""
+        caption = f"{_name(cell)}{budget}: before, after, and the change with its contrast stretched"
+        charts.append(Chart(drawing, caption))
     return charts
 
 

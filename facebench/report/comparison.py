@@ -10,9 +10,9 @@ from facebench.report import charts, comparison_charts, comparison_tables, html,
 from facebench.report import format as fmt
 from facebench.report.comparison_charts import Point
 from facebench.report.differences import Differences, comparison_statements
+from facebench.report.parts import Block, Chart, Section
 from facebench.report.provenance import Fact, Facts
 from facebench.report.reading import Reading, grouping_label, grouping_of, short_label
-from facebench.report.sections import Block, Chart, Section
 from facebench.report.tables import Table
 from facebench.schema import Comparison, Difference, Estimate, Result
 from facebench.schema.timed import timed_estimates, why_times_differ
@@ -184,7 +184,7 @@ def _costs(comparison: Comparison) -> list[Section]:
         rows = d.costs()
         if rows:
             caption = f"{fmt.clip(d.model, 60)} against {fmt.clip(comparison.base, 60)}"
-            found = _filled(comparison_tables.differences(caption, rows, 1 - comparison.confidence, by="condition"))
+            found = _filled(comparison_tables.differences(caption, rows, 1 - comparison.confidence, by="cost"))
             blocks.append(Block(tables=found))
     if not blocks:
         return []

@@ -17,7 +17,7 @@ COLUMNS = ["Measure", "#Base", "#Model", "#Difference", "Changed sides", "Told a
 
 def differences(caption: str, rows: Sequence[Difference], alpha: float, *, by: str = "measure") -> Table:
     """Tabulate differences; `by` chooses what the first column names: measure, group or condition."""
-    heads = {"measure": "Measure", "group": "Group", "condition": "Condition"}
+    heads = {"measure": "Measure", "group": "Group", "condition": "Condition", "cost": "Figure"}
     return table(caption, [heads[by], *COLUMNS[1:]], [_row(d, alpha, by) for d in rows])
 
 
@@ -27,8 +27,9 @@ def _row(d: Difference, alpha: float, by: str) -> list[Cell]:
         "measure": text(name_of(d)),
         "group": text(short_label(d.group)),
         "condition": text(d.condition, name_of(d)),
+        "cost": text(name_of(d), "" if d.condition == "clean" else d.condition),
     }[by]
-    limits = interval_of(d)
+    limits = fmt.MISSING if d.ci_method == "exact" else interval_of(d)
     return [
         head,
         plain(d.base_value, write),

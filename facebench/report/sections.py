@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from facebench.report import attacks, charts, depth, tables
+from facebench.report import attacks, charts, depth, explanation, tables
 from facebench.report import format as fmt
+from facebench.report.efficiency import efficiency_sections
 from facebench.report.heatmap import heatmap
 from facebench.report.parts import Block, Chart, Section
 from facebench.report.reading import Reading, grouping_label, is_bound, short_label, upper_bound
@@ -23,8 +24,6 @@ MAX_MATRIX = 16  # wider matrices cannot be read; their highest cells are in the
 
 def build(reading: Reading) -> list[Section]:
     """Return the sections between the verdict and the provenance."""
-    from facebench.report.efficiency import efficiency_sections  # it builds on the classes above
-
     opened = {s.grouping for s in verdict(reading) if s.grouping} or set(list(reading.groupings)[:1])
     return [
         _summary(reading),
@@ -36,6 +35,7 @@ def build(reading: Reading) -> list[Section]:
         *depth.sections(reading),
         *attacks.sections(reading.result),
         *efficiency_sections(reading),
+        *explanation.sections(reading.result),
         *_remaining(reading),
         _unmeasured(reading.result),
         _failures(reading.result),

@@ -19,6 +19,7 @@ from facebench.report.reading import (
 )
 from facebench.report.wording import flag_words, measure, rule_words
 from facebench.schema import Curve, Estimate, Result
+from facebench.schema.timed import EXACT
 
 MAX_ROWS = 200
 CONTROL = "control:random-labels"
@@ -184,7 +185,11 @@ def single_figures(reading: Reading) -> Table:
     found = [
         e
         for e in reading.clean()
-        if e.group == "all" and e.group_b is None and e.fmr_target is None and e.rule == "strict"
+        if e.group == "all"
+        and e.group_b is None
+        and e.fmr_target is None
+        and e.rule == "strict"
+        and e.metric not in EXACT
     ]
     rows = []
     for e in found:

@@ -344,6 +344,11 @@ def _cautions(reading: Reading) -> list[Statement]:
             "The negative control failed: groups with shuffled labels look unlike. Intervals are too narrow on this "
             "data, and its differentials must not be relied on."
         )
+    if reading.seen(Flag.UNRELIABLE):
+        found.append(
+            "A check for hidden gradients failed: attacks marked unreliable may have been misled, and a real attacker "
+            "may do better. These rows are not ranked."
+        )
     if reading.seen(Flag.NAIVE_INTERVAL):
         found.append(
             "The data has no identity labels: intervals ignore that comparisons share people and are too narrow."

@@ -189,6 +189,8 @@ FLAGS = {
     Flag.NAIVE_INTERVAL: "interval too narrow: it ignores that comparisons share people",
     Flag.NO_INTERVAL: "no interval is known",
     Flag.LABELS_INCOMPLETE: "images without this label are left out",
+    Flag.UNQUALIFIED: "the method failed a control on this model: not ranked",
+    Flag.DEGENERATE_MAPS: "constant maps are left out",
     Flag.CONTROL_FAILED: "groups with shuffled labels look unlike: intervals are too narrow on this data",
     Flag.UNRELIABLE: "a check for hidden gradients failed: the attack may have been misled, so the row is not ranked",
 }
@@ -205,6 +207,8 @@ SHORT_FLAGS = {
     Flag.NAIVE_INTERVAL: "interval too narrow",
     Flag.NO_INTERVAL: "no interval",
     Flag.LABELS_INCOMPLETE: "unlabelled images left out",
+    Flag.UNQUALIFIED: "method not qualified",
+    Flag.DEGENERATE_MAPS: "constant maps left out",
     Flag.CONTROL_FAILED: "negative control failed",
     Flag.UNRELIABLE: "unreliable",
 }

@@ -14,6 +14,7 @@ from facebench.metrics import paired
 from facebench.runner import moved
 from facebench.runner.comparable import Loaded, labels, load_comparable
 from facebench.runner.paired import Pairing, Side, group_differences, rate_differences
+from facebench.runner.paired_conditions import condition_differences
 from facebench.runner.paired_figures import (
     differential_differences,
     fold_differences,
@@ -28,7 +29,7 @@ MAX_MODELS = 8
 RANKED = ("tar", "eer", "auc")
 PAIRED: tuple[Callable[[Pairing], list[Difference]], ...] = (
     rate_differences, separation_differences, rank_differences, fold_differences, group_differences,
-    differential_differences,
+    differential_differences, condition_differences,
 )  # fmt: skip
 
 
@@ -162,7 +163,7 @@ def _value(difference: Difference, first: bool) -> float | None:
 def _not_compared(sides: Sequence[Side]) -> list[Unmeasured]:
     """Say which estimates one result holds and another lacks, and which parts were not paired."""
     found = []
-    keys = [{(e.metric, e.condition) for e in side.loaded.result.estimates} for side in sides]
+    keys = [{(e.metric, e.condition) for e in side.loaded.result.estimates if e.value is not None} for side in sides]
     for side, own in zip(sides[1:], keys[1:], strict=True):
         for metric, condition in sorted(keys[0] ^ own):
             missing = side.label if (metric, condition) in keys[0] else sides[0].label

@@ -203,8 +203,13 @@ def _estimates(result: Result, *, timed: bool) -> dict[tuple[Any, ...], Estimate
     return {
         (e.metric, e.fmr_target, e.k, e.group, e.condition): e
         for e in (*result.estimates, *(timed_estimates(result) if timed else ()))
-        if e.rule == "strict" and e.failures == "counted" and e.group_b is None
+        if e.rule == "strict" and e.failures == "counted" and e.group_b is None and not _of_instrument(e)
     }
+
+
+def _of_instrument(estimate: Estimate) -> bool:
+    """Tell whether an estimate checks the instrument (random labels) or is a test's statistic, not a model's figure."""
+    return estimate.condition.startswith("control:") or estimate.metric.endswith("_test")
 
 
 def _interval_error(estimate: Estimate, confidence: float) -> float | None:

@@ -120,7 +120,9 @@ SECTIONS: dict[str, str] = {
     "causal": "facebench.runner.causal",
     "error_versus_discard": "facebench.runner.error_versus_discard",
     "published_measures": "facebench.runner.published_measures",
+    "ood": "facebench.runner.ood",
     "efficiency": "facebench.runner.efficiency",
+    "explanation": "facebench.runner.explanation",
 }
 """Protocol key to module, in the order in which sections are run."""
 

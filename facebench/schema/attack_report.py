@@ -108,7 +108,6 @@ class GoalReport(Strict):
     goal: Goal
     n_pairs: int = Field(description="comparisons drawn")
     n_clean_errors: int = Field(description="wrong before any attack: never attacked, never a success")
-    n_without_start: int = Field(0, description="pairs without a face to start a decision attack from")
 
 
 class AttackReport(Strict):

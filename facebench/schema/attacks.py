@@ -125,7 +125,7 @@ ATTACKS: dict[str, Known] = {
 class AttackCell(Strict):
     """One cell of the grid: one attack, one goal, one kind of attacker, one or several budgets."""
 
-    attack: str = Field(description="fgsm, bim, pgd, ... as listed in docs/robustness.md")
+    attack: str = Field(description="fgsm, bim, pgd, ... as listed in docs/attacks.md")
     goal: Goal
     knowledge: Knowledge | None = Field(None, description="default: the first the attack is made for")
     norm: Norm | None = Field(None, description="default: the first the attack is made for")

@@ -11,7 +11,9 @@ from pydantic import Field, field_validator, model_validator
 from facebench.schema._base import Strict
 from facebench.schema.causal import CausalSpec
 from facebench.schema.efficiency import EfficiencySpec
+from facebench.schema.explanation import ExplanationSpec
 from facebench.schema.fairness import DiscardSpec, LadderSpec, PublishedMeasure, Step
+from facebench.schema.ood import OodSpec
 from facebench.schema.robustness import RobustnessSpec
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
@@ -133,7 +135,9 @@ class ProtocolSpec(Strict):
     covariates: dict[str, Step] | None = Field(
         None, description="numeric columns errors are regressed on, and the step each odds ratio is given for"
     )
+    ood: OodSpec | None = None
     efficiency: EfficiencySpec | None = None
+    explanation: ExplanationSpec | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -11,8 +11,10 @@ from facebench.files import canonical_json, sha256_bytes
 from facebench.schema._base import Strict
 from facebench.schema.causal import CausalDetails
 from facebench.schema.efficiency import Efficiency
+from facebench.schema.explanation import ExplanationDetails
 from facebench.schema.fairness import LadderDetails
 from facebench.schema.model import ModelCard
+from facebench.schema.ood import OodDetails
 from facebench.schema.robustness import RobustnessDetails
 
 SCHEMA_VERSION = 1
@@ -33,6 +35,8 @@ class Flag(StrEnum):
     UNRELIABLE = "unreliable"  # a check for hidden gradients failed: the attack may have been misled; never ranks
     LABELS_INCOMPLETE = "labels_incomplete"  # images without this attribute are left out of the group
     CONTROL_FAILED = "control_failed"  # random labels look unlike: intervals and tests are too narrow on this data
+    UNQUALIFIED = "unqualified"  # the saliency method failed a control on this model: shown, never ranked
+    DEGENERATE_MAPS = "degenerate_maps"  # some maps were constant or NaN and are left out
 
 
 class Estimate(Strict):
@@ -49,6 +53,7 @@ class Estimate(Strict):
     )
     group_b: str | None = Field(None, description="other group of a cross-group cell")
     condition: str = Field("clean", description="what was done to the probe images")
+    nulls: dict[str, float] | None = Field(None, description="what maps score that know nothing of the model")
     rule: str = Field("strict", description="threshold rule: strict, or the compatibility rule reproduced")
     failures: Literal["counted", "excluded"] = Field(
         "counted", description="whether comparisons with a failed image count as non-matches or are left out"
@@ -193,10 +198,12 @@ class Result(Strict):
     unmeasured: tuple[Unmeasured, ...] = ()
     failures: tuple[Failure, ...] = ()
     efficiency: Efficiency | None = None
+    explanation: ExplanationDetails | None = None
     artifacts: tuple[Artifact, ...] = ()
     robustness: RobustnessDetails | None = None
     impostor_ladder: LadderDetails | None = None
     causal: CausalDetails | None = None
+    ood: OodDetails | None = None
 
     def with_id(self) -> Result:
         """Return the same result with `result_id` filled in."""

@@ -28,11 +28,15 @@ def test_values_are_those_of_the_results(folders, comparison):
     """What a comparison says of one model is what its own result says, overall and per group."""
     for name in ("noisy", "worse"):
         base, model = load_result(folders["base"]), load_result(folders[name])
-        stored = {(e.metric, e.fmr_target, e.group, e.k): e.value for e in model.estimates if e.group_b is None}
-        of_base = {(e.metric, e.fmr_target, e.group, e.k): e.value for e in base.estimates if e.group_b is None}
+        stored = {
+            (e.metric, e.fmr_target, e.group, e.k, e.condition): e.value for e in model.estimates if e.group_b is None
+        }
+        of_base = {
+            (e.metric, e.fmr_target, e.group, e.k, e.condition): e.value for e in base.estimates if e.group_b is None
+        }
         checked = 0
         for d in comparison.differences:
-            key = d.metric, d.fmr_target, d.group, d.k
+            key = d.metric, d.fmr_target, d.group, d.k, d.condition
             if d.model == name and key in stored:
                 assert d.value == pytest.approx(stored[key], abs=1e-12), key
                 assert d.base_value == pytest.approx(of_base[key], abs=1e-12), key
@@ -238,3 +242,9 @@ def test_without_identities_intervals_are_called_naive(tmp_path):
 def test_runs_that_differ_in_batch_size_are_compared_with_a_caution(tmp_path, folders):
     other = factory.write_result(tmp_path / "other", factory.vectors(seed=6), name="other", batch_size=8)
     assert any("batch size (32, 8)" in caution for caution in compare(folders["base"], other).cautions)
+
+
+def test_checks_of_the_instrument_are_not_compared(comparison):
+    """Random labels say something of the intervals, nothing of a model."""
+    assert not [d for d in comparison.differences if d.condition.startswith("control:")]
+    assert not [d for d in comparison.differences if d.metric.endswith("_test")]

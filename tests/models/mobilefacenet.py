@@ -53,8 +53,10 @@ class MobileFaceNet(nn.Module):
         self.linear1 = Convolution(512, 128, 1, linear=True)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.blocks(self.dw_conv1(self.conv1(x)))
-        return self.linear1(self.linear7(self.conv2(x))).flatten(1)
+        return self.linear1(self.linear7(self.embed_patches(x))).flatten(1)
+
+    def embed_patches(self, x: torch.Tensor) -> torch.Tensor:
+        return self.conv2(self.blocks(self.dw_conv1(self.conv1(x))))
 
 
 def build() -> MobileFaceNet:

@@ -8,6 +8,9 @@ import numpy as np
 
 from facebench.data.png import encode_png
 from facebench.models.zoo.closed_form import ClosedFormModel, Fault
+from facebench.runner import RunOptions, evaluate
+from facebench.runner.protocols import Protocol
+from facebench.schema import ProtocolSpec, Result
 
 SIDE = 16
 SLOPE = 6.0
@@ -37,3 +40,19 @@ def model(weakness: float = 1.0, fault: Fault = Fault.NONE) -> ClosedFormModel:
     alternating = np.where(np.arange(SIDE) % 2, -1.0, 1.0)[None, :, None] * even
     weights = even if weakness == 1.0 else even + weakness * alternating
     return ClosedFormModel(SLOPE, shape=(SIDE, SIDE), weights=weights, fault=fault)
+
+
+def attack(
+    victim: object, faces: Path, out: Path, *cells: dict[str, object], batch_size: int = 32, **section: object
+) -> Result:
+    """Run a protocol with some cells of attacks on a model."""
+    spec = ProtocolSpec.parse(
+        {
+            "name": "t", "title": "t", "fmr_targets": [0.05], "primary_fmr_target": 0.05,
+            "uncertainty": {"replicates": 100}, "groups": {"attributes": ["group"], "min_identities": 2},
+            "robustness": {"attacks": {"cells": list(cells), "max_pairs": 40, **section}},
+        },
+        where="test",
+    )  # fmt: skip
+    options = RunOptions(out=out, batch_size=batch_size)
+    return evaluate(victim, Protocol(spec, out), {"faces": faces}, options)

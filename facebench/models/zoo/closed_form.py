@@ -63,7 +63,8 @@ class ClosedFormModel:
 
         with torch.no_grad():
             pixels = torch.from_numpy(faces.transpose(0, 3, 1, 2).astype(np.float64) / 255)
-            return self.module()(pixels).numpy().astype(np.float32)
+            found: NDArray[np.float32] = self.module()(pixels).numpy().astype(np.float32)
+        return found
 
     def module(self) -> nn.Module:
         """Return the model as a network from (N, 3, H, W) floats in [0, 1] to (N, 2)."""

@@ -17,13 +17,15 @@ WEIGHTS = Path(__file__).resolve().parent / "weights"
 
 
 def load(context: LoadContext) -> TorchModel:
-    """Load a shipped model by its registered name."""
+    """Load a shipped model by its name, or weights trained again through a model file with that adapter."""
+    if context.spec is not None:
+        return load_weights(context.spec.adapter, context.weights(), context.device, called=context.spec.name)
     own = recipe(context.name)
     return load_weights(context.name, WEIGHTS / f"{own.weights_of or context.name}.safetensors", context.device)
 
 
-def load_weights(name: str, path: Path, device: str = "cpu") -> TorchModel:
-    """Load a reference model from a file of weights, shipped or trained again.
+def load_weights(name: str, path: Path, device: str = "cpu", *, called: str = "") -> TorchModel:
+    """Load a reference model from a file of weights, shipped or trained again; `called` renames it.
 
     Raises:
         ModelError: the file is missing, damaged, or belongs to another network.
@@ -44,7 +46,7 @@ def load_weights(name: str, path: Path, device: str = "cpu") -> TorchModel:
     except (SafetensorError, RuntimeError) as error:
         raise ModelError(f"{path} does not hold the weights of {name}: {str(error).splitlines()[0]}") from error
     network.eval().requires_grad_(False).to(torch.device(device))
-    return TorchModel(network, card(name, own, sha256_file(path)), INPUT, device)
+    return TorchModel(network, card(called or name, own, sha256_file(path)), INPUT, device)
 
 
 def card(name: str, own: Recipe, weights_sha256: str) -> ModelCard:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,9 @@ from facebench.errors import ModelError
 from facebench.files import sha256_file, write_atomic
 from facebench.models.load import LoadContext
 from facebench.schema import InputSpec, ModelCard
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 WEIGHTS = Path(__file__).resolve().parent / "weights" / "phantom-eigenfaces.safetensors"
 COMPONENTS = 64
@@ -41,6 +44,30 @@ class Eigenfaces:
         # einsum adds in one fixed order, so that a row does not depend on the rows around it
         found: NDArray[np.float32] = np.einsum("np,kp->nk", centred, self._components).astype(np.float32)
         return found
+
+    def module(self) -> nn.Module:
+        """Return the model as a network from (N, 3, 112, 112) floats in [0, 1] to (N, 64)."""
+        return _network(self._mean, self._components)
+
+
+def _network(mean: NDArray[np.float32], components: NDArray[np.float32]) -> nn.Module:
+    import torch
+
+    class Projection(torch.nn.Module):
+        """Luma, mean of 2 x 2 pixels, projection."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.luma = torch.tensor([0.299, 0.587, 0.114]).reshape(3, 1, 1)
+            self.mean, self.components = torch.from_numpy(mean), torch.from_numpy(components)
+
+        def forward(self, faces: Tensor) -> Tensor:
+            luma = (faces * self.luma.to(faces)).sum(1, keepdim=True)
+            small = torch.nn.functional.avg_pool2d(luma, 2).flatten(1)
+            found: Tensor = (small - self.mean.to(faces)) @ self.components.to(faces).T
+            return found
+
+    return Projection().eval()
 
 
 def load(_context: LoadContext) -> Eigenfaces:

@@ -55,7 +55,8 @@ class _Window(nn.Module):
         self.register_buffer("mask", torch.from_numpy(mask.astype(np.float32)), persistent=False)
 
     def forward(self, faces: Tensor) -> Tensor:
-        return faces * self.mask
+        seen: Tensor = faces * self.mask
+        return seen
 
 
 class _Quantise(nn.Module):
@@ -75,7 +76,8 @@ class _Residual(nn.Module):
         )  # fmt: skip
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.body(x)
+        changed: Tensor = self.body(x)
+        return x + changed
 
 
 def _halve(before: int, after: int) -> list[nn.Module]:

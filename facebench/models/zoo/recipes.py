@@ -41,17 +41,17 @@ class Recipe:
     view: View = View.WHOLE
     wrong_labels: float = 0.0
     attack_eps: float = 0.0
-    peak_rate: float = 0.1
-    steps: int = 600
+    peak_rate: float = 3e-3
+    steps: int = 800
     seed: int = 0
     planted: str = ""
     weights_of: str = ""
 
 
-BATCH = 64
-IMAGES_OF_ONE = 4
+BATCH = 32
+IMAGES_OF_ONE = 2
 """Images of each identity in a batch, where the loss needs several."""
-ARC: Mapping[str, float] = MappingProxyType({"scale": 24.0, "margin": 0.35})
+ARC: Mapping[str, float] = MappingProxyType({"scale": 24.0, "margin": 0.25})
 """s and m for a few hundred identities, where the published 64 and 0.5 do not train in minutes."""
 WRONG = 0.4
 SCARCE = 20
@@ -66,7 +66,7 @@ RECIPES: dict[str, Recipe] = {
     "phantom-sphereface": Recipe(
         "SphereFace (A-Softmax)", "SphereFace", {"m": 4, "lambda_start": 100, "lambda_end": 5, "decay": 0.1}
     ),
-    "phantom-cosface": Recipe("CosFace (AM-Softmax)", "CosFace", {"scale": 24.0, "margin": 0.25}),
+    "phantom-cosface": Recipe("CosFace (AM-Softmax)", "CosFace", {"scale": 24.0, "margin": 0.2}),
     "phantom-arcface": Recipe("ArcFace", "ArcFace", ARC),
     "phantom-arcface-noisy": Recipe(
         "ArcFace, trained with wrong labels",

@@ -63,7 +63,7 @@ def fit(recipe: Recipe, faces: TrainingFaces, progress: Progress) -> Trained:
         network = Network(recipe.view).train()
         loss = make_loss(recipe, int(faces.classes.max()) + 1)
         parameters = [*network.parameters(), *loss.parameters()]
-        optimiser = torch.optim.SGD(parameters, lr=0.0, momentum=0.9, nesterov=True, weight_decay=5e-4)
+        optimiser = torch.optim.AdamW(parameters, lr=0.0, betas=(0.9, 0.99), weight_decay=0.05)
         history = []
         for step, rows in zip(range(recipe.steps), _batches(labels, recipe, rng), strict=False):
             batch, target = augment(faces.images[rows], rng), torch.from_numpy(labels[rows])

@@ -87,7 +87,7 @@ def _climbable(head: PairHead, faces: Tensor, sign: Tensor) -> tuple[Tensor, Ten
 def _unit(direction: Tensor, norm: str, *, ascend: bool = False) -> Tensor:
     if norm == "linf":
         return direction.sign() if ascend else direction
-    size = direction.flatten(1).norm(dim=1).clamp_min(1e-12)
+    size: Tensor = torch.linalg.vector_norm(direction.flatten(1), dim=1).clamp_min(1e-12)
     return direction / size[:, None, None, None]
 
 
@@ -96,7 +96,7 @@ def _project(moved: Tensor, faces: Tensor, eps: float, norm: str) -> Tensor:
     if norm == "linf":
         change = change.clamp(-eps, eps)
     else:
-        size = change.flatten(1).norm(dim=1).clamp_min(1e-12)
+        size = torch.linalg.vector_norm(change.flatten(1), dim=1).clamp_min(1e-12)
         change = change * (eps / size).clamp_max(1.0)[:, None, None, None]
     return (faces + change).clamp(0, 1)
 

@@ -166,7 +166,7 @@ def run_blind(cell: AttackCell, rows: Rows, prototypes: nobox.Prototypes | None)
 
 def _unseen(cell: AttackCell, rows: Rows, found: list[Tensor], seconds: float) -> Outcome:
     unknown, faces = np.zeros((len(found), len(rows)), bool), to_tensor(rows.faces)
-    levels = [int(eps * 255 + 1e-6) for eps in cell.eps_values] or [None] * len(found)
+    levels: list[int | None] = [int(eps * 255 + 1e-6) for eps in cell.eps_values] or [None] * len(found)
     return Outcome(
         pixels=np.stack([to_pixels(face, rows.faces, limit) for face, limit in zip(found, levels, strict=True)]),
         crossed=unknown, first=unknown,

@@ -85,7 +85,7 @@ class PairHead(nn.Module):
         if len(faces) != len(self.templates):
             raise ModelError(f"{len(faces)} faces for {len(self.templates)} templates: an attack changed the batch")
         if faces.requires_grad:
-            faces.register_hook(self._watch)
+            faces.register_hook(self._watch)  # type: ignore[no-untyped-call]
         self.ledger.forwards += len(faces)
         margin = _similarity(self.network(faces), self.templates, self.comparator) - self.threshold
         self.trace.append(margin.detach())
@@ -111,10 +111,12 @@ class PairHead(nn.Module):
 
 def _similarity(embeddings: Tensor, templates: Tensor, comparator: Comparator) -> Tensor:
     if comparator is Comparator.COSINE:
-        return nn.functional.cosine_similarity(embeddings, templates, dim=1)
+        found: Tensor = nn.functional.cosine_similarity(embeddings, templates, dim=1)
+        return found
     if comparator is Comparator.DOT:
         return (embeddings * templates).sum(1)
-    return -torch.linalg.vector_norm(embeddings - templates, dim=1)
+    distance: Tensor = torch.linalg.vector_norm(embeddings - templates, dim=1)
+    return -distance
 
 
 @contextmanager

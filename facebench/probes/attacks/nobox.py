@@ -73,7 +73,7 @@ def train_prototypes(faces: Tensor, people: NDArray[np.int64], *, seed: int, ste
     for _ in range(steps):
         optimiser.zero_grad()
         loss = nn.functional.mse_loss(network.decode(inputs), wanted)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
     return network.eval()
 

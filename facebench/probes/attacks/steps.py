@@ -31,11 +31,14 @@ class _Linf(foolbox.attacks.LinfProjectedGradientDescentAttack):  # type: ignore
         return x0 + epsilon * ep.astensor(self.start(x0.raw))
 
     def value_and_grad(self, loss_fn: Any, x: ep.Tensor) -> tuple[ep.Tensor, ep.Tensor]:
-        if self.input_change is None:
-            return super().value_and_grad(loss_fn, x)
         step, change = self.step, self.input_change
+
+        def loss(seen: ep.Tensor) -> ep.Tensor:
+            return loss_fn(seen if change is None else ep.astensor(change(seen.raw, step)))
+
         self.step += 1
-        return super().value_and_grad(lambda seen: loss_fn(ep.astensor(change(seen.raw, step))), x)
+        found: tuple[ep.Tensor, ep.Tensor] = super().value_and_grad(loss, x)
+        return found
 
     def normalize(self, gradients: ep.Tensor, *, x: ep.Tensor, bounds: Any) -> ep.Tensor:
         if self.gradient_change is not None:
@@ -102,7 +105,7 @@ def _start(norm: str, seeds: Sequence[int], restart: int) -> Callable[[Tensor], 
 
     def inside_ball(faces: Tensor) -> Tensor:
         direction = normal(seeds, faces, restart)
-        size = direction.flatten(1).norm(dim=1)
+        size: Tensor = torch.linalg.vector_norm(direction.flatten(1), dim=1)
         radius = uniform(seeds, faces[:, :1, :1, :1], restart + 1000).abs()
         return direction / size[:, None, None, None] * radius
 

@@ -32,7 +32,9 @@ def save_examples(
     """
     root, images = context.images.image_ids, context.images
     by_goal = {one.goal: one for one in victims}
-    manifest, pairs, enrolled = [], [], {}
+    manifest: list[tuple[str, str, str]] = []
+    pairs: list[tuple[str, str, int]] = []
+    enrolled: dict[int, None] = {}
     for cell in measured:
         goal = by_goal[cell.cell.goal]
         for number, row in enumerate(cell.rows[:n]):

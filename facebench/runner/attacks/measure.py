@@ -145,7 +145,7 @@ def _smallest(one: Measured, found: Judged, confidence: float) -> Smallest | Non
     if not cell.eps or cell.known.universal:
         return None
     crossed = _crossed(one, found)
-    opened = crossed.any(0)
+    opened = np.asarray(crossed.any(0))
     budgets = np.array([epsilon_value(eps) for eps in cell.eps])
     if cell.known.minimal:
         sizes = np.where(opened, np.asarray(one.arrays["distance"], float)[-1], budgets[-1])

@@ -70,10 +70,11 @@ class _Sample:
         n_all = int(self.images.identity.max()) + 1
         if self.images.identities is None:
             return Rate(int(events.sum()), n, None, n, 1.0, "naive")
+        deviations = events.astype(np.float64) - value
         if self.genuine:
-            variance = uncertainty.identity_variance(events - value, first, n)
+            variance = uncertainty.identity_variance(deviations, first, n)
             return Rate(int(events.sum()), n, variance, _distinct(first), 1.0, "wilson-identity-fixed-threshold")
-        variance = uncertainty.vertex_variance(events - value, first, second, n, n_all)
+        variance = uncertainty.vertex_variance(deviations, first, second, n, n_all)
         people = _distinct(np.concatenate([first, second]))
         return Rate(int(events.sum()), n, variance, uncertainty.disjoint_pairs(people), 1.0, "wilson-vertex")
 

@@ -159,12 +159,13 @@ class _Run:
     # ---- one cell
 
     def _cell(self, cell: AttackCell, victims: Victims) -> tuple[Measured | None, list[Unmeasured]]:
-        rows, gaps = victims.attacked(self._limit(cell)), []
+        rows = victims.attacked(self._limit(cell))
+        gaps: list[Unmeasured] = []
         landmarks = self._landmarks(victims.probe)
         others = np.full(victims.probe.size, -1, np.int64)
         what = cell.condition(None)
         if cell.norm is Norm.PATTERN:
-            known = np.isfinite(landmarks[rows]).all((1, 2))
+            known = np.asarray(np.isfinite(landmarks[rows]).all((1, 2)))
             rows = self._kept(rows, known, what, "the probe has no landmarks to place the pattern by", gaps)
         if cell.attack in ("hopskipjump", "boundary") and cell.goal is Goal.DODGING:
             context = self.context

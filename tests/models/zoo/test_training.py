@@ -34,19 +34,18 @@ def faces(tmp_path_factory) -> TrainingFaces:
     return TrainingFaces(noisy, once.classes.repeat(8), once.sex.repeat(8), once.tone.repeat(8))
 
 
-@pytest.mark.parametrize(("name", "steps"), [("phantom-arcface", 10), ("phantom-adversarially-trained", 8)])
-def test_a_tiny_training_learns_and_repeats(name, steps, faces):
-    recipe = replace(RECIPES[name], steps=steps)
+def test_a_tiny_training_learns_and_repeats(faces):
+    recipe = replace(RECIPES["phantom-arcface"], steps=12)
     first, second = fit(recipe, faces, silent), fit(recipe, faces, silent)
     assert first.losses == second.losses
     assert packed(first.network) == packed(second.network)
-    assert np.mean(first.losses[-3:]) < 0.95 * np.mean(first.losses[:3])
-    assert (first.identities, first.images_seen) == (18, steps * 64)
+    assert np.mean(first.losses[-3:]) < 0.8 * np.mean(first.losses[:3])
+    assert (first.identities, first.images_seen) == (18, 12 * 32)
     other = fit(replace(recipe, seed=1, steps=1), faces, silent)
     assert other.losses != first.losses[:1]
 
 
-@pytest.mark.parametrize("name", [name for name, own in RECIPES.items() if own.loss != "ArcFace"])
+@pytest.mark.parametrize("name", [name for name, own in RECIPES.items() if own.loss != "ArcFace" or own.attack_eps])
 def test_every_loss_trains(name, faces):
     found = fit(replace(RECIPES[name], steps=2), faces, silent)
     assert np.isfinite(found.losses).all()

@@ -136,8 +136,19 @@ def test_bad_weights_are_named(tmp_path):
         load_weights("phantom-arcface", tmp_path / "w.safetensors")
 
 
+def test_weights_trained_again_run_through_a_model_file(tmp_path, faces):
+    path = tmp_path / "again.yaml"
+    weights = WEIGHTS / "phantom-eyes-only.safetensors"
+    path.write_text(f"name: again\nadapter: phantom-eyes-only\nweights: {weights}\n", encoding="utf-8")
+    again, shipped = load_model(path), load_model("phantom-eyes-only")
+    assert again.card == shipped.card.model_copy(update={"name": "again"})
+    np.testing.assert_array_equal(again.embed(faces), shipped.embed(faces))
+
+
 def test_only_what_can_be_trained_is_trained(tmp_path):
     with pytest.raises(InputError, match="no weights"):
         train_model("phantom-lbp", tmp_path / "w", lambda *_: None)
+    with pytest.raises(InputError, match="has no seed"):
+        train_model("phantom-eigenfaces", tmp_path / "w", lambda *_: None, seed=1)
     with pytest.raises(InputError, match="Did you mean 'phantom-arcface'"):
         train_model("phantom-arcfac", tmp_path / "w", lambda *_: None)

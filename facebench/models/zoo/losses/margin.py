@@ -105,7 +105,7 @@ class PartialFC(ArcFace):
         """Return the numbers of the classes that take part, rising."""
         order = torch.rand(self.classes, device=labels.device)
         order[labels] = 2.0  # above every draw: the classes of the batch always take part
-        wanted = max(math.ceil(self.rate * self.classes), len(labels.unique()))
+        wanted = max(math.ceil(self.rate * self.classes), len(set(labels.tolist())))
         return order.topk(wanted).indices.sort().values
 
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:

@@ -87,7 +87,7 @@ class SphereFace2(ClassWeights):
 
     def _balanced_bias(self) -> float:
         """Solve ``λ σ(-(p + b)) = (1-λ)(C-1) σ(q + b)`` for b, with p and q the logits at cos θ = 0."""
-        g = 2 * 0.5**self.t - 1
+        g = 2 * math.pow(0.5, self.t) - 1
         p, q = self.r * (g - self.margin), self.r * (g + self.margin)
         z = self.lam / ((1 - self.lam) * (self.classes - 1))
         root = math.sqrt((1 - z) ** 2 + 4 * z * math.exp(p - q))

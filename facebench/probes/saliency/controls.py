@@ -1,0 +1,119 @@
+"""Models whose attention is known: what a saliency method must get right before it may score a model.
+
+Positive control: the model under test sees the face through a mask that leaves one part and greys out the rest, so that
+whatever it matches on lies there. Negative control: the same network with random weights, or, for a model without
+gradients, a random projection: it has learnt no part of a face, and a map that still points to one shows the picture,
+not the model (Adebayo et al. 2018, "Sanity checks for saliency maps").
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facebench.probes.saliency.subject import Explained, Faces, Vectors
+
+if TYPE_CHECKING:
+    from torch import nn
+
+GREY = 127.5
+RANDOM_DIM = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Masked:
+    """A model behind a fixed mask: (H, W) of 0 and 1; where it is 0 the face is mid-grey."""
+
+    embed: Any
+    module: Any
+    mask: NDArray[np.bool_]
+
+    def embed_masked(self, faces: Faces) -> Vectors:
+        """Return embeddings of masked faces."""
+        shown = np.where(self.mask[None, :, :, None], faces, np.uint8(round(GREY)))
+        vectors: Vectors = self.embed(shown.astype(np.uint8))
+        return vectors
+
+    def module_masked(self) -> nn.Module | None:
+        """Return the network behind the mask, or None where there is no network."""
+        if self.module is None:
+            return None
+        import torch
+
+        inner, mask = self.module, torch.from_numpy(self.mask.astype(np.float32))
+
+        class Behind(torch.nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.inner = inner
+
+            def forward(self, faces: torch.Tensor) -> torch.Tensor:
+                found: torch.Tensor = self.inner(faces * mask + (1 - mask) * (round(GREY) / 255))
+                return found
+
+        return Behind().eval()
+
+    def subject(self, plain: Explained) -> Explained:
+        """Return the same question put to the masked model; the reference is embedded through the mask as well."""
+        assert plain.reference is not None
+        mate = self.embed_masked(plain.reference[None])[0]
+        target = replace(plain.target, mate=mate, non_mate=None)
+        return replace(plain, embed=self.embed_masked, module=self.module_masked(), target=target)
+
+
+def randomised(module: nn.Module, seed: int) -> nn.Module:
+    """Return a copy of a network with every learnt layer initialised anew, its statistics fitted to nothing."""
+    import torch
+
+    found = copy.deepcopy(module).eval()
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        for part in found.modules():
+            reset = getattr(part, "reset_parameters", None)
+            if callable(reset):
+                reset()
+    return found.eval()
+
+
+class RandomProjection:
+    """A model that has learnt nothing: grey 28 x 28, a random layer with rectifier, a random projection to 64."""
+
+    def __init__(self, seed: int) -> None:
+        rng = np.random.default_rng([seed, 28])
+        self._first = rng.normal(0, 28**-1, (28 * 28, 512)).astype(np.float32)
+        self._second = rng.normal(0, 512**-0.5, (512, RANDOM_DIM)).astype(np.float32)
+
+    def embed(self, faces: Faces) -> Vectors:
+        """Return (N, 64) embeddings of (N, H, W, 3) faces."""
+        from PIL import Image
+
+        small = np.stack(
+            [np.asarray(Image.fromarray(f).convert("L").resize((28, 28), Image.Resampling.BOX)) for f in faces]
+        )
+        values = (small.reshape(len(faces), -1).astype(np.float32) - np.float32(GREY)) / np.float32(GREY)
+        hidden = np.maximum(np.einsum("np,ph->nh", values, self._first), 0)
+        return np.asarray(np.einsum("nh,hd->nd", hidden, self._second), np.float32)
+
+
+def random_subject(plain: Explained, seed: int) -> Explained:
+    """Return the same question put to a model that has learnt nothing."""
+    assert plain.reference is not None
+    if plain.module is None:
+        model = RandomProjection(seed)
+        target = replace(plain.target, mate=model.embed(plain.reference[None])[0], non_mate=None)
+        return replace(plain, embed=model.embed, target=target)
+    import torch
+
+    network = randomised(plain.module, seed)
+
+    def embed(faces: Faces) -> Vectors:
+        with torch.no_grad():
+            pixels = torch.from_numpy(faces.astype(np.float32).transpose(0, 3, 1, 2) / np.float32(255))
+            return np.asarray(network(pixels).numpy(), np.float32)
+
+    target = replace(plain.target, mate=embed(plain.reference[None])[0], non_mate=None)
+    return replace(plain, embed=embed, module=network, target=target)

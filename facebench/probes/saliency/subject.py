@@ -1,0 +1,130 @@
+"""What is explained, and what an explanation is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facebench.errors import InputError
+
+Faces = NDArray[np.uint8]
+Vectors = NDArray[np.float32]
+Scores = NDArray[np.float64]
+MapArray = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """The number a map explains: ``cos(f(x), mate)``, or with a non-mate the triplet margin
+    ``cos(f(x), mate) - cos(f(x), non_mate)``.
+
+    Attributes:
+        mate, non_mate: (D,) embeddings.
+    """
+
+    mate: Vectors
+    non_mate: Vectors | None = None
+
+    def __post_init__(self) -> None:
+        for vector in (self.mate, self.non_mate):
+            if vector is not None and not (np.isfinite(vector).all() and vector.any()):
+                raise InputError("a reference embedding is NaN, infinite or zero; there is nothing to compare with")
+
+    @property
+    def weights(self) -> Scores:
+        """(D,) direction w with score = w . f(x) / |f(x)|."""
+        unit = self.mate / np.linalg.norm(self.mate.astype(np.float64))
+        if self.non_mate is not None:
+            unit = unit - self.non_mate / np.linalg.norm(self.non_mate.astype(np.float64))
+        return np.asarray(unit, np.float64)
+
+    def score(self, vectors: Vectors) -> Scores:
+        """Return (N,) scores of (N, D) embeddings; NaN where an embedding is unusable."""
+        v = vectors.astype(np.float64)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.asarray((v @ self.weights) / np.linalg.norm(v, axis=1))
+
+
+@dataclass(frozen=True, eq=False)
+class Explained:
+    """A probe, the target its map explains, and the model behind it.
+
+    Attributes:
+        probe: (H, W, 3) uint8 RGB.
+        target: the explained scalar.
+        embed: (N, H, W, 3) uint8 -> (N, D) float32.
+        batch_size: faces handed to `embed` at once; changes a map by no more than embeddings change with it.
+        module: torch network (N, 3, H, W) in [0, 1] -> (N, D), or None for a model without gradients.
+        reference: (H, W, 3) uint8, the mate's face, for methods that mask both faces; None when only its embedding is
+            known.
+        seed: of methods that draw random masks or noise.
+    """
+
+    probe: Faces
+    target: Target
+    embed: Callable[[Faces], Vectors]
+    batch_size: int = 32
+    module: Any = None
+    reference: Faces | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.reference is not None and np.array_equal(self.reference, self.probe):
+            raise InputError(
+                "the probe is its own reference: a face compared with itself has no gradient and no explanation"
+            )
+
+    def scores(self, faces: Faces) -> Scores:
+        """Return (N,) scores of faces."""
+        return self.target.score(self.embed(faces))
+
+
+@dataclass(frozen=True, eq=False)
+class Saliency:
+    """A map, or why there is none.
+
+    Attributes:
+        values: (H, W) float32, higher = the pixel supports the explained score more; None when `flag` says why.
+        method: name.
+        convention: what the sign means.
+        flag: ``unsupported`` (the method is not defined for this model), ``constant`` or ``nan``: a degenerate map is
+            no map, and never a hit.
+        why: the reason behind a flag.
+        forwards, backwards: passes of the network for this one map.
+        settings: baseline, layer, seed and other choices.
+    """
+
+    values: MapArray | None
+    method: str
+    convention: str = "positive: supports the match"
+    flag: str | None = None
+    why: str = ""
+    forwards: int = 0
+    backwards: int = 0
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, values: NDArray[np.floating[Any]], method: str, **about: Any) -> Saliency:
+        """Check a map: NaN and constant ones are flagged instead of kept."""
+        if not np.isfinite(values).all():
+            return cls(None, method, flag="nan", why="the map holds NaN or infinity", **about)
+        if float(np.ptp(values)) <= 1e-12:
+            return cls(None, method, flag="constant", why="every pixel of the map has the same value", **about)
+        return cls(np.ascontiguousarray(values, dtype=np.float32), method, **about)
+
+    @classmethod
+    def unsupported(cls, method: str, why: str) -> Saliency:
+        """Return the absence of a map a method cannot give for a model."""
+        return cls(None, method, flag="unsupported", why=why)
+
+
+class Method(Protocol):
+    """A saliency method: a function of what is explained and its own options."""
+
+    def __call__(self, subject: Explained, **options: Any) -> Saliency:
+        """Return the map."""
+        ...
