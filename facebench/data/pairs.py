@@ -120,7 +120,9 @@ def _check_distinct(table: Table, a: NDArray[np.int64], b: NDArray[np.int64], on
         first = np.flatnonzero(
             (np.minimum(a, b) == min(a[rows[0]], b[rows[0]])) & (np.maximum(a, b) == max(a[rows[0]], b[rows[0]]))
         )
-        raise InputError(f"{table.places(first.tolist())}: the same two {several} are compared {len(first)} times; keep one row")
+        raise InputError(
+            f"{table.places(first.tolist())}: the same two {several} are compared {len(first)} times; keep one row"
+        )
 
 
 def repeated_pairs(a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
