@@ -5,12 +5,13 @@ from facebench.data.convert import convert_dataset, manifest_csv
 from facebench.data.dataset import Counterfactual, Dataset, PairList, dataset_sha256
 from facebench.data.decode import decode
 from facebench.data.load import load_dataset
-from facebench.data.pairs import OWN_PAIRS
+from facebench.data.pairs import OWN_PAIRS, OWN_TEMPLATE_PAIRS
 from facebench.data.parallel import LoadedImage, decode_batches, hash_images, iter_images
 from facebench.data.sources import BytesSource, FileSource, ImageError, ImageSource, PixelSource
 
 __all__ = [
     "OWN_PAIRS",
+    "OWN_TEMPLATE_PAIRS",
     "BytesSource",
     "Counterfactual",
     "Dataset",

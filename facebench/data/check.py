@@ -154,6 +154,13 @@ def _counts(dataset: Dataset, codes: NDArray[np.int64] | None, group: str, membe
         inside = members[dataset.pairs.a] & members[dataset.pairs.b]
         genuine = int((dataset.pairs.genuine & inside).sum())
         impostor = int(inside.sum()) - genuine
+    elif dataset.template_pairs is not None:
+        template = dataset.templates()[1]
+        first = np.unique(template[template >= 0], return_index=True)[1]
+        known = members[np.flatnonzero(template >= 0)[first]]
+        inside = known[dataset.template_pairs.a] & known[dataset.template_pairs.b]
+        genuine = int((dataset.template_pairs.genuine & inside).sum())
+        impostor = int(inside.sum()) - genuine
     elif codes is not None:
         genuine = int((per_identity * (per_identity - 1) // 2).sum())
         impostor = n_images * (n_images - 1) // 2 - genuine

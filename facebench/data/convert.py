@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from facebench.data.dataset import Dataset, dataset_sha256
-from facebench.data.manifest import INFO, PAIRS
-from facebench.data.pairs import BY_ID
+from facebench.data.dataset import Dataset, PairList, dataset_sha256
+from facebench.data.manifest import INFO, PAIRS, TEMPLATE_PAIRS
+from facebench.data.pairs import BY_ID, BY_TEMPLATE
 from facebench.data.parallel import Progress
 from facebench.data.sources import ImageError, MemberSource
 from facebench.errors import InputError
@@ -57,7 +57,10 @@ def convert_dataset(dataset: Dataset, out: Path, progress: Progress | None = Non
     masks = _copy_masks(dataset, dataset.region_masks, "region_mask", out)
     changes = _copy_masks(dataset, dataset.change_masks, "change_mask", out)
     if dataset.pairs is not None:
-        write_atomic(out / PAIRS, _pairs_csv(dataset))
+        write_atomic(out / PAIRS, _pairs_csv(dataset.image_ids, dataset.pairs, BY_ID))
+    if dataset.template_pairs is not None:
+        templates = dataset.templates()[0]
+        write_atomic(out / TEMPLATE_PAIRS, _pairs_csv(templates, dataset.template_pairs, BY_TEMPLATE))
     manifest = out / "manifest.csv"
     write_atomic(manifest, manifest_csv(dataset, paths, masks, changes))
     return manifest
@@ -77,6 +80,10 @@ def manifest_csv(
         columns["template_id"] = dataset.template_ids
     if dataset.media_ids is not None:
         columns["media_id"] = dataset.media_ids
+    if dataset.detector_scores is not None:
+        columns["detector_score"] = dataset.detector_scores.tolist()
+    if dataset.roles is not None:
+        columns["role"] = dataset.roles
     columns.update(dataset.attributes)
     if masks is not None:
         columns["region_mask"] = masks
@@ -141,15 +148,14 @@ def _ending(data: bytes) -> str:
     return next((ending for start, ending in _SIGNATURES if data.startswith(start)), "")
 
 
-def _pairs_csv(dataset: Dataset) -> str:
-    assert dataset.pairs is not None
+def _pairs_csv(ids: Sequence[str], pairs: PairList, names: tuple[str, str, str]) -> str:
     columns: dict[str, Iterable[str | float | None]] = {
-        BY_ID[0]: [dataset.image_ids[index] for index in dataset.pairs.a],
-        BY_ID[1]: [dataset.image_ids[index] for index in dataset.pairs.b],
-        BY_ID[2]: dataset.pairs.genuine.astype(int).tolist(),
+        names[0]: [ids[index] for index in pairs.a],
+        names[1]: [ids[index] for index in pairs.b],
+        names[2]: pairs.genuine.astype(int).tolist(),
     }
-    if dataset.pairs.fold is not None:
-        columns["fold"] = dataset.pairs.fold.tolist()
+    if pairs.fold is not None:
+        columns["fold"] = pairs.fold.tolist()
     return _csv(columns)
 
 

@@ -79,6 +79,9 @@ class Dataset:
     phantom: bool = False  # the faces are rendered, not photographed
     template_ids: tuple[str | None, ...] | None = None
     media_ids: tuple[str | None, ...] | None = None
+    template_pairs: PairList | None = None  # its indices count templates, in the order of `templates()`
+    detector_scores: NDArray[np.float64] | None = None  # (n,) how sure the face detector was
+    roles: tuple[str | None, ...] | None = None  # gallery, gallery-2 or probe, for 1:N search
     format: str = ""  # what it was read from, such as "manifest.csv"
     notes: tuple[str, ...] = ()  # what the reader noticed and left out
     info: Mapping[str, Any] = field(default_factory=dict)  # `dataset.json` beside the manifest
@@ -93,6 +96,8 @@ class Dataset:
             **{f"edit {name!r}": values for name, values in self.edits.items()},
             "template_ids": self.template_ids,
             "media_ids": self.media_ids,
+            "detector scores": self.detector_scores,
+            "roles": self.roles,
             **{f"attribute {name!r}": values for name, values in self.attributes.items()},
         }
         for what, values in parts.items():
@@ -105,6 +110,11 @@ class Dataset:
             if ends.min() < 0 or ends.max() >= len(self):
                 raise InputError(f"dataset {self.name!r}: a pair refers to an image beyond the {len(self)} there are")
 
+        if self.template_pairs is not None and len(self.template_pairs):
+            n, ends = len(self.templates()[0]), np.stack([self.template_pairs.a, self.template_pairs.b])
+            if ends.min() < 0 or ends.max() >= n:
+                raise InputError(f"dataset {self.name!r}: a pair refers to a template beyond the {n} there are")
+
     def __len__(self) -> int:
         return len(self.image_ids)
 
@@ -116,6 +126,15 @@ class Dataset:
             return None
         columns = zip(originals, self.edits["attribute"], self.edits["level"], strict=True)
         return tuple(None if of is None else Counterfactual(of, what or "", to or "") for of, what, to in columns)
+
+    def templates(self) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+        """Return the template ids in order of appearance, and (n,) the template of each image, -1 for none."""
+        index: dict[str, int] = {}
+        of_image = [
+            -1 if name is None else index.setdefault(name, len(index))
+            for name in self.template_ids or [None] * len(self)
+        ]
+        return tuple(index), np.array(of_image, np.int64)
 
     def subset(self, limit: int) -> Dataset:
         """Return the first `limit` images and the pairs among them."""
@@ -141,7 +160,18 @@ class Dataset:
             media_ids=some(self.media_ids),
             edits={name: tuple(values[row] for row in index) for name, values in self.edits.items()},
             change_masks=some(self.change_masks),
+            template_pairs=self._template_pairs_of(rows),
+            detector_scores=None if self.detector_scores is None else self.detector_scores[rows],
+            roles=some(self.roles),
         )
+
+    def _template_pairs_of(self, rows: NDArray[np.int64]) -> PairList | None:
+        """Return the pairs among the templates that some rows belong to, which are numbered anew."""
+        if self.template_pairs is None:
+            return None
+        names, template = self.templates()
+        kept = dict.fromkeys(int(number) for number in template[rows] if number >= 0)
+        return self.template_pairs.among(np.array(list(kept), np.int64), len(names))
 
     def summary(self) -> str:
         """Return what was found, in one line.
@@ -153,6 +183,11 @@ class Dataset:
         if self.pairs is not None:
             folds = f" in {self.pairs.n_folds} folds" if self.pairs.n_folds else ""
             text += f"; {len(self.pairs):,} pairs ({int(self.pairs.genuine.sum()):,} genuine){folds}"
+        if self.template_ids is not None:
+            text += f"; {len(self.templates()[0]):,} templates"
+        if self.template_pairs is not None:
+            genuine = int(self.template_pairs.genuine.sum())
+            text += f"; {len(self.template_pairs):,} template pairs ({genuine:,} genuine)"
         return "; ".join([text, *self.notes])
 
 
@@ -180,14 +215,18 @@ def dataset_sha256(dataset: Dataset, image_sha256s: Sequence[str | Failure]) -> 
                     None if dataset.media_ids is None else dataset.media_ids[row],
                     _landmark_values(dataset, row),
                     image if isinstance(image, str) else "unreadable",
+                    # what came later is left out where absent, so that older datasets keep their name
+                    *([] if dataset.detector_scores is None else [_number(dataset.detector_scores[row])]),
+                    *([] if dataset.roles is None else [["role", dataset.roles[row]]]),
                 ]
             )
         )
-    if dataset.pairs is not None:
-        digest.update(_line(["pairs", len(dataset.pairs), dataset.pairs.n_folds]))
-        for column in (dataset.pairs.a, dataset.pairs.b, dataset.pairs.genuine, dataset.pairs.fold):
-            if column is not None:
-                digest.update(column.astype("<i8").tobytes())
+    for what, pairs in (("pairs", dataset.pairs), ("template pairs", dataset.template_pairs)):
+        if pairs is not None:
+            digest.update(_line([what, len(pairs), pairs.n_folds]))
+            for column in (pairs.a, pairs.b, pairs.genuine, pairs.fold):
+                if column is not None:
+                    digest.update(column.astype("<i8").tobytes())
     if dataset.counterfactuals is not None:
         edits = [None if edit is None else [edit.of, edit.attribute, edit.level] for edit in dataset.counterfactuals]
         digest.update(_line(["counterfactuals", *edits]))
@@ -196,6 +235,10 @@ def dataset_sha256(dataset: Dataset, image_sha256s: Sequence[str | Failure]) -> 
 
 def _line(values: list[Any]) -> bytes:
     return canonical_json(values).encode() + b"\n"
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
 
 
 def _landmark_values(dataset: Dataset, row: int) -> list[float] | None:

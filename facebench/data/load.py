@@ -7,6 +7,27 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from facebench.data.benchmarks.faces import (
+    fairface_file,
+    is_utkface,
+    read_fairface,
+    read_megaface_list,
+    read_utkface,
+)
+from facebench.data.benchmarks.ijb import ijb_file, read_ijb
+from facebench.data.benchmarks.nist import nist_folder, read_nist_templates
+from facebench.data.benchmarks.pairs import (
+    agedb_file,
+    bfw_file,
+    calfw_file,
+    is_cfp,
+    read_agedb,
+    read_bfw,
+    read_calfw,
+    read_cfp,
+    read_rfw,
+    rfw_files,
+)
 from facebench.data.bin_reader import bin_files, read_bin
 from facebench.data.dataset import Dataset
 from facebench.data.folders import has_identity_folders, read_folders
@@ -37,7 +58,18 @@ def _read_only_bin(tree: Tree, name: str, pairs: str | None) -> Dataset:
 
 FORMATS = (  # the first that matches is read
     Format("manifest.csv or manifest.parquet", lambda tree: find_manifest(tree) is not None, _read_manifest),
+    Format("IJB in insightface's layout (*_face_tid_mid.txt)", lambda tree: ijb_file(tree) is not None, read_ijb),
+    Format(
+        "IJB in NIST's layout (enroll_templates.csv)", lambda tree: nist_folder(tree) is not None, read_nist_templates
+    ),
+    Format("CFP (Protocol/Pair_list_F.txt)", is_cfp, read_cfp),
+    Format("CALFW or CPLFW (pairs_CALFW.txt)", lambda tree: calfw_file(tree) is not None, read_calfw),
+    Format("RFW (txts/RACE/RACE_pairs.txt)", lambda tree: bool(rfw_files(tree)), read_rfw),
+    Format("a BFW datatable (bfw*.csv)", lambda tree: bfw_file(tree) is not None, read_bfw),
+    Format("FairFace labels (fairface_label_*.csv)", lambda tree: fairface_file(tree) is not None, read_fairface),
+    Format("an AgeDB protocol (*age*.mat)", lambda tree: agedb_file(tree) is not None, read_agedb),
     Format("an LFW pair list (pairs.txt) beside folders of images", lambda tree: bool(pair_files(tree)), read_lfw),
+    Format("images named as in UTKFace (age_gender_race_date.jpg)", is_utkface, read_utkface),
     Format("one insightface .bin file", lambda tree: len(bin_files(tree)) == 1, _read_only_bin),
     Format("folders of images, one per identity", has_identity_folders, read_folders),
 )
@@ -46,9 +78,10 @@ FORMATS = (  # the first that matches is read
 def load_dataset(path: Path, name: str = "faces", pairs: str | None = None) -> Dataset:
     """Read a dataset; no image is opened.
 
-    `path` is a folder, a zip archive of such a folder, a manifest file, or an insightface ``.bin`` file. `name` is
-    what the protocol calls it. `pairs` asks for a pair list: ``"own"`` for the dataset's own, or the name of a file
-    in it; LFW and ``.bin`` bring theirs without being asked.
+    `path` is a folder, a zip archive of such a folder, a manifest file, an insightface ``.bin`` file or a MegaFace list
+    (``.json``). `name` is what the protocol calls it. `pairs` asks for a pair list: ``"own"`` for the dataset's
+    own (``"own-templates"`` for that of its templates), or the name of a file in it; LFW and ``.bin`` bring theirs
+    without being asked.
 
     Raises:
         InputError: nothing there, an unknown layout (the message lists what was looked for), or content that does
@@ -64,10 +97,13 @@ def load_dataset(path: Path, name: str = "faces", pairs: str | None = None) -> D
         return read_manifest(FolderTree(path.parent), path.name, name, pairs)
     if suffix == ".bin":
         return read_bin(FolderTree(path.parent), path.name, name, pairs)
+    if suffix == ".json":
+        return read_megaface_list(FolderTree(path.parent), path.name, name, pairs)
     if suffix == ".zip" or zipfile.is_zipfile(path):
         return _read_tree(ZipTree(path), name, pairs)
     raise InputError(
-        f"{path} is no dataset; expected a folder, a manifest (.csv, .parquet), a .zip archive or an insightface .bin"
+        f"{path} is no dataset; expected a folder, a manifest (.csv, .parquet), a .zip archive, an "
+        "insightface .bin or a MegaFace .json list"
     )
 
 

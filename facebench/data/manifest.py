@@ -6,6 +6,7 @@ import difflib
 import json
 import math
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facebench.data.dataset import Dataset
-from facebench.data.pairs import OWN_PAIRS, read_pairs
+from facebench.data.pairs import OWN_PAIRS, OWN_TEMPLATE_PAIRS, read_pairs, read_template_pairs
 from facebench.data.sources import ImageSource, Tree
 from facebench.data.table import Table, number_column, read_table
 from facebench.errors import InputError
 
 REQUIRED = ("image_id", "path")
-RESERVED = (*REQUIRED, "identity", "template_id", "media_id", "region_mask", "landmarks")
+RESERVED = (
+    *REQUIRED, "identity", "template_id", "media_id", "region_mask", "landmarks", "detector_score", "role",
+)  # fmt: skip
+ROLES = ("gallery", "gallery-2", "probe")
 EDITS = {  # columns that are reserved beside the one that makes them so
     "counterfactual_of": ("counterfactual_of", "attribute", "level"),
     "swap_of": ("swap_of", "part", "change_mask"),
@@ -27,6 +31,7 @@ EDITS = {  # columns that are reserved beside the one that makes them so
 }
 MANIFESTS = ("manifest.csv", "manifest.parquet")
 PAIRS = "pairs.csv"
+TEMPLATE_PAIRS = "template_pairs.csv"
 INFO = "dataset.json"
 
 
@@ -43,9 +48,9 @@ def read_manifest(tree: Tree, manifest: str, name: str, pairs: str | None) -> Da
 
     Columns: ``image_id`` and ``path`` (relative to the manifest), ``identity`` if known, and optionally
     ``template_id``, ``media_id``, ``region_mask`` (a path), ``landmarks`` (x1 y1 .. x5 y5, pixels), ``landmarks68``,
-    and what edits an image shows: ``counterfactual_of`` with ``attribute`` and ``level``, ``swap_of`` with ``part`` and
-    ``change_mask`` (a path). Every other column is an attribute; one whose cells are all numbers holds floats.
-    `dataset.json` beside it may say
+    ``detector_score``, ``role`` (gallery, gallery-2 or probe, for search), and what edits an image shows:
+    ``counterfactual_of`` with ``attribute`` and ``level``, ``swap_of`` with ``part`` and ``change_mask`` (a path).
+    Every other column is an attribute; one whose cells are all numbers holds floats. `dataset.json` beside it may say
     ``{"phantom": true}``; its other keys are free. A missing image file is no error here: it fails when it is read.
 
     Raises:
@@ -59,10 +64,11 @@ def read_manifest(tree: Tree, manifest: str, name: str, pairs: str | None) -> Da
     info = _read_info(tree)
     identities = _identities(table)
     pair_list = None
-    if pairs is not None:
+    by_template = pairs == OWN_TEMPLATE_PAIRS
+    if pairs is not None and not by_template:
         wanted = PAIRS if pairs == OWN_PAIRS else pairs
         pair_list = read_pairs(tree, wanted, table.columns["image_id"], table.columns["path"], identities)
-    return Dataset(
+    found = Dataset(
         name=name,
         root=tree.root,
         image_ids=tuple(table.columns["image_id"]),
@@ -77,9 +83,24 @@ def read_manifest(tree: Tree, manifest: str, name: str, pairs: str | None) -> Da
         phantom=info.get("phantom", False),
         template_ids=_optional(table, "template_id"),
         media_ids=_optional(table, "media_id"),
+        detector_scores=_detector_scores(table),
+        roles=_roles(table),
         format=manifest,
         info=info,
     )
+    return with_template_pairs(found, tree, TEMPLATE_PAIRS) if by_template else found
+
+
+def with_template_pairs(dataset: Dataset, tree: Tree, name: str) -> Dataset:
+    """Return the dataset with a list of template pairs."""
+    templates, of_image = dataset.templates()
+    if not templates:
+        raise InputError(f"{tree.where(name)} lists templates, but no image has a template_id")
+    identities = None
+    if dataset.identities is not None:
+        owner = dict(zip(of_image.tolist(), dataset.identities, strict=True))
+        identities = [owner[number] for number in range(len(templates))]
+    return replace(dataset, template_pairs=read_template_pairs(tree, name, templates, identities))
 
 
 def read_attributes(table: Table, names: list[str]) -> dict[str, tuple[str | float | None, ...]]:
@@ -199,6 +220,25 @@ def _identities(table: Table) -> tuple[str, ...] | None:
 def _optional(table: Table, column: str) -> tuple[str | None, ...] | None:
     cells = table.columns.get(column, [])
     return tuple(cell or None for cell in cells) if any(cells) else None
+
+
+def _detector_scores(table: Table) -> NDArray[np.float64] | None:
+    cells = table.columns.get("detector_score", [])
+    if not any(cells):
+        return None
+    values = number_column(table, "detector_score")
+    wrong = [row for row, cell in enumerate(cells) if not cell or (values and (values[row] or 0) < 0)]
+    if values is None or wrong:
+        raise InputError(f"{table.places(wrong or [0])}: detector_score must be a number from 0, for every image")
+    return np.array(values, np.float64)
+
+
+def _roles(table: Table) -> tuple[str | None, ...] | None:
+    cells = table.columns.get("role", [])
+    wrong = [row for row, cell in enumerate(cells) if cell and cell not in ROLES]
+    if wrong:
+        raise InputError(f"{table.places(wrong)}: role is {cells[wrong[0]]!r}; known: {', '.join(ROLES)}, or empty")
+    return _optional(table, "role")
 
 
 def _landmarks(table: Table) -> NDArray[np.float64] | None:

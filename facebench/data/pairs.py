@@ -12,9 +12,11 @@ from facebench.data.sources import Tree
 from facebench.data.table import Table, read_table
 from facebench.errors import InputError
 
+OWN_TEMPLATE_PAIRS = "own-templates"  # the same for its list of template pairs
 OWN_PAIRS = "own"  # asks a reader for the dataset's own list, whatever it is called there
 BY_ID = ("image_a", "image_b", "genuine")
 BY_PATH = ("file_a", "file_b", "same")
+BY_TEMPLATE = ("template_a", "template_b", "genuine")
 _TRUTH = {"1": True, "true": True, "0": False, "false": False}
 
 
@@ -38,9 +40,34 @@ def read_pairs(
         raise InputError(f"{table.where} names images by path, but several images of the manifest share one; use ids")
     a, b = (_indices(table, column, index) for column in columns[:2])
     genuine = _labels(table, columns[2])
-    _check_distinct(table, a, b)
+    _check_distinct(table, a, b, "an image", "images")
     if identities is not None:
         _check_labels(table, columns[2], genuine, identities, a, b)
+    return PairList(a, b, genuine, _folds(table) if "fold" in table.columns else None)
+
+
+def read_template_pairs(tree: Tree, name: str, templates: Sequence[str], identities: Sequence[str] | None) -> PairList:
+    """Read the list of template pairs called `name`: ``template_a, template_b, genuine[, fold]``.
+
+    Args:
+        templates: all template ids, in the order their indices count.
+        identities: of the templates, if known.
+
+    Raises:
+        InputError: as `read_pairs`; a template id that no image has is an error, never another template.
+    """
+    table = read_table(tree.read(name, "list of template pairs"), tree.where(name), parquet=name.endswith(".parquet"))
+    if not set(BY_TEMPLATE) <= set(table.columns) <= {*BY_TEMPLATE, "fold"}:
+        raise InputError(
+            f"{table.where} has the columns {', '.join(table.columns)}; a list of template pairs has "
+            f"{', '.join(BY_TEMPLATE)}, and optionally fold"
+        )
+    index = {template: position for position, template in enumerate(templates)}
+    a, b = (_indices(table, column, index) for column in BY_TEMPLATE[:2])
+    genuine = _labels(table, BY_TEMPLATE[2])
+    _check_distinct(table, a, b, "a template", "templates")
+    if identities is not None:
+        _check_labels(table, BY_TEMPLATE[2], genuine, identities, a, b)
     return PairList(a, b, genuine, _folds(table) if "fold" in table.columns else None)
 
 
@@ -84,17 +111,17 @@ def _folds(table: Table) -> NDArray[np.int64]:
     return folds
 
 
-def _check_distinct(table: Table, a: NDArray[np.int64], b: NDArray[np.int64]) -> None:
+def _check_distinct(table: Table, a: NDArray[np.int64], b: NDArray[np.int64], one: str, several: str) -> None:
     same = np.flatnonzero(a == b)
     if len(same):
-        raise InputError(f"{table.places(same.tolist())}: an image is paired with itself; remove the row")
+        raise InputError(f"{table.places(same.tolist())}: {one} is paired with itself; remove the row")
     rows = repeated_pairs(a, b)
     if len(rows):
         first = np.flatnonzero(
             (np.minimum(a, b) == min(a[rows[0]], b[rows[0]])) & (np.maximum(a, b) == max(a[rows[0]], b[rows[0]]))
         )
         raise InputError(
-            f"{table.places(first.tolist())}: the same two images are compared {len(first)} times; keep one row"
+            f"{table.places(first.tolist())}: the same two {several} are compared {len(first)} times; keep one row"
         )
 
 

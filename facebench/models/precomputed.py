@@ -1,29 +1,28 @@
-"""Adapter ``embeddings``: embeddings computed elsewhere, by image id, from npy, npz, safetensors or Parquet."""
+"""Adapter ``embeddings``: embeddings computed elsewhere, by image id."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from facebench.errors import InputError
 from facebench.files import read_text, sha256_file
+from facebench.models.embedding_files import EmbeddingFile, read_embeddings
 from facebench.models.load import LoadContext
 from facebench.models.protocol import Embeddings
-from facebench.schema import ModelCard
-
-Loaded = tuple[NDArray[Any], list[str] | None]
+from facebench.schema import ModelCard, ModelFile
 
 
 class StoredEmbeddings:
     """A table of embeddings by image id."""
 
-    def __init__(self, vectors: Embeddings, ids: Sequence[str], card: ModelCard) -> None:
+    def __init__(
+        self, vectors: Embeddings, ids: Sequence[str], card: ModelCard, *, mirrored_half: bool = False
+    ) -> None:
         self.card = card
+        self.mirrored_half = mirrored_half  # the second half of each row belongs to the mirrored face
         self._vectors = vectors
         self._row = {image_id: row for row, image_id in enumerate(ids)}
 
@@ -50,10 +49,8 @@ def load(context: LoadContext) -> StoredEmbeddings:
         InputError: the file is of an unknown kind, malformed, or its ids are missing, repeated or too few.
     """
     spec, path = context.model_file(), context.weights()
-    readers = {".npy": _npy, ".npz": _npz, ".safetensors": _safetensors, ".parquet": _parquet}
-    if path.suffix not in readers:
-        raise InputError(f"{path}: embeddings must be one of {', '.join(readers)}")
-    vectors, ids = readers[path.suffix](path)
+    found = read_embeddings(path, spec.options)
+    vectors, ids = found.vectors, found.ids
     if spec.ids:
         ids = [line for line in read_text(context.folder / spec.ids, "ids file").splitlines() if line]
     if ids is None:
@@ -76,64 +73,14 @@ def load(context: LoadContext) -> StoredEmbeddings:
         comparator=spec.comparator,
         options=spec.options,
     )
-    return StoredEmbeddings(vectors.astype(np.float32), ids, card)
+    return StoredEmbeddings(vectors.astype(np.float32), ids, card, mirrored_half=_mirrored(spec, found, path))
 
 
-def _npy(path: Path) -> Loaded:
-    return _without_pickle(path), None
-
-
-def _without_pickle(path: Path) -> Any:
-    try:
-        return np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise InputError(f"{path}: cannot be read without running pickled code, or is damaged: {error}") from error
-
-
-def _npz(path: Path) -> Loaded:
-    with _without_pickle(path) as archive:
-        names = list(archive.files)
-        try:
-            arrays = {name: archive[name] for name in names}
-        except ValueError as error:
-            raise InputError(f"{path}: holds Python objects; save ids as text arrays (dtype str)") from error
-    key = next((name for name in ("embs", "embeddings") if name in arrays), None)
-    if key is None:
-        raise InputError(f"{path}: no array 'embs' or 'embeddings'; found {', '.join(names)}")
-    vectors = arrays[key]
-    if "embs_f" in arrays:  # of the mirrored faces
-        vectors = np.concatenate([vectors, arrays["embs_f"]], axis=1)
-    ids = next((arrays[name] for name in ("image_ids", "ids", "filenames") if name in arrays), None)
-    return vectors, None if ids is None else [str(value) for value in ids]
-
-
-def _safetensors(path: Path) -> Loaded:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, "np") as stored:
-            if "embeddings" not in stored.keys():  # noqa: SIM118 - not a dict
-                raise InputError(f"{path}: no tensor 'embeddings'; found {', '.join(stored.keys())}")
-            ids = (stored.metadata() or {}).get("image_ids")
-            return stored.get_tensor("embeddings"), None if ids is None else [str(v) for v in json.loads(ids)]
-    except (SafetensorError, ValueError) as error:
-        raise InputError(f"{path}: not a readable safetensors file: {error}") from error
-
-
-def _parquet(path: Path) -> Loaded:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        table = pq.read_table(path)
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{path}: not a readable Parquet file: {error}") from error
-    if "image_id" not in table.column_names:
-        raise InputError(f"{path}: no column image_id; found {', '.join(table.column_names)}")
-    ids = [str(value) for value in table.column("image_id").to_pylist()]
-    if "embedding" in table.column_names:
-        return np.array(table.column("embedding").to_pylist(), np.float32), ids
-    columns = [name for name in table.column_names if name != "image_id"]
-    if not columns:
-        raise InputError(f"{path}: no column 'embedding' and no number columns")
-    return np.stack([table.column(name).to_numpy() for name in columns], axis=1).astype(np.float32), ids
+def _mirrored(spec: ModelFile, found: EmbeddingFile, path: Path) -> bool:
+    """Return whether the second half of each vector belongs to the mirrored face, as the file or its owner says."""
+    said = spec.options.get("mirrored")
+    if said not in (None, "second-half"):
+        raise InputError(f"model {spec.name}: options.mirrored is {said!r}; known: second-half")
+    if said and found.vectors.shape[1] % 2:
+        raise InputError(f"{path}: {found.vectors.shape[1]} values are no two halves (options.mirrored)")
+    return found.mirrored_half or said is not None

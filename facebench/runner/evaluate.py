@@ -28,7 +28,8 @@ from facebench.runner.protocols import Protocol, bind_dataset, reference
 from facebench.runner.sample import Images, Pairs
 from facebench.runner.scored import is_scored, remeasure_scores
 from facebench.runner.sections import RunContext, Saved, SectionResult, sections_of
-from facebench.schema import DataSummary, Result
+from facebench.runner.templates import template_model, template_units
+from facebench.schema import DataSummary, ProtocolSpec, Result
 from facebench.store import EmbeddingStore
 
 
@@ -49,19 +50,24 @@ def evaluate(model: Any, protocol: Protocol, data: Mapping[str, Path], options: 
     dataset = bind_dataset(protocol, data)
     if options.limit is not None:
         dataset = dataset.subset(options.limit)
-    embedded = _embed(model, dataset, options)
+    templates = protocol.spec.templates
+    if templates is not None:
+        _refuse_sections(protocol.spec)
+    embedded = _embed(model if templates is None else template_model(model, templates), dataset, options)
     manifest_sha256 = dataset_sha256(dataset, embedded.sha256s)
     _check_manifest(protocol, manifest_sha256, options.limit)
     embedded_all, edited = embedded, None
     if not protocol.spec.comparisons.include_counterfactuals:
         dataset, embedded, edited = set_apart(dataset, embedded)
     images = Images(dataset.image_ids, dataset.identities, dict(dataset.attributes))
-    listed = dataset.pairs
+    listed, vectors = dataset.pairs, embedded.vectors
     pairs = None if listed is None else Pairs(listed.a, listed.b, listed.genuine, listed.fold)
+    if templates is not None:
+        images, vectors, pairs = template_units(dataset, vectors, protocol.spec)
     options.progress("measure", 0, 1)
     comparator = model.card.comparator.value
     found = measure(
-        protocol.spec, images, embedded.vectors, pairs, comparator=comparator, seed=options.seed, compat=options.compat
+        protocol.spec, images, vectors, pairs, comparator=comparator, seed=options.seed, compat=options.compat
     )
     options.progress("measure", 1, 1)
     context = RunContext(
@@ -70,7 +76,7 @@ def evaluate(model: Any, protocol: Protocol, data: Mapping[str, Path], options: 
     )  # fmt: skip
     parts = _run_sections(context)
     artifacts = (
-        *save_inputs(options.out, embedded.vectors, images, pairs, protocol.spec),
+        *save_inputs(options.out, vectors, images, pairs, protocol.spec),
         *(save_section(options.out, name, part.tensors) for name, part in parts.items() if part.tensors),
         *(artifact for part in parts.values() for artifact in part.artifacts),
     )
@@ -116,6 +122,13 @@ def remeasure(stored: Result, folder: Path) -> dict[str, Any]:
         for name, section in sections_of(spec)
     }
     return _findings(found, parts)
+
+
+def _refuse_sections(spec: ProtocolSpec) -> None:
+    """Sections alter single images, so they say nothing of templates."""
+    wanted = [name for name, _ in sections_of(spec)]
+    if wanted:
+        raise InputError(f"protocol {spec.name} compares templates; {', '.join(wanted)} need comparisons of images")
 
 
 def _run_sections(context: RunContext) -> dict[str, SectionResult]:

@@ -170,7 +170,9 @@ def unnamed_samples(n: int) -> Images:
 
 def _contents(result: Result, folder: Path, kind: str) -> dict[str, bytes]:
     wanted = (kind, "images", "protocol")
-    contents = {artifact.kind: _checked(artifact, folder) for artifact in result.artifacts if artifact.kind in wanted}
+    contents: dict[str, bytes] = {
+        artifact.kind: _checked(artifact, folder) for artifact in result.artifacts if artifact.kind in wanted
+    }
     missing = set(wanted) - set(contents)
     if missing:
         again = "; its numbers come from a file of scores" if SCORES in {a.path for a in result.artifacts} else ""

@@ -23,6 +23,7 @@ from facebench.runner.options import RunOptions
 from facebench.runner.protocols import Protocol, bind_dataset
 from facebench.runner.sample import Images, Pairs
 from facebench.runner.sections import PlanRow, sections_of
+from facebench.runner.templates import template_units
 from facebench.schema import Failure, ProtocolSpec, Unmeasured
 from facebench.store import EmbeddingStore
 
@@ -112,6 +113,8 @@ def plan(model: Any, protocol: Protocol, data: Mapping[str, Path], options: RunO
     spec, images = protocol.spec, Images(dataset.image_ids, dataset.identities, dict(dataset.attributes))
     listed = dataset.pairs
     pairs = None if listed is None else Pairs(listed.a, listed.b, listed.genuine, listed.fold)
+    if spec.templates is not None:
+        images, _, pairs = template_units(dataset, np.ones((len(dataset), 1), np.float32), spec)
     groupings, unmeasured = groupings_of(spec, images)
     targets = sorted(spec.fmr_targets)
     n_genuine, n_impostor = _comparisons(images, pairs, None)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from facebench.data import OWN_PAIRS, Dataset, load_dataset
+from facebench.data import OWN_PAIRS, OWN_TEMPLATE_PAIRS, Dataset, PairList, load_dataset
 from facebench.errors import InputError, UnknownNameError
 from facebench.files import asset_dir, canonical_json, read_yaml, sha256_bytes
 from facebench.schema import ComparisonKind, ProtocolRef, ProtocolSpec
@@ -78,16 +78,17 @@ def bind_dataset(protocol: Protocol, data: Mapping[str, Path]) -> Dataset:
                 "(a folder with manifest.csv, or any format `facebench data check` reads)"
             )
         path = _own_path(wanted.path, protocol.folder)
-    listed = protocol.spec.comparisons.kind is ComparisonKind.PAIR_LIST
-    pairs = (protocol.spec.comparisons.pairs or OWN_PAIRS) if listed else None
-    dataset = load_dataset(Path(path), wanted.name, pairs)
-    if listed and dataset.pairs is None:
+    kind = protocol.spec.comparisons.kind
+    own = {ComparisonKind.PAIR_LIST: OWN_PAIRS, ComparisonKind.TEMPLATE_PAIRS: OWN_TEMPLATE_PAIRS}.get(kind)
+    dataset = load_dataset(Path(path), wanted.name, protocol.spec.comparisons.pairs or own)
+    listed = dataset.template_pairs if kind is ComparisonKind.TEMPLATE_PAIRS else dataset.pairs
+    if own and listed is None:
         raise InputError(f"protocol {protocol.spec.name} compares a pair list, but {path} has none")
     if wanted.n_images is not None and len(dataset.images) != wanted.n_images:
         raise InputError(
             f"protocol {protocol.spec.name} promises {wanted.n_images:,} images, {path} holds {len(dataset.images):,}"
         )
-    _check_pairs(protocol, dataset, Path(path))
+    _check_pairs(protocol, listed, Path(path))
     return dataset
 
 
@@ -99,11 +100,11 @@ def _own_path(path: str, folder: Path) -> Path:
     return folder / path
 
 
-def _check_pairs(protocol: Protocol, dataset: Dataset, path: Path) -> None:
+def _check_pairs(protocol: Protocol, pairs: PairList | None, path: Path) -> None:
     wanted = protocol.spec.dataset
-    if dataset.pairs is None:
+    if pairs is None:
         return
-    found = {"genuine": int(dataset.pairs.genuine.sum()), "impostor": int((~dataset.pairs.genuine).sum())}
+    found = {"genuine": int(pairs.genuine.sum()), "impostor": int((~pairs.genuine).sum())}
     for kind, promised in (("genuine", wanted.n_genuine), ("impostor", wanted.n_impostor)):
         if promised is not None and found[kind] != promised:
             raise InputError(

@@ -201,7 +201,7 @@ def make_scores(vectors: NDArray[np.float32], images: Images, pairs: Pairs | Non
 def score_listed(listed: NDArray[np.floating[Any]], pairs: Pairs) -> Scored:
     """Take the scores of a pair list as they are; ``-inf`` is a comparison that failed."""
     scores = _of_list(listed, pairs)
-    genuine, impostor = scores.genuine > -np.inf, scores.impostor > -np.inf
+    genuine, impostor = (np.asarray(each > -np.inf) for each in (scores.genuine, scores.impostor))
     working = None if genuine.all() and impostor.all() else _some(scores, genuine, impostor)
     return Scored(scores, working, listed, pairs)
 

@@ -45,6 +45,7 @@ from facebench.schema.result import (
     RunInfo,
     Unmeasured,
 )
+from facebench.schema.templates import TemplateSpec
 from facebench.schema.verdict import GateFinding, Outcome, Verdict
 
 __all__ = [
@@ -93,6 +94,7 @@ __all__ = [
     "RunInfo",
     "SecondModel",
     "Strict",
+    "TemplateSpec",
     "Timing",
     "UncertaintySpec",
     "Unmeasured",

@@ -15,6 +15,7 @@ from facebench.schema.explanation import ExplanationSpec
 from facebench.schema.fairness import DiscardSpec, LadderSpec, PublishedMeasure, Step
 from facebench.schema.ood import OodSpec
 from facebench.schema.robustness import RobustnessSpec
+from facebench.schema.templates import TemplateSpec
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 
@@ -24,6 +25,8 @@ class ComparisonKind(StrEnum):
 
     ALL_PAIRS = "all-pairs"
     PAIR_LIST = "pair-list"
+    TEMPLATES = "templates"
+    TEMPLATE_PAIRS = "template-pairs"
 
 
 class DatasetSpec(Strict):
@@ -50,8 +53,8 @@ class ComparisonSpec(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.pairs and self.kind is not ComparisonKind.PAIR_LIST:
-            raise ValueError("`pairs` needs `kind: pair-list`")
+        if self.pairs and self.kind not in (ComparisonKind.PAIR_LIST, ComparisonKind.TEMPLATE_PAIRS):
+            raise ValueError("`pairs` needs `kind: pair-list` or `kind: template-pairs`")
         return self
 
 
@@ -122,6 +125,7 @@ class ProtocolSpec(Strict):
     fmr_targets: tuple[Fraction, ...] = (1e-1, 1e-2, 1e-3, 1e-4)
     primary_fmr_target: Fraction = Field(1e-3, description="the operating point the report leads with")
     threshold_policy: str = Field("pooled", pattern=r"^(pooled|worst|per-group|reference:.+=.+)$")
+    templates: TemplateSpec | None = None
     groups: GroupSpec | None = GroupSpec()
     identification: IdentificationSpec | None = None
     uncertainty: UncertaintySpec = UncertaintySpec()
@@ -146,4 +150,10 @@ class ProtocolSpec(Strict):
         if self.primary_fmr_target not in self.fmr_targets:
             listed = ", ".join(f"{target:g}" for target in self.fmr_targets)
             raise ValueError(f"primary_fmr_target {self.primary_fmr_target:g} is not among fmr_targets ({listed})")
+        of_templates = self.comparisons.kind in (ComparisonKind.TEMPLATES, ComparisonKind.TEMPLATE_PAIRS)
+        if of_templates != (self.templates is not None):
+            raise ValueError(
+                "`comparisons.kind: templates` or `template-pairs` and the key `templates` need each other, such as "
+                "templates: {normalise_first: true, detector_weight: false, flip: false}"
+            )
         return self

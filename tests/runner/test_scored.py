@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +40,12 @@ def plain_csv(path: Path, *, identities: bool = True, failed: int = 0) -> tuple[
     return path, vectors, images, pairs
 
 
-def run(reference: str, out: Path, protocol: str = "scores") -> Result:
+def run(reference: str, out: Path, protocol: str | None = None) -> Result:
+    if protocol is None:
+        quick = {"name": "quick", "title": "Q", "comparisons": {"kind": "pair-list"}, "fmr_targets": [1e-2, 1e-1]}
+        quick |= {"primary_fmr_target": 1e-2, "uncertainty": {"replicates": 100}}
+        protocol = str(out.parent / "quick.yaml")
+        Path(protocol).write_text(json.dumps(quick), encoding="utf-8")
     return evaluate_scores(load_scored_model(reference), load_protocol(protocol), RunOptions(out))
 
 
@@ -57,7 +63,7 @@ def figures(estimates: tuple) -> dict:
 def test_scores_of_a_file_give_the_figures_of_the_embeddings(tmp_path: Path, failed: int) -> None:
     path, vectors, images, pairs = plain_csv(tmp_path / "s.csv", failed=failed)
     result = run(f"scores:{path}", tmp_path / "out")
-    spec = load_protocol("scores").spec
+    spec = load_protocol(tmp_path / "quick.yaml").spec
     expected = measure(spec, images, vectors, pairs, comparator="cosine", seed=0)
     assert figures(result.estimates).keys() == figures(expected.estimates).keys()
     for key, value in figures(expected.estimates).items():
@@ -111,8 +117,8 @@ def test_what_scores_cannot_give_is_refused(tmp_path: Path) -> None:
     path, *_ = plain_csv(tmp_path / "s.csv")
     with pytest.raises(InputError, match="compares all images, but a file of scores brings its own comparisons"):
         run(f"scores:{path}", tmp_path / "out", "verification")
+    options = RunOptions(tmp_path / "out", limit=3)
     with pytest.raises(InputError, match="--limit"):
-        options = RunOptions(tmp_path / "out", limit=3)
         evaluate_scores(load_scored_model(f"scores:{path}"), load_protocol("scores"), options)
     counted = tmp_path / "p.yaml"
     counted.write_text("name: p\ntitle: P\ndataset: {n_genuine: 7}\ncomparisons: {kind: pair-list}\n", encoding="utf-8")

@@ -15,7 +15,7 @@ from facebench.data.scores.rows import ScoreTable, identities_from_genuine
 from facebench.errors import InputError
 
 GENUINE, IMPOSTOR, IGNORED = 0xFF, 0x7F, 0x00
-_KIND = {"MF": np.dtype(np.float32), "MB": np.dtype(np.uint8)}
+_KIND: dict[str, np.dtype[Any]] = {"MF": np.dtype(np.float32), "MB": np.dtype(np.uint8)}
 _SIZES = re.compile(rb"(MF|MB) (\d{1,9}) (\d{1,9}) (.{4})\n", re.DOTALL)
 _LITTLE, _BIG = b"\x78\x56\x34\x12", b"\x12\x34\x56\x78"
 _BLOCK = 512

@@ -138,13 +138,13 @@ def _plain(path: Path, lines: Iterator[tuple[int, list[str]]], columns: Columns,
     rows = ScoreRows(str(path))
     for line, cells in lines:
         name_a, name_b, label, score = take(cells)
-        who: list[str | None] = [None, None]
+        first = second = None
         if identity_of is not None:
-            who = [*identity_of(cells)]
-            _need(rows, line, identity_a=who[0], identity_b=who[1])
-        a = rows.sample(name_a, line, who[0], *(value or None for value in sides[0](cells)))
-        b = rows.sample(name_b, line, who[1], *(value or None for value in sides[1](cells)))
-        genuine = _agreeing(label, *who, rows.place(line), "genuine")
+            first, second = identity_of(cells)
+            _need(rows, line, identity_a=first, identity_b=second)
+        a = rows.sample(name_a, line, first, *(value or None for value in sides[0](cells)))
+        b = rows.sample(name_b, line, second, *(value or None for value in sides[1](cells)))
+        genuine = _agreeing(label, first, second, rows.place(line), "genuine")
         fold = None if fold_of is None else _fold(fold_of(cells)[0], rows.place(line))
         rows.add(a, b, genuine, _score(score, rows.place(line)), line, fold)
     attributes = {name: rows.facts(number + 1) for number, name in enumerate(groups)}

@@ -1,0 +1,1 @@
+"""Readers of published benchmarks in the layouts they are distributed in."""

@@ -1,0 +1,194 @@
+"""IJB-B and IJB-C as insightface distributes them: cropped faces with text files of templates, pairs and landmarks."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facebench.data.aligned import AlignedSource
+from facebench.data.benchmarks.rows import lines_of
+from facebench.data.dataset import Dataset, PairList
+from facebench.data.folders import is_image
+from facebench.data.pairs import OWN_PAIRS, OWN_TEMPLATE_PAIRS
+from facebench.data.sources import Tree
+from facebench.data.table import read_table
+from facebench.errors import InputError
+
+_MEDIA = re.compile(r"(?:.*/)?([^/]+)_face_tid_mid\.txt")
+_SEARCH = re.compile(r"_1N_(?:gallery_(S1|S2|G1|G2)|probe_mixed)\.csv")
+
+
+def ijb_file(tree: Tree) -> str | None:
+    """Return the list of images, templates and media, if the tree has one; at the top or in ``meta``."""
+    names = [*tree.top(), *(name for name in tree.files() if name.startswith("meta/"))]
+    return next((name for name in names if _MEDIA.fullmatch(name)), None)
+
+
+def read_ijb(tree: Tree, name: str, pairs: str | None) -> Dataset:
+    """Read IJB-B or IJB-C: ``*_face_tid_mid.txt``, ``*_name_5pts_score.txt``, ``*_template_pair_label.txt``, 1:N lists.
+
+    The first two join by row, and their image names must agree. Images are warped to 112 x 112 by their five landmarks;
+    the detector's score is kept. People are known where the 1:N lists name every template; those lists also give the
+    roles gallery (S1 or G1), gallery-2 (S2 or G2) and probe. Source: insightface, evaluation of IJB.
+
+    Raises:
+        InputError: with file and line, for whatever does not add up; a template id that no image has is an error.
+    """
+    file = ijb_file(tree)
+    assert file is not None
+    if pairs == OWN_PAIRS:
+        raise InputError(f"{tree.root} compares templates; use a protocol with comparisons: {{kind: template-pairs}}")
+    stem = file.removesuffix("_face_tid_mid.txt")
+    images, templates, media = _media_rows(tree, file)
+    points, scores = _landmarks(tree, f"{stem}_name_5pts_score.txt", images)
+    folder = _folder(tree, images[0])
+    sources = tuple(
+        AlignedSource(tree.source(f"{folder}{image}"), five) for image, five in zip(images, points, strict=True)
+    )
+    people, roles = _search_lists(tree, stem, set(templates))
+    known = people and all(template in people for template in templates)
+    found = Dataset(
+        name=name,
+        root=tree.root,
+        image_ids=images,
+        images=sources,
+        identities=tuple(people[template] for template in templates) if known else None,
+        template_ids=templates,
+        media_ids=media,
+        detector_scores=scores,
+        roles=tuple(roles.get(template) for template in templates) if roles else None,
+        format=file,
+        notes=() if known else ("the 1:N lists do not name every template, so identities are unknown",),
+    )
+    if pairs is None:
+        return found
+    listed = f"{stem}_template_pair_label.txt" if pairs == OWN_TEMPLATE_PAIRS else pairs
+    return replace(found, template_pairs=_template_pairs(tree, listed, found))
+
+
+def _media_rows(tree: Tree, file: str) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    rows: list[list[str]] = []
+    first: dict[str, str] = {}
+    for place, line in lines_of(tree, file, "list of templates and media"):
+        words = line.split()
+        if len(words) != 3 or not (words[1].isdigit() and words[2].lstrip("-").isdigit()):
+            raise InputError(f"{place}: expected 'image template media', found {line!r:.80}")
+        if words[0] in first:
+            raise InputError(f"{place}: image {words[0]!r} was named before, in {first[words[0]]}")
+        first[words[0]] = place
+        rows.append(words)
+    if not rows:
+        raise InputError(f"{tree.where(file)} is empty")
+    images, templates, media = (tuple(column) for column in zip(*rows, strict=True))
+    return images, templates, media
+
+
+def _landmarks(tree: Tree, file: str, images: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    values = np.zeros((len(images), 11))
+    row = -1
+    for row, (place, line) in enumerate(lines_of(tree, file, "list of landmarks")):
+        words = line.split()
+        if row >= len(images):
+            raise InputError(f"{place}: one row more than the {len(images):,} images of the list of templates")
+        try:
+            numbers = [float(word) for word in words[1:]]
+        except ValueError:
+            numbers = []
+        if len(numbers) != 11 or not np.isfinite(numbers).all():
+            raise InputError(f"{place}: expected 'image x1 y1 .. x5 y5 score', found {line!r:.80}")
+        if words[0] != images[row]:
+            raise InputError(
+                f"{place}: names {words[0]!r}, but this row of the list of templates names {images[row]!r}"
+            )
+        values[row] = numbers
+    if row + 1 != len(images):
+        raise InputError(f"{tree.where(file)}: {row + 1:,} rows for {len(images):,} images; fetch it again")
+    return values[:, :10].reshape(-1, 5, 2), values[:, 10].copy()
+
+
+def _folder(tree: Tree, image: str) -> str:
+    """Return the folder the images lie in, as the first one shows."""
+    for name in tree.files():
+        if is_image(name) and PurePosixPath(name).name == PurePosixPath(image).name and name.endswith(image):
+            return name.removesuffix(image)
+    return "loose_crop/"
+
+
+def _search_lists(tree: Tree, stem: str, templates: set[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the person and the role of each template the 1:N lists name."""
+    people: dict[str, str] = {}
+    roles: dict[str, str] = {}
+    for name in tree.files():
+        found = _SEARCH.fullmatch(name.removeprefix(stem)) if name.startswith(stem) else None
+        if found is None:
+            continue
+        role = {"1": "gallery", "2": "gallery-2"}[found[1][1]] if found[1] else "probe"
+        table = read_table(tree.read(name, "1:N list"), tree.where(name), parquet=False)
+        columns = list(table.columns.values())
+        if len(columns) < 2:
+            raise InputError(f"{table.where}, line 1: expected TEMPLATE_ID, SUBJECT_ID")
+        for row, (template, person) in enumerate(zip(columns[0], columns[1], strict=True)):
+            if template not in templates:
+                raise InputError(f"{table.place(row)}: no image belongs to template {template!r}")
+            if not person or people.setdefault(template, person) != person:
+                raise InputError(
+                    f"{table.place(row)}: template {template} is of person {person!r} here and of "
+                    f"{people.get(template)!r} in another row"
+                )
+            if roles.setdefault(template, role) != role:
+                raise InputError(
+                    f"{table.place(row)}: template {template} is {role} here and {roles[template]} elsewhere"
+                )
+    return people, roles
+
+
+def _template_pairs(tree: Tree, file: str, dataset: Dataset) -> PairList:
+    """Read ``template template 0|1``, millions of lines, and join it to the templates."""
+    where = tree.where(file)
+    values = _three_numbers(tree.read(file, "list of template pairs"), where)
+    names, of_image = dataset.templates()
+    numbers = np.array([int(name) for name in names], np.int64)
+    order = np.argsort(numbers)
+    places = np.minimum(np.searchsorted(numbers[order], values[:, :2]), len(names) - 1)
+    unknown = np.argwhere(numbers[order][places] != values[:, :2])
+    if unknown.size:
+        row, side = unknown[0]
+        raise InputError(f"{where}, line {row + 1}: no image belongs to template {values[row, side]}")
+    wrong = np.flatnonzero((values[:, 2] != 0) & (values[:, 2] != 1))
+    if wrong.size:
+        raise InputError(f"{where}, line {wrong[0] + 1}: the label is {values[wrong[0], 2]}; it must be 0 or 1")
+    a, b = order[places[:, 0]], order[places[:, 1]]
+    genuine = values[:, 2] == 1
+    same = np.flatnonzero(a == b)
+    if same.size:
+        raise InputError(f"{where}, line {same[0] + 1}: a template is paired with itself")
+    if dataset.identities is not None:
+        owner = np.zeros(len(names), np.int64)
+        owner[of_image] = np.unique(np.asarray(dataset.identities), return_inverse=True)[1]
+        torn = np.flatnonzero((owner[a] == owner[b]) != genuine)
+        if torn.size:
+            raise InputError(f"{where}, line {torn[0] + 1}: the label contradicts the people of the 1:N lists")
+    return PairList(a.astype(np.int64), b.astype(np.int64), genuine)
+
+
+def _three_numbers(data: bytes, where: str) -> NDArray[np.int64]:
+    import pandas as pd
+
+    try:
+        frame = pd.read_csv(io.BytesIO(data), sep=" ", header=None, dtype=np.int64, skip_blank_lines=False)
+        if frame.shape[1] == 3:
+            return frame.to_numpy()
+    except (ValueError, OverflowError):  # pandas does not say where; the slow way does
+        pass
+    for number, line in enumerate(data.splitlines(), start=1):
+        words = line.split(b" ")
+        if len(words) != 3 or not all(word.isdigit() and len(word) < 19 for word in words):
+            text = line.decode("utf-8", "replace")
+            raise InputError(f"{where}, line {number}: expected 'template template 0|1', found {text!r:.80}")
+    raise InputError(f"{where} holds no template pairs")
