@@ -175,7 +175,8 @@ def closed_curve(points: Points, steps: int = 12) -> list[tuple[float, float]]:
 
 def open_curve(points: Points, steps: int = 12) -> list[tuple[float, float]]:
     """Return a smooth curve from the first of some points to the last."""
-    return [*_through(np.asarray([points[0], *points, points[-1]], np.float64), steps), tuple(points[-1])]
+    x, y = points[-1]
+    return [*_through(np.asarray([points[0], *points, points[-1]], np.float64), steps), (float(x), float(y))]
 
 
 def _through(ring: NDArray[np.float64], steps: int) -> list[tuple[float, float]]:

@@ -189,8 +189,8 @@ def scarf(face: Change) -> Pixels:
         folds = folds * (1.02 - 0.3 * np.clip(np.abs(u - lean) / 1.4, 0, 1) ** 2)
         weave = 1 + 0.05 * np.sin((u + 0.4 * v) * 60) * np.sin((v - 0.4 * u) * 60)
         stripe = np.clip(12 * (np.sin((u * 1.1 + v * 0.5) * 5.5) - 0.7), 0, 1).astype(np.float32)[..., None]
-        dyed = colour + stripe * (np.float32([0.82, 0.79, 0.72]) - colour) * np.float32(0.55)
-        canvas.paint(cover, dyed, (folds * weave * canvas.grain(0.05)).astype(np.float32))
+        dyed = colour + stripe * (np.array([0.82, 0.79, 0.72], np.float32) - colour) * np.float32(0.55)
+        canvas.paint(cover, dyed.astype(np.float32), (folds * weave * canvas.grain(0.05)).astype(np.float32))
     return canvas.pixels()
 
 
@@ -252,6 +252,6 @@ def _finger(canvas: Canvas, skin: Floats, joints: Points, radius: float) -> None
     nail = np.exp(-(((end.along - 0.93) / 0.13) ** 4) - (end.distance * (end.along <= 1) / 0.55) ** 4).astype(
         np.float32
     )
-    rosy = np.clip(skin * np.float32([1.12, 1.02, 1.0]) + np.float32(0.06), 0, 1)
+    rosy = np.clip(skin * np.array([1.12, 1.02, 1.0], np.float32) + np.float32(0.06), 0, 1)
     canvas.paint(nail * cover * np.float32(0.8), rosy, 1.0, lit=False)
     canvas.glow(nail * cover * ridge(end.along, 0.98, 0.04), 0.2)

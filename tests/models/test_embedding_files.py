@@ -105,7 +105,7 @@ def test_npz_variants(tmp_path: Path) -> None:
 
 
 def test_hdf5_is_refused_by_name_with_the_way_out(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="HDF5 is not read; save the arrays as .npz"):
+    with pytest.raises(InputError, match=r"HDF5 is not read; save the arrays as \.npz"):
         read_embeddings(tmp_path / "e.h5", {})
 
 
