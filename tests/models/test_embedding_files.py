@@ -12,7 +12,10 @@ from facebench.errors import InputError
 from facebench.models import load_model
 from facebench.models.embedding_files import read_embeddings
 
-from ..data.writers.benchmarks import feature
+
+def feature(values: list[float], n: int | None = None, rest: tuple[int, ...] = (1, 4, 5)) -> bytes:
+    header = np.array([len(values) if n is None else n, *rest], "<i4")
+    return header.tobytes() + np.array(values, "<f4").tobytes()
 
 
 def megaface(folder: Path, rows: dict[str, bytes]) -> Path:
@@ -105,7 +108,7 @@ def test_npz_variants(tmp_path: Path) -> None:
 
 
 def test_hdf5_is_refused_by_name_with_the_way_out(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="HDF5 is not read; save the arrays as .npz"):
+    with pytest.raises(InputError, match=r"HDF5 is not read; save the arrays as \.npz"):
         read_embeddings(tmp_path / "e.h5", {})
 
 
