@@ -12,7 +12,10 @@ from facebench.errors import InputError
 from facebench.models import load_model
 from facebench.models.embedding_files import read_embeddings
 
-from ..data.writers.benchmarks import feature
+
+def feature(values: list[float], n: int | None = None, rest: tuple[int, ...] = (1, 4, 5)) -> bytes:
+    header = np.array([len(values) if n is None else n, *rest], "<i4")
+    return header.tobytes() + np.array(values, "<f4").tobytes()
 
 
 def megaface(folder: Path, rows: dict[str, bytes]) -> Path:

@@ -205,11 +205,7 @@ def test_stored_halves(tmp_path: Path) -> None:
         ({}, "template_a,template_b,genuine\nt0_0,t9,1\n", "template_pairs.csv, line 2: template_b 't9' is not in"),
         ({}, "template_a,template_b,genuine\nt0_0,t1_0,1\n", "line 2: genuine is 1, but the manifest says"),
         ({}, "template_a,template_b,genuine\nt0_0,t0_0,1\n", "line 2: a template is paired with itself"),
-        (
-            {},
-            "template_a,template_b,genuine\nt0_0,t0_1,1\nt0_1,t0_0,1\n",
-            "lines 2, 3: the same two templates are compared 2",
-        ),
+        ({}, "template_a,template_b,genuine\nt0_0,t0_1,1\nt0_1,t0_0,1\n", "lines 2, 3: the same two templates are"),
         ({}, "image_a,image_b,genuine\n0_0,0_1,1\n", "a list of template pairs has template_a, template_b, genuine"),
         ({1: {"identity": "other"}}, None, "template 't0_0' holds images of 'other' and 'p0'"),
         ({1: {"role": "galery"}}, None, "manifest.csv, line 3: role is 'galery'"),

@@ -127,8 +127,3 @@ def fairface() -> Files:
 def megaface() -> Files:
     listed = {"path": ["fs/a.jpg", "fs/b.jpg", "fs/c.jpg"], "id": ["Ann", "Ann", "Bob"]}
     return {"list.json": json.dumps(listed), **{path: jpg(n) for n, path in enumerate(listed["path"])}}
-
-
-def feature(values: list[float], n: int | None = None, rest: tuple[int, ...] = (1, 4, 5)) -> bytes:
-    header = np.array([len(values) if n is None else n, *rest], "<i4")
-    return header.tobytes() + np.array(values, "<f4").tobytes()

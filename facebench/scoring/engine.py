@@ -1,0 +1,423 @@
+"""All-pairs comparison at any size: exact thresholds and counts without ever holding all scores.
+
+The scores are computed twice, block by block, with the same bits. The first pass finds exact order statistics of the
+impostor scores by a radix histogram on their ordered bits, and keeps the genuine scores; the second counts what each
+threshold accepts, per group and identity. A sample says beforehand in which digits the order statistics will lie; should
+one lie elsewhere, the first pass is run once more, for that digit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facebench.errors import InputError
+from facebench.metrics.verification import NEAR_THRESHOLD, just_above
+from facebench.scoring.arrange import Arrangement, blocks
+
+Tensors = dict[str, NDArray[Any]]
+Run = Callable[[str, Callable[[Any, Any], Tensors], Any, Sequence[tuple[int, int]]], Iterator[tuple[int, Tensors]]]
+"""``run(stage, function, shared, tasks)`` yields the number and result of each task, in any order."""
+
+SAMPLE = 2500
+_TAIL_SHARE = 2e-4  # of the comparisons: above this rank digits hold so few scores that they are listed
+_LONGEST_TAIL = 1 << 20  # scores listed per task
+
+
+def run_here(
+    _stage: str,
+    function: Callable[[Any, Any], Tensors],
+    shared: Any,
+    tasks: Sequence[tuple[int, int]],
+) -> Iterator[tuple[int, Tensors]]:
+    """Run tasks one after the other."""
+    for number, task in enumerate(tasks):
+        yield number, function(shared, task)
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """What the first pass found.
+
+    Attributes:
+        refused: per rank asked for, the impostor score at that rank in falling order.
+        histogram: (65536,) impostor scores per digit, see `facebench.scoring.kernels`.
+        genuine: (P,) scores of the genuine comparisons.
+        genuine_ends: (P, 2) their images, as numbered in the original order.
+        crossing: impostor scores of the digit in which FMR and FNMR cross, rising, one per distinct value, and counts.
+        passes: how often all scores were computed.
+    """
+
+    refused: tuple[float, ...]
+    histogram: NDArray[np.int64]
+    genuine: NDArray[np.float32]
+    genuine_ends: NDArray[np.int32]
+    crossing: tuple[NDArray[np.float32], NDArray[np.int64]]
+    passes: int
+
+
+@dataclass(frozen=True, eq=False)
+class Counts:
+    """What the second pass found, per threshold (T), in the order in which thresholds were given.
+
+    Attributes:
+        per_segment: (Sg, H, T) accepted impostor comparisons of each segment with partners in each group.
+        squares: (C, T) sum over pairs of identities of k², k their accepted comparisons within a cell.
+        products: (C, T) the same of k m, m all their comparisons within the cell.
+        near: (T,) impostor comparisons within 2e-6 of the threshold.
+    """
+
+    per_segment: NDArray[np.int32]
+    squares: NDArray[np.int64]
+    products: NDArray[np.int64]
+    near: NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """How cells are numbered.
+
+    Attributes:
+        n_groups: of each grouping.
+        sizes: (I, H) images of each identity in each group, groupings side by side, in the engine's order of identities;
+            images that were not compared included, if their comparisons count.
+    """
+
+    n_groups: tuple[int, ...]
+    sizes: NDArray[np.int32]
+
+    @property
+    def offsets(self) -> NDArray[np.int64]:
+        """(G,) column at which the groups of each grouping begin."""
+        return np.concatenate([[0], np.cumsum(self.n_groups)[:-1]]).astype(np.int64)
+
+    @property
+    def ends(self) -> list[tuple[int, int, int]]:
+        """Grouping and both groups of every cell, in the order in which cells are numbered."""
+        return [(s, g, h) for s, n in enumerate(self.n_groups) for g in range(n) for h in range(g, n)]
+
+    def table(self) -> NDArray[np.int32]:
+        """(G, M, M) number of the cell of two groups."""
+        widest = max(self.n_groups)
+        table = np.full((len(self.n_groups), widest, widest), -1, np.int32)
+        for number, (s, g, h) in enumerate(self.ends):
+            table[s, g, h] = table[s, h, g] = number
+        return table
+
+
+# ---- first pass
+
+
+def select(
+    arrangement: Arrangement, ranks: Sequence[int], n_lowest: int = 0, *, run: Run = run_here, crossing: bool = True
+) -> Selection:
+    """Find impostor scores by rank, exactly.
+
+    Args:
+        arrangement: the images.
+        ranks: 0 is the highest impostor score.
+        n_lowest: comparisons that are not computed and rank below all others, at ``-inf``.
+        run: runs the tasks.
+        crossing: also find the digit in which FMR and FNMR cross.
+
+    Raises:
+        InputError: a score is infinite: embeddings are too large.
+    """
+    from facebench.scoring.kernels import DIGITS
+
+    tasks = arrangement.tasks()
+    slots = _guess(arrangement, ranks, crossing)
+    passes = 0
+    genuine: list[Tensors] = [{} for _ in tasks]
+    places = _Places()
+    while True:
+        passes += 1
+        coarse = np.zeros(DIGITS, np.int64)
+        for number, found in run(f"select {passes}", tally_panels, (arrangement, slots, passes == 1), tasks):
+            coarse[found["digit"]] += found["count"]
+            places.add(found)
+            if passes == 1:
+                genuine[number] = {key: found[key] for key in ("genuine", "ends")}
+        _refuse_infinite(coarse)
+        if passes == 1:
+            scores = np.concatenate([part["genuine"] for part in genuine])
+            ends = np.concatenate([part["ends"] for part in genuine])
+        wanted = {_digit_at(coarse, rank) for rank in ranks} - {None}
+        meeting = _crossing_digit(coarse, scores, n_lowest) if crossing else None
+        missing = sorted({d for d in (*wanted, meeting) if d is not None and d not in places.whole(coarse)})
+        if not missing:
+            break
+        slots = np.full(DIGITS, -1, np.int16)
+        slots[missing] = np.arange(len(missing))
+    refused = tuple(places.at(coarse, rank) for rank in ranks)
+    empty = (np.zeros(0, np.float32), np.zeros(0, np.int64))
+    met = empty if meeting is None else places.values(meeting)
+    return Selection(refused, coarse, scores, ends, met, passes)
+
+
+def tally_panels(shared: tuple[Arrangement, NDArray[np.int16], bool], task: tuple[int, int]) -> Tensors:
+    """Count the impostor scores of a pair of panels by digit, some by place, and keep the genuine scores."""
+    from facebench.scoring.kernels import DIGITS, TAIL, tally
+
+    arrangement, slots, keep_genuine = shared
+    coarse = np.zeros(DIGITS, np.int64)
+    fine = np.zeros((int(slots.max()) + 1, DIGITS), np.int32)
+    tail = np.empty(_LONGEST_TAIL if (slots == TAIL).any() else 0, np.int32)
+    n_tail = 0
+    genuine, ends = [], []
+    for rows, columns in blocks(arrangement, task):
+        scores = arrangement.scores(rows, columns)
+        diagonal = rows.start == columns.start
+        starts = arrangement.starts(rows, columns.start) if diagonal else np.zeros(scores.shape[0], np.int64)
+        n_tail = tally(scores.view(np.int32), starts, coarse, slots, fine, tail, n_tail)
+        if diagonal and keep_genuine:
+            found = _genuine(arrangement, scores, rows, starts)
+            genuine.append(found[0])
+            ends.append(found[1])
+    digits = np.flatnonzero(coarse)
+    counted = np.flatnonzero(fine)
+    slot, place = counted >> 16, counted & 0xFFFF
+    return {
+        "digit": digits, "count": coarse[digits], "slot": np.flatnonzero(slots >= 0)[np.argsort(slots[slots >= 0])][slot],
+        "place": place, "times": fine.ravel()[counted], "tail": tail[: min(n_tail, tail.size)].copy(),
+        "genuine": np.concatenate([np.zeros(0, np.float32), *genuine]),
+        "ends": np.concatenate([np.zeros((0, 2), np.int32), *ends]),
+    }  # fmt: skip
+
+
+def _genuine(
+    arrangement: Arrangement, scores: NDArray[np.float32], rows: slice, starts: NDArray[np.int64]
+) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """Return the scores right of the diagonal that lie before the first impostor comparison, and their images."""
+    own = np.arange(scores.shape[0])
+    each = starts - own - 1
+    first = np.repeat(own, each)
+    second = np.arange(first.size) - np.repeat(np.cumsum(each) - each, each) + first + 1
+    image = arrangement.image[rows]
+    ends = np.stack([image[first], image[second]], axis=1)
+    return scores[first, second], np.sort(ends, axis=1).astype(np.int32)
+
+
+def _guess(arrangement: Arrangement, ranks: Sequence[int], crossing: bool) -> NDArray[np.int16]:
+    """Return the digits to count by place, from the scores of a sample; a wrong guess costs a pass, never exactness."""
+    from facebench.scoring.kernels import DIGITS, TAIL
+
+    n = arrangement.image.size
+    rows = np.unique(np.linspace(0, n - 1, min(n, max(500, min(SAMPLE, n // 8)))).astype(np.int64))
+    part = arrangement.vectors[rows]
+    scores = arrangement.product(part, part) if not arrangement.euclidean else _distances(part)
+    person = arrangement.person_end[rows]
+    different = np.triu(person[:, None] != person[None, :], 1)
+    falling = -np.sort(-np.asarray(scores, np.float32)[different])
+    slots = np.full(DIGITS, -1, np.int16)
+    if not falling.size or not np.isfinite(falling).all():
+        return slots
+    share = falling.size / max(arrangement.n_comparisons, 1)
+    chosen: set[int] = set()
+    tail_from = int(_digits(falling[min(falling.size - 1, int(_TAIL_SHARE * falling.size))]))
+    wanted = [rank * share for rank in ranks] + ([_sample_crossing(arrangement, rows, falling)] if crossing else [])
+    for rank in wanted:
+        if rank < 0:
+            continue
+        slack = 5 * np.sqrt(rank) + 0.03 * rank + 3
+        low, high = (int(np.clip(r, 0, falling.size - 1)) for r in (rank + slack, rank - slack))
+        chosen |= set(range(int(_digits(falling[low])), int(_digits(falling[high])) + 1))
+        if rank - slack <= 0:
+            tail_from = min(tail_from, int(_digits(falling[low])))
+    slots[tail_from:] = TAIL
+    plain = sorted(d for d in chosen if d < tail_from)[:256]
+    slots[plain] = np.arange(len(plain))
+    return slots
+
+
+def _distances(part: NDArray[Any]) -> NDArray[Any]:
+    squared = (part * part).sum(1)[:, None] + (part * part).sum(1)[None, :] - 2 * part @ part.T
+    found: NDArray[Any] = -np.sqrt(np.maximum(squared, 0))
+    return found
+
+
+def _sample_crossing(arrangement: Arrangement, rows: NDArray[np.int64], falling: NDArray[np.float32]) -> float:
+    """Return the rank in the sample at which FMR meets FNMR, or -1 without genuine comparisons."""
+    own = np.arange(arrangement.image.size)
+    following = own[(own + 1 < arrangement.person_end)]
+    if not following.size:
+        return -1.0
+    some = following[np.linspace(0, following.size - 1, min(following.size, 4 * SAMPLE)).astype(np.int64)]
+    a, b = arrangement.vectors[some], arrangement.vectors[some + 1]
+    genuine = np.sort(-np.linalg.norm(a - b, axis=1) if arrangement.euclidean else np.einsum("nd,nd->n", a, b))
+    fnmr = np.searchsorted(genuine, falling, side="left") / genuine.size
+    fmr = np.arange(1, falling.size + 1) / falling.size
+    return float(np.argmax(fmr >= fnmr))
+
+
+def ordered_bits(scores: NDArray[np.float32]) -> NDArray[np.int32]:
+    """Return integers that rise with the scores."""
+    raw = np.ascontiguousarray(scores, np.float32).view(np.int32)
+    ordered: NDArray[np.int32] = raw ^ ((raw >> 31) & 0x7FFFFFFF)
+    return ordered
+
+
+def from_ordered(ordered: NDArray[np.int32]) -> NDArray[np.float32]:
+    """Return the scores of ordered bits."""
+    return (ordered ^ ((ordered >> 31) & 0x7FFFFFFF)).astype(np.int32).view(np.float32)
+
+
+def _digits(scores: NDArray[np.float32]) -> NDArray[np.int32]:
+    return (ordered_bits(np.atleast_1d(scores)) >> 16)[0] + 32768 if np.ndim(scores) == 0 else (ordered_bits(scores) >> 16) + 32768
+
+
+def digit_floor(digits: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
+    """Return the smallest score of each digit."""
+    return from_ordered(((digits.astype(np.int64) - 32768) << 16).astype(np.int32))
+
+
+def _digit_at(coarse: NDArray[np.int64], rank: int) -> int | None:
+    """Return the digit that holds the score of a rank; None beyond the last score."""
+    reached = np.cumsum(coarse[::-1])
+    if rank >= reached[-1]:
+        return None
+    return coarse.size - 1 - int(np.searchsorted(reached, rank, side="right"))
+
+
+def _crossing_digit(coarse: NDArray[np.int64], genuine: NDArray[np.float32], n_lowest: int) -> int | None:
+    """Return the digit at which the FMR, falling with the threshold, gets below the FNMR."""
+    n = int(coarse.sum()) + n_lowest
+    if not genuine.size or not n:
+        return None
+    fmr = (coarse[::-1].cumsum()[::-1]) / n  # at or above each digit
+    fnmr = np.searchsorted(np.sort(_digits(genuine)), np.arange(coarse.size), side="left") / genuine.size
+    return max(0, int(np.argmax(fmr <= fnmr)) - 1)
+
+
+def _refuse_infinite(coarse: NDArray[np.int64]) -> None:
+    infinite = 0x7F80 + 32768
+    if coarse[infinite:].any() or coarse[: 65536 - infinite].any():
+        raise InputError("some scores are infinite: the embeddings are too large to be compared; scale them down")
+
+
+class _Places:
+    """Scores of single digits by their place, from all tasks."""
+
+    def __init__(self) -> None:
+        self._counts: dict[int, NDArray[np.int64]] = {}
+        self._tail: list[NDArray[np.int32]] = []
+
+    def add(self, found: Mapping[str, NDArray[Any]]) -> None:
+        """Add what a task counted."""
+        for digit in np.unique(found["slot"]):
+            mine = found["slot"] == digit
+            counts = self._counts.setdefault(int(digit), np.zeros(1 << 16, np.int64))
+            counts[found["place"][mine]] += found["times"][mine]
+        if found["tail"].size:
+            self._tail.append(found["tail"])
+
+    def _settle(self) -> None:
+        if not self._tail:
+            return
+        tail = np.concatenate(self._tail)
+        self._tail = []
+        digits = (tail >> 16) + 32768
+        for digit in np.unique(digits):
+            counts = np.bincount(tail[digits == digit] & 0xFFFF, minlength=1 << 16)
+            self._counts[int(digit)] = self._counts.get(int(digit), np.zeros(1 << 16, np.int64)) + counts
+
+    def whole(self, coarse: NDArray[np.int64]) -> set[int]:
+        """Return the digits of which every score was counted by place."""
+        self._settle()
+        empty = set(np.flatnonzero(coarse == 0).tolist())
+        return empty | {digit for digit, counts in self._counts.items() if counts.sum() == coarse[digit]}
+
+    def at(self, coarse: NDArray[np.int64], rank: int) -> float:
+        """Return the score of a rank; ``-inf`` beyond the last score."""
+        digit = _digit_at(coarse, rank)
+        if digit is None:
+            return -np.inf
+        inside = rank - int(coarse[digit + 1 :].sum())
+        reached = np.cumsum(self._counts[digit][::-1])
+        place = (1 << 16) - 1 - int(np.searchsorted(reached, inside, side="right"))
+        return float(self._scores(digit, np.array([place]))[0])
+
+    def values(self, digit: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Return the distinct scores of a digit, rising, and how often each occurs."""
+        counts = self._counts.get(digit, np.zeros(1, np.int64))
+        places = np.flatnonzero(counts)
+        return self._scores(digit, places), counts[places]
+
+    @staticmethod
+    def _scores(digit: int, places: NDArray[Any]) -> NDArray[np.float32]:
+        return from_ordered((((digit - 32768) << 16) + places.astype(np.int64)).astype(np.int32))
+
+
+def thresholds(selection: Selection) -> tuple[float, ...]:
+    """Return the smallest thresholds that refuse the scores that were selected, under the strict rule."""
+    return tuple(just_above(value, np.float32) for value in selection.refused)
+
+
+# ---- second pass
+
+
+def count(arrangement: Arrangement, cells: Cells, cutoffs: Sequence[float], *, run: Run = run_here) -> Counts:
+    """Count what each threshold accepts, per group and cell.
+
+    Args:
+        arrangement: the images.
+        cells: how groups are numbered; in the order of the groupings in ``arrangement.labels``.
+        cutoffs: (T,) thresholds that float32 holds exactly.
+        run: runs the tasks.
+    """
+    order = np.argsort(-np.asarray(cutoffs, np.float64), kind="stable")
+    falling = np.asarray(cutoffs, np.float32)[order]
+    n_segments, width = arrangement.segment_person.size, sum(cells.n_groups)
+    per_segment = np.zeros((n_segments, width, falling.size), np.int32)
+    squares = np.zeros((len(cells.ends), falling.size), np.int64)
+    products, near = np.zeros_like(squares), np.zeros(falling.size, np.int64)
+    tasks = arrangement.tasks()
+    for number, found in run("count", count_panels, (arrangement, cells, falling), tasks):
+        a, b = tasks[number]
+        per_segment[arrangement.segments(a)] += found["rows"]
+        per_segment[arrangement.segments(b)] += found["columns"]
+        squares += found["squares"]
+        products += found["products"]
+        near += found["near"]
+    back = np.argsort(order)
+    for array in (per_segment, squares, products):
+        np.cumsum(array, axis=-1, out=array)
+    return Counts(per_segment[..., back], squares[:, back], products[:, back], near[back])
+
+
+def _plain(arrangement: Arrangement, cells: Cells) -> NDArray[np.int32]:
+    """Return (Sg,) the images of each segment's identity if they all have the same labels, else 0."""
+    person = arrangement.segment_person
+    alone = np.bincount(person)[person] == 1
+    own = np.where(arrangement.labels >= 0, cells.sizes[person[:, None], cells.offsets + np.maximum(arrangement.labels, 0)], 0)
+    size = own.max(axis=1)
+    same = ((own == size[:, None]) | (arrangement.labels < 0)).all(axis=1)
+    return np.where(alone & same, size, 0).astype(np.int32)
+
+
+def count_panels(shared: tuple[Arrangement, Cells, NDArray[np.float32]], task: tuple[int, int]) -> Tensors:
+    """Count what each threshold accepts in a pair of panels."""
+    from facebench.scoring.kernels import count_accepted
+
+    arrangement, cells, cutoffs = shared
+    own = [arrangement.segments(panel) for panel in task]
+    width, n_targets = sum(cells.n_groups), cutoffs.size
+    rows_found, columns_found = (np.zeros((s.stop - s.start, width, n_targets), np.int32) for s in own)
+    squares = np.zeros((len(cells.ends), n_targets), np.int64)
+    products, near = np.zeros_like(squares), np.zeros(n_targets, np.int64)
+    table, plain = cells.table(), _plain(arrangement, cells)
+    for rows, columns in blocks(arrangement, task):
+        scores = arrangement.scores(rows, columns)
+        diagonal = rows.start == columns.start
+        starts = arrangement.starts(rows, columns.start) if diagonal else np.zeros(scores.shape[0], np.int64)
+        row_segment, column_segment = arrangement.segment[rows], arrangement.segment[columns]
+        count_accepted(
+            scores, starts, row_segment, column_segment, arrangement.segment_person, arrangement.labels, cells.sizes, plain,
+            cutoffs, NEAR_THRESHOLD, cells.offsets, table, rows_found[row_segment[0] - own[0].start :],
+            columns_found[column_segment[0] - own[1].start :], squares, products, near,
+        )  # fmt: skip
+    return {"rows": rows_found, "columns": columns_found, "squares": squares, "products": products, "near": near}
