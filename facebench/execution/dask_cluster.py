@@ -35,7 +35,9 @@ def _client(address: str, workers: int) -> Iterator[Any]:
         try:
             client.wait_for_workers(1, timeout=CONNECT_S)
         except TimeoutError as error:
-            raise InputError(f"the Dask scheduler at {address} has no workers; start some: dask worker {address}") from error
+            raise InputError(
+                f"the Dask scheduler at {address} has no workers; start some: dask worker {address}"
+            ) from error
         yield client
 
 
@@ -82,4 +84,6 @@ def _result(future: Any) -> Any:
     try:
         return future.result()
     except ModuleNotFoundError as error:
-        raise InputError(f"the Dask workers cannot import what the tasks need: {error}; install facebench there") from error
+        raise InputError(
+            f"the Dask workers cannot import what the tasks need: {error}; install facebench there"
+        ) from error

@@ -182,8 +182,5 @@ def blocks(arrangement: Arrangement, task: tuple[int, int]) -> Sequence[tuple[sl
     """Return the blocks of a pair of panels, each unordered pair of blocks once."""
     rows, columns = (list(pairwise(arrangement.panels[panel].edges)) for panel in task)
     return [
-        (slice(*row), slice(*column))
-        for row in rows
-        for column in columns
-        if task[0] != task[1] or row[0] <= column[0]
+        (slice(*row), slice(*column)) for row in rows for column in columns if task[0] != task[1] or row[0] <= column[0]
     ]

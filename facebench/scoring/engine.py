@@ -267,7 +267,11 @@ def from_ordered(ordered: NDArray[np.int32]) -> NDArray[np.float32]:
 
 
 def _digits(scores: NDArray[np.float32]) -> NDArray[np.int32]:
-    return (ordered_bits(np.atleast_1d(scores)) >> 16)[0] + 32768 if np.ndim(scores) == 0 else (ordered_bits(scores) >> 16) + 32768
+    return (
+        (ordered_bits(np.atleast_1d(scores)) >> 16)[0] + 32768
+        if np.ndim(scores) == 0
+        else (ordered_bits(scores) >> 16) + 32768
+    )
 
 
 def digit_floor(digits: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
@@ -393,7 +397,9 @@ def _plain(arrangement: Arrangement, cells: Cells) -> NDArray[np.int32]:
     """Return (Sg,) the images of each segment's identity if they all have the same labels, else 0."""
     person = arrangement.segment_person
     alone = np.bincount(person)[person] == 1
-    own = np.where(arrangement.labels >= 0, cells.sizes[person[:, None], cells.offsets + np.maximum(arrangement.labels, 0)], 0)
+    own = np.where(
+        arrangement.labels >= 0, cells.sizes[person[:, None], cells.offsets + np.maximum(arrangement.labels, 0)], 0
+    )
     size = own.max(axis=1)
     same = ((own == size[:, None]) | (arrangement.labels < 0)).all(axis=1)
     return np.where(alone & same, size, 0).astype(np.int32)

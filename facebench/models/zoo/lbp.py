@@ -51,7 +51,8 @@ def _describe(face: NDArray[np.uint8]) -> NDArray[np.float32]:
     from skimage.feature import local_binary_pattern
 
     grey = np.rint(face.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)).astype(np.uint8)
-    patterns = local_binary_pattern(grey, POINTS, RADIUS, method="nri_uniform").astype(np.int64)  # type: ignore[no-untyped-call]
+    found = local_binary_pattern(grey, POINTS, RADIUS, method="nri_uniform")  # type: ignore[no-untyped-call]
+    patterns = np.asarray(found, np.int64)
     cell = np.arange(_SIDE) * GRID // _SIDE
     index = (cell[:, None] * GRID + cell[None, :]) * BINS + patterns
     counts = np.bincount(index.ravel(), minlength=GRID * GRID * BINS)

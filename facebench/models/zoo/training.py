@@ -26,6 +26,8 @@ THREADS = 1
 """Sums are split by thread, so their number is part of the recipe; with one, a busy machine costs the least."""
 SHIFT = 2
 """Largest shift of a training image, pixels at half size."""
+MISLABELLED_ANGLE = math.radians(75)
+"""Images farther than this from the dominant sub-centre are left out (sub-centre ArcFace, section 3.4)."""
 _WARM_UP = 0.15
 _ATTACK_FROM = 0.3
 _CLIP = 5.0
@@ -64,8 +66,13 @@ def fit(recipe: Recipe, faces: TrainingFaces, progress: Progress) -> Trained:
         loss = make_loss(recipe, int(faces.classes.max()) + 1)
         parameters = [*network.parameters(), *loss.parameters()]
         optimiser = torch.optim.AdamW(parameters, lr=0.0, betas=(0.9, 0.99), weight_decay=0.05)
-        history = []
-        for step, rows in zip(range(recipe.steps), _batches(labels, recipe, rng), strict=False):
+        history: list[float] = []
+        batches = _batches(labels, recipe, rng)
+        for step in range(recipe.steps):
+            if isinstance(loss, losses.SubCentreArcFace) and step == round(recipe.drop_after * recipe.steps) > 0:
+                kept = trusted(network, loss, faces.images, labels)
+                batches = (kept[rows] for rows in _batches(labels[kept], recipe, rng))
+            rows = next(batches)
             batch, target = augment(faces.images[rows], rng), torch.from_numpy(labels[rows])
             if recipe.attack_eps and step >= _ATTACK_FROM * recipe.steps:
                 batch = attacked(network, loss, batch, target, recipe.attack_eps)
@@ -140,6 +147,22 @@ def attacked(network: Network, loss: nn.Module, batch: Tensor, labels: Tensor, e
         (slope,) = torch.autograd.grad(loss(network.embed_small(batch + moved), labels), moved)
         moved = (moved.detach() + radius / 2 * slope.sign()).clamp(-radius, radius)
     return batch + moved
+
+
+def trusted(
+    network: Network, loss: losses.SubCentreArcFace, images: NDArray[np.uint8], labels: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Return the rows of the images near the dominant sub-centre of their class; at least half of them are kept."""
+    top, left, bottom, right = (edge // 2 for edge in INPUT.crop or ())
+    network.eval()
+    parts = []
+    with torch.no_grad():
+        for start in range(0, len(images), 8 * BATCH):
+            cut = images[start : start + 8 * BATCH, top:bottom, left:right].transpose(0, 3, 1, 2)
+            parts.append(network.embed_small(torch.from_numpy(cut.astype(np.float32) / 127.5 - 1)))
+    network.train()
+    found = loss.dominant_angles(torch.cat(parts), torch.from_numpy(labels)).numpy()
+    return np.flatnonzero(found <= max(MISLABELLED_ANGLE, float(np.median(found))))
 
 
 def packed(network: Network) -> bytes:

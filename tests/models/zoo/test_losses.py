@@ -153,6 +153,16 @@ def test_subcentre_arcface_takes_the_nearest_centre():
     assert loss(x, y).item() == pytest.approx(sum(expected) / len(expected))
 
 
+def test_the_dominant_centre_is_the_one_most_of_a_class_is_nearest_to():
+    loss = SubCentreArcFace(2, 2, centres=2)
+    degrees = torch.tensor([0.0, 90.0, 180.0, 270.0])  # class 0: 0° and 90°, class 1: 180° and 270°
+    with torch.no_grad():
+        loss.weight.copy_(torch.stack([degrees.deg2rad().cos(), degrees.deg2rad().sin()], dim=1))
+    seen = torch.tensor([10.0, 20.0, 80.0, 260.0]).deg2rad()
+    found = loss.dominant_angles(torch.stack([seen.cos(), seen.sin()], dim=1), torch.tensor([0, 0, 0, 1]))
+    assert found.rad2deg().tolist() == pytest.approx([10, 20, 80, 10], abs=1e-3)
+
+
 def test_circle():
     loss = Circle(CLASSES, DIM, gamma=10, margin=0.25).double()
 

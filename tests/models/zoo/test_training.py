@@ -11,7 +11,7 @@ import torch
 from facebench.errors import InputError, ModelError
 from facebench.models.zoo.network import Network
 from facebench.models.zoo.recipes import RECIPES, People, Recipe
-from facebench.models.zoo.training import attacked, augment, fit, make_loss, mislabel, packed, schedule
+from facebench.models.zoo.training import attacked, augment, fit, make_loss, mislabel, packed, schedule, trusted
 from facebench.models.zoo.training_faces import TrainingFaces, choose, training_faces
 from facebench.phantoms.population import Request
 
@@ -118,6 +118,16 @@ def test_augmentation_keeps_shape_and_range():
     found = augment(images, np.random.default_rng(1))
     assert found.shape == (9, 3, 48, 48)
     assert found.abs().max() <= 1.2 + 0.08
+
+
+def test_images_far_from_the_dominant_centre_are_left_out(faces):
+    recipe = RECIPES["phantom-subcentre-arcface"]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network, loss = Network().train(), make_loss(recipe, 18)
+    kept = trusted(network, loss, faces.images, faces.classes)
+    assert len(faces.classes) // 2 <= len(kept) < len(faces.classes)
+    assert network.training
 
 
 def test_attacks_stay_in_the_ball_and_raise_the_loss(faces):

@@ -69,7 +69,8 @@ class SubCentreArcFace(ArcFace):
     ``cos θ_j = max_k cos θ_jk``, then as `ArcFace`.
 
     Source: Deng, Guo, Liu, Gong and Zafeiriou, "Sub-center ArcFace: boosting face recognition by large-scale noisy web
-    faces", ECCV 2020: K = 3, s = 64, m = 0.5. Weights and cosines are K times those of ArcFace.
+    faces", ECCV 2020: K = 3, s = 64, m = 0.5, and images more than 75° from the dominant sub-centre of their class left
+    out once the network has learned. Weights and cosines are K times those of ArcFace.
     """
 
     def __init__(self, classes: int, dim: int, *, centres: int = 3, scale: float = 64.0, margin: float = 0.5) -> None:
@@ -80,8 +81,19 @@ class SubCentreArcFace(ArcFace):
 
     def cosines(self, embeddings: Tensor) -> Tensor:
         """Return the cosine to the nearest sub-centre of each class, (N, C)."""
-        found = super().cosines(embeddings)
-        return found.reshape(len(found), self.classes, self.centres).amax(dim=2)
+        return self._every(embeddings).amax(dim=2)
+
+    @torch.no_grad()
+    def dominant_angles(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        """Return the angle of each embedding to the sub-centre that is nearest to most of its class, (N,) radians."""
+        mine = self._every(embeddings)[torch.arange(len(labels)), labels]
+        votes = torch.zeros(self.classes, self.centres)
+        votes.index_put_((labels, mine.argmax(dim=1)), torch.ones(len(labels)), accumulate=True)
+        return angles(own(mine, votes.argmax(dim=1)[labels]))
+
+    def _every(self, embeddings: Tensor) -> Tensor:
+        """Return the cosines to all sub-centres, (N, C, K)."""
+        return super().cosines(embeddings).reshape(len(embeddings), self.classes, self.centres)
 
 
 class PartialFC(ArcFace):
