@@ -7,6 +7,8 @@ different bits in another batch: a resumed run must end with exactly the numbers
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,3 +66,40 @@ class EmbeddingStore:
 
         failures = json.dumps([failure.model_dump() for failure in batch.failures])
         write_atomic(self.path(content), save({"vectors": batch.vectors}, {"failures": failures}))
+
+
+class TileStore:
+    """A folder of finished tiles of a large comparison, by number; what is damaged counts as absent."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def _path(self, number: int) -> Path:
+        return self._folder / f"{number}.safetensors"
+
+    def get(self, number: int) -> dict[str, NDArray[Any]] | None:
+        """Return a tile that was stored before, or None."""
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
+        path = self._path(number)
+        if not path.is_file():
+            return None
+        try:
+            return load_file(path)
+        except (SafetensorError, OSError):
+            return None
+
+    def put(self, number: int, tensors: Mapping[str, NDArray[Any]]) -> None:
+        """Store a tile atomically.
+
+        Raises:
+            WriteError: the disk is full or the folder cannot be written.
+        """
+        from safetensors.numpy import save
+
+        write_atomic(self._path(number), save({key: np.ascontiguousarray(value) for key, value in tensors.items()}))
+
+    def clear(self) -> None:
+        """Remove the folder and everything in it."""
+        shutil.rmtree(self._folder, ignore_errors=True)

@@ -34,6 +34,9 @@ def run(
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, or cuda where the adapter supports it.")] = "cpu",
     workers: Workers = 2,
+    executor: Annotated[
+        str, typer.Option(help="Where all pairs of many images are compared: local, dask:tcp://HOST:PORT, ray:auto.")
+    ] = "local",
     batch_size: Annotated[int, typer.Option(min=1, max=4096, help="Images per call of the model.")] = 32,
     compat: Annotated[
         list[str] | None,
@@ -61,7 +64,7 @@ def run(
         options = RunOptions(
             out=out, seed=seed, limit=limit, device=device, workers=workers, batch_size=batch_size,
             compat=tuple(compat or ()), trust_code=trust_code, model_reference=model, progress=progress.update,
-            second_model=second_model,
+            second_model=second_model, executor=executor,
         )  # fmt: skip
         if is_score_reference(model):
             if bound:

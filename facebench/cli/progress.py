@@ -15,6 +15,9 @@ _NAMES = {
     "check": "Checking",
     "convert": "Converting",
     "train": "Training",
+    "select 1": "Finding thresholds",
+    "select 2": "Finding thresholds again",
+    "count": "Counting",
     "time": "Timing",
 }
 _QUIET_S = 10.0

@@ -63,12 +63,13 @@ def _result(ray: Any, reference: Any, number: int) -> Any:
         return ray.get(reference)
     except ray.exceptions.RayTaskError as error:
         cause = error.cause
-        if isinstance(cause, ModuleNotFoundError):
+        if isinstance(cause, ModuleNotFoundError) or "failed to import on the worker" in str(cause):
+            last = str(cause).strip().splitlines()[-1]
             raise InputError(
-                f"the Ray workers cannot import what the tasks need: {cause}; install facebench there"
+                f"the Ray workers cannot import what the tasks need ({last}); install facebench there"
             ) from error
         raise cause from error
-    except (ray.exceptions.RayError, ray.exceptions.OwnerDiedError) as error:
+    except ray.exceptions.RayError as error:
         raise IncompleteError(
             f"task {number} lost its Ray worker {ATTEMPTS} times (out of memory?); run again to go on from here"
         ) from error

@@ -22,11 +22,13 @@ from facebench.runner.files import (
     save_result,
     save_section,
 )
-from facebench.runner.measure import Measurement, measure
+from facebench.runner.compute import Compute
+from facebench.runner.measure import Measurement
 from facebench.runner.options import RunOptions, check_options
 from facebench.runner.protocols import Protocol, bind_dataset, reference
 from facebench.runner.sample import Images, Pairs
 from facebench.runner.scored import is_scored, remeasure_scores
+from facebench.runner.sized import measure_any
 from facebench.runner.sections import RunContext, Saved, SectionResult, sections_of
 from facebench.runner.templates import template_model, template_units
 from facebench.schema import DataSummary, ProtocolSpec, Result
@@ -66,9 +68,11 @@ def evaluate(model: Any, protocol: Protocol, data: Mapping[str, Path], options: 
         images, vectors, pairs = template_units(dataset, vectors, protocol.spec)
     options.progress("measure", 0, 1)
     comparator = model.card.comparator.value
-    found = measure(
-        protocol.spec, images, vectors, pairs, comparator=comparator, seed=options.seed, compat=options.compat
-    )
+    compute = _compute(options)
+    found = measure_any(
+        protocol.spec, images, vectors, pairs, comparator=comparator, seed=options.seed, compat=options.compat,
+        compute=compute,
+    )  # fmt: skip
     options.progress("measure", 1, 1)
     context = RunContext(
         model, protocol.spec, dataset, images, pairs, embedded, found, options, edited,
@@ -91,6 +95,7 @@ def evaluate(model: Any, protocol: Protocol, data: Mapping[str, Path], options: 
         artifacts=artifacts, **_findings(found, parts),
     ).with_id()  # fmt: skip
     save_result(result, options.out / RESULT)
+    compute.clear()
     return result
 
 
@@ -116,7 +121,7 @@ def remeasure(stored: Result, folder: Path) -> dict[str, Any]:
         raise NotComparableError(f"{folder}: the protocol beside the result is not the one the result names")
     comparator = stored.model.comparator.value
     run = stored.run
-    found = measure(spec, images, vectors, pairs, comparator=comparator, seed=run.seed, compat=run.compat)
+    found = measure_any(spec, images, vectors, pairs, comparator=comparator, seed=run.seed, compat=run.compat)
     parts = {
         name: section.remeasure(Saved(stored, spec, images, pairs, vectors, load_section(stored, folder, name), found))
         for name, section in sections_of(spec)
@@ -160,6 +165,12 @@ def _embed(model: Any, dataset: Dataset, options: RunOptions) -> Embedded:
     return embed_dataset(
         model, dataset, store, batch_size=options.batch_size, workers=options.workers, progress=options.progress
     )
+
+
+def _compute(options: RunOptions) -> Compute:
+    folder = options.out / ".work" / "tiles"
+    device = options.device if options.device.startswith("cuda") else "cpu"
+    return Compute(options.executor, options.workers, device, folder, options.progress)
 
 
 def _check_manifest(protocol: Protocol, found: str, limit: int | None) -> None:

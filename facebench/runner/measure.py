@@ -104,7 +104,7 @@ def measure_scores(
         estimates += control.corrected([e for e in measured if not control.of_control(e)])
         for grouping in shuffled:
             estimates += control.as_control(measured, grouping.name)
-    unmeasured += _gaps(spec, images, sample)
+    unmeasured += gaps(spec, images, sample.scores.genuine.size, sample.scores.impostor.size)
     return Measurement(tuple(estimates), tuple(overall.curves(sample)), tuple(unmeasured))
 
 
@@ -130,10 +130,10 @@ def _without_failures(
     return overall.threshold_estimates(sample, targets, cutoffs, confidence, failures="excluded")[0]
 
 
-def _gaps(spec: ProtocolSpec, images: Images, sample: Sample) -> list[Unmeasured]:
+def gaps(spec: ProtocolSpec, images: Images, n_genuine: int, n_impostor: int) -> list[Unmeasured]:
     """Say what this data cannot answer."""
     found = []
-    if not sample.scores.genuine.size:
+    if not n_genuine:
         why = "no identity has two images, so there are no genuine comparisons; only false matches can be counted"
         found.append(Unmeasured(what="TAR, FNMR and EER", why=why))
     if images.identities is None:
@@ -141,9 +141,8 @@ def _gaps(spec: ProtocolSpec, images: Images, sample: Sample) -> list[Unmeasured
         found.append(Unmeasured(what="intervals that account for shared identities", why=why))
         if spec.identification:
             found.append(Unmeasured(what="rank-k identification", why="the dataset names no identities"))
-    n = sample.scores.impostor.size
     for target in spec.fmr_targets:
-        if target * n < 1:
-            why = f"{n:,} impostor comparisons allow less than one false match at this target"
+        if target * n_impostor < 1:
+            why = f"{n_impostor:,} impostor comparisons allow less than one false match at this target"
             found.append(Unmeasured(what=f"TAR at FMR {target:g}", why=why))
     return found

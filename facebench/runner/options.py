@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from facebench.errors import InputError, WriteError
+from facebench.execution import check_executor
 from facebench.files import explain_write_failure
 from facebench.metrics.compat import RULES
 
@@ -26,6 +27,7 @@ class RunOptions:
     limit: int | None = None
     device: str = "cpu"
     workers: int = 2
+    executor: str = "local"
     batch_size: int = 32
     compat: tuple[str, ...] = ()
     trust_code: bool = False
@@ -38,12 +40,13 @@ def check_options(options: RunOptions) -> None:
     """Fail before the work, not after it.
 
     Raises:
-        InputError: an unknown compatibility rule.
+        InputError: an unknown compatibility rule, or an executor that cannot work here.
         WriteError: the result could not be written.
     """
     for rule in options.compat:
         if rule not in RULES:
             raise InputError(f"unknown compatibility rule {rule!r}; known: {', '.join(RULES)}")
+    check_executor(options.executor)
     try:
         options.out.mkdir(parents=True, exist_ok=True)
         probe = options.out / ".writable"

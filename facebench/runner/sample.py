@@ -52,17 +52,14 @@ class Cell:
     second: int
 
 
-class Sample:
-    """Scores of one condition, with everything that intervals over groups need.
+class Partition:
+    """Images, and the cells into which groupings divide their comparisons.
 
     Column 0 of all cell arrays is the pooled sample, columns 1.. are the groupings; cells are numbered through.
     """
 
-    def __init__(
-        self, images: Images, scores: ScoreSet, groupings: list[Grouping], *, replicates: int, seed: int
-    ) -> None:
+    def __init__(self, images: Images, groupings: list[Grouping]) -> None:
         self.images = images
-        self.scores = scores
         n = len(images.image_ids)
         self.groupings = [Grouping("all", ("all",), np.zeros(n, np.int32)), *groupings]
         self.cells = [
@@ -73,7 +70,32 @@ class Sample:
         ]
         self.index = {cell: i for i, cell in enumerate(self.cells)}
         self.has_identities = images.identities is not None
-        n_identities = int(images.identity.max()) + 1 if n else 0
+        self.identity_count = int(images.identity.max()) + 1 if n else 0
+        self._people: dict[tuple[int, int], int] = {}
+
+    def group_name(self, grouping: int, group: int) -> str:
+        """Return the name of a group."""
+        return self.groupings[grouping].groups[group]
+
+    def n_identities(self, grouping: int, group: int) -> int | None:
+        """Return how many identities have images in a group, or None without identity labels."""
+        if not self.has_identities:
+            return None
+        if (grouping, group) not in self._people:
+            inside = self.groupings[grouping].label == group
+            self._people[grouping, group] = int(np.unique(self.images.identity[inside]).size)
+        return self._people[grouping, group]
+
+
+class Sample(Partition):
+    """Scores of one condition, with everything that intervals over groups need."""
+
+    def __init__(
+        self, images: Images, scores: ScoreSet, groupings: list[Grouping], *, replicates: int, seed: int
+    ) -> None:
+        super().__init__(images, groupings)
+        self.scores = scores
+        n_identities = self.identity_count
         rng = np.random.default_rng([seed, 1])
         self.weights = bootstrap.vertex_weights(n_identities, replicates, rng) if self.has_identities else None
         self.genuine = self._ranked(scores.genuine, scores.genuine_ends)
@@ -140,16 +162,6 @@ class Sample:
         totals = self.impostor_totals
         one = slice(cell, cell + 1)
         return Totals(totals.weight[:, one], totals.filled[:, one], totals.observed[one])
-
-    def group_name(self, grouping: int, group: int) -> str:
-        """Return the name of a group."""
-        return self.groupings[grouping].groups[group]
-
-    def n_identities(self, grouping: int, group: int) -> int | None:
-        """Return how many identities have images in a group, or None without identity labels."""
-        if not self.has_identities:
-            return None
-        return int(np.unique(self.images.identity[self.groupings[grouping].label == group]).size)
 
 
 def _count(cells: NDArray[np.int32], n_cells: int) -> NDArray[np.int64]:

@@ -101,7 +101,8 @@ class Arrangement:
             squared = np.einsum("nd,nd->n", self.vectors[rows], self.vectors[rows])[:, None] - 2 * found
             squared += np.einsum("nd,nd->n", self.vectors[columns], self.vectors[columns])
             found = -np.sqrt(np.maximum(squared, 0))
-        return np.ascontiguousarray(found, np.float32)
+        with np.errstate(over="ignore"):  # infinite scores are refused once they are counted
+            return np.ascontiguousarray(found, np.float32)
 
 
 def arrange(
@@ -132,7 +133,7 @@ def arrange(
     if not finite.all():
         row = int(np.flatnonzero(~finite)[0])
         raise InputError(f"embeddings: {int((~finite).sum())} hold NaN or infinity, the first is that of image {row}")
-    _, first, person = np.unique(identity, return_index=True, return_inverse=True)
+    names, first, person = np.unique(identity, return_index=True, return_inverse=True)
     own = np.asarray(labels)
     leading = own[first][person]
     order = np.lexsort([*own.T[::-1], person, *leading.T[::-1]])
@@ -152,7 +153,7 @@ def arrange(
     rank = np.repeat(np.arange(count.size), count)
     return Arrangement(
         vectors=_prepared(vectors, comparator, order), image=order, person_end=np.repeat(ends, count), segment=segment,
-        segment_person=rank[new], labels=np.ascontiguousarray(own[new], np.int32), identity=person[begins],
+        segment_person=rank[new], labels=np.ascontiguousarray(own[new], np.int32), identity=names[person[begins]],
         panels=_panels(ends, block, panels), euclidean=comparator == "euclidean", product=product,
     )  # fmt: skip
 
@@ -174,7 +175,7 @@ def _panels(ends: Ints, block: int, panels: int) -> tuple[Panel, ...]:
     for end, following in pairwise([*ends.tolist(), None]):
         if following is None or following - edges[-1] > block:
             edges.append(end)
-    size = max(1, -(-(len(edges) - 1) // panels))
+    size = max(2, -(-(len(edges) - 1) // panels))  # a task of one block spends its time on starting
     return tuple(Panel(tuple(edges[i : i + size + 1])) for i in range(0, len(edges) - 1, size))
 
 

@@ -48,7 +48,8 @@ class Selection:
         histogram: (65536,) impostor scores per digit, see `facebench.scoring.kernels`.
         genuine: (P,) scores of the genuine comparisons.
         genuine_ends: (P, 2) their images, as numbered in the original order.
-        crossing: impostor scores of the digit in which FMR and FNMR cross, rising, one per distinct value, and counts.
+        digit: in which FMR and FNMR cross; None without genuine comparisons.
+        crossing: impostor scores of that digit, rising, one per distinct value, and their counts.
         passes: how often all scores were computed.
     """
 
@@ -56,6 +57,7 @@ class Selection:
     histogram: NDArray[np.int64]
     genuine: NDArray[np.float32]
     genuine_ends: NDArray[np.int32]
+    digit: int | None
     crossing: tuple[NDArray[np.float32], NDArray[np.int64]]
     passes: int
 
@@ -113,14 +115,19 @@ class Cells:
 
 
 def select(
-    arrangement: Arrangement, ranks: Sequence[int], n_lowest: int = 0, *, run: Run = run_here, crossing: bool = True
+    arrangement: Arrangement,
+    ranks: Sequence[int],
+    n_lowest: tuple[int, int] = (0, 0),
+    *,
+    run: Run = run_here,
+    crossing: bool = True,
 ) -> Selection:
     """Find impostor scores by rank, exactly.
 
     Args:
         arrangement: the images.
         ranks: 0 is the highest impostor score.
-        n_lowest: comparisons that are not computed and rank below all others, at ``-inf``.
+        n_lowest: impostor and genuine comparisons that are not computed and rank below all others, at ``-inf``.
         run: runs the tasks.
         crossing: also find the digit in which FMR and FNMR cross.
 
@@ -156,7 +163,7 @@ def select(
     refused = tuple(places.at(coarse, rank) for rank in ranks)
     empty = (np.zeros(0, np.float32), np.zeros(0, np.int64))
     met = empty if meeting is None else places.values(meeting)
-    return Selection(refused, coarse, scores, ends, met, passes)
+    return Selection(refused, coarse, scores, ends, meeting, met, passes)
 
 
 def tally_panels(shared: tuple[Arrangement, NDArray[np.int16], bool], task: tuple[int, int]) -> Tensors:
@@ -212,7 +219,8 @@ def _guess(arrangement: Arrangement, ranks: Sequence[int], crossing: bool) -> ND
     scores = arrangement.product(part, part) if not arrangement.euclidean else _distances(part)
     person = arrangement.person_end[rows]
     different = np.triu(person[:, None] != person[None, :], 1)
-    falling = -np.sort(-np.asarray(scores, np.float32)[different])
+    with np.errstate(over="ignore"):  # infinite scores are refused once all are counted
+        falling = -np.sort(-np.asarray(scores, np.float32)[different])
     slots = np.full(DIGITS, -1, np.int16)
     if not falling.size or not np.isfinite(falling).all():
         return slots
@@ -256,7 +264,7 @@ def _sample_crossing(arrangement: Arrangement, rows: NDArray[np.int64], falling:
 
 def ordered_bits(scores: NDArray[np.float32]) -> NDArray[np.int32]:
     """Return integers that rise with the scores."""
-    raw = np.ascontiguousarray(scores, np.float32).view(np.int32)
+    raw = np.asarray(scores, np.float32, order="C").view(np.int32)
     ordered: NDArray[np.int32] = raw ^ ((raw >> 31) & 0x7FFFFFFF)
     return ordered
 
@@ -267,11 +275,8 @@ def from_ordered(ordered: NDArray[np.int32]) -> NDArray[np.float32]:
 
 
 def _digits(scores: NDArray[np.float32]) -> NDArray[np.int32]:
-    return (
-        (ordered_bits(np.atleast_1d(scores)) >> 16)[0] + 32768
-        if np.ndim(scores) == 0
-        else (ordered_bits(scores) >> 16) + 32768
-    )
+    digits: NDArray[np.int32] = (ordered_bits(scores) >> 16) + 32768
+    return digits
 
 
 def digit_floor(digits: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
@@ -287,14 +292,16 @@ def _digit_at(coarse: NDArray[np.int64], rank: int) -> int | None:
     return coarse.size - 1 - int(np.searchsorted(reached, rank, side="right"))
 
 
-def _crossing_digit(coarse: NDArray[np.int64], genuine: NDArray[np.float32], n_lowest: int) -> int | None:
+def _crossing_digit(
+    coarse: NDArray[np.int64], genuine: NDArray[np.float32], n_lowest: tuple[int, int]
+) -> int | None:
     """Return the digit at which the FMR, falling with the threshold, gets below the FNMR."""
-    n = int(coarse.sum()) + n_lowest
-    if not genuine.size or not n:
+    n, n_genuine = int(coarse.sum()) + n_lowest[0], genuine.size + n_lowest[1]
+    if not n_genuine or not n:
         return None
     fmr = (coarse[::-1].cumsum()[::-1]) / n  # at or above each digit
-    fnmr = np.searchsorted(np.sort(_digits(genuine)), np.arange(coarse.size), side="left") / genuine.size
-    return max(0, int(np.argmax(fmr <= fnmr)) - 1)
+    below = np.searchsorted(np.sort(_digits(genuine)), np.arange(coarse.size), side="left")
+    return max(0, int(np.argmax(fmr <= (below + n_lowest[1]) / n_genuine)) - 1)
 
 
 def _refuse_infinite(coarse: NDArray[np.int64]) -> None:
@@ -397,9 +404,7 @@ def _plain(arrangement: Arrangement, cells: Cells) -> NDArray[np.int32]:
     """Return (Sg,) the images of each segment's identity if they all have the same labels, else 0."""
     person = arrangement.segment_person
     alone = np.bincount(person)[person] == 1
-    own = np.where(
-        arrangement.labels >= 0, cells.sizes[person[:, None], cells.offsets + np.maximum(arrangement.labels, 0)], 0
-    )
+    own = np.where(arrangement.labels >= 0, cells.sizes[person[:, None], cells.offsets + np.maximum(arrangement.labels, 0)], 0)
     size = own.max(axis=1)
     same = ((own == size[:, None]) | (arrangement.labels < 0)).all(axis=1)
     return np.where(alone & same, size, 0).astype(np.int32)

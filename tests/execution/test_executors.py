@@ -1,0 +1,161 @@
+"""Tasks run on threads, on Dask and on Ray; a killed worker loses nothing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from facebench.errors import InputError
+from facebench.execution import check_executor, run_tiles
+
+dask = pytest.mark.skipif(find_spec("distributed") is None, reason="the extra dask is not installed")
+ray = pytest.mark.skipif(find_spec("ray") is None, reason="the extra ray is not installed")
+
+
+def square(shared: int, task: int) -> tuple[int, int]:
+    time.sleep(0.02)
+    return os.getpid(), shared + task * task
+
+
+def fail(_shared: int, task: int) -> int:
+    raise InputError(f"task {task} cannot be done")
+
+
+def test_threads_do_every_task_once() -> None:
+    found = dict(run_tiles(square, 5, range(20), workers=3))
+    assert {number: value for number, (_, value) in found.items()} == {i: 5 + i * i for i in range(20)}
+
+
+def test_an_error_in_a_task_is_the_readers() -> None:
+    with pytest.raises(InputError, match="cannot be done"):
+        list(run_tiles(fail, 0, range(5), workers=2))
+
+
+@pytest.mark.parametrize(
+    ("executor", "said"),
+    [
+        ("bananas", "Known: "),
+        ("dask", "dask:tcp://"),
+        ("ray:", "ray:auto"),
+        ("dsk:local", "Did you mean 'dask:local'"),
+    ],
+)
+def test_a_wrong_executor_is_named_before_the_work(executor: str, said: str) -> None:
+    with pytest.raises(InputError, match="executor") as caught:
+        check_executor(executor)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["dask", "ray"])
+def test_a_missing_extra_is_named(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("facebench.execution.find_spec", lambda _name: None)
+    with pytest.raises(InputError, match=rf"facebench\[{kind}\]"):
+        check_executor(f"{kind}:local")
+
+
+@dask
+def test_a_dask_address_nobody_answers_at_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("facebench.execution.dask_cluster.CONNECT_S", 1)
+    with pytest.raises(InputError, match="no Dask scheduler answers"):
+        list(run_tiles(square, 0, range(2), "dask:tcp://127.0.0.1:9"))
+    with pytest.raises(InputError, match="no Dask scheduler answers"):
+        list(run_tiles(square, 0, range(2), "dask:nonsense://x"))
+
+
+@ray
+@pytest.mark.slow
+def test_a_ray_cluster_that_is_not_there_is_named() -> None:
+    with pytest.raises(InputError, match="no Ray cluster answers"):
+        list(run_tiles(square, 0, range(2), "ray:auto"))
+
+
+def finish_with_a_killed_worker(executor: str) -> tuple[set[int], dict[int, int]]:
+    """Run tasks on two workers and kill one of them as soon as it has answered; return all workers, and answers."""
+    pids: set[int] = set()
+    answers: dict[int, int] = {}
+    killed = False
+    for number, (pid, value) in run_tiles(square, 5, range(150), executor, workers=2):
+        pids.add(pid)
+        answers[number] = value
+        if not killed and len(answers) >= 10:
+            os.kill(pid, signal.SIGKILL)
+            killed = True
+    assert killed
+    return pids, answers
+
+
+EXPECTED = {i: 5 + i * i for i in range(150)}
+
+
+@dask
+@pytest.mark.slow
+def test_a_killed_dask_worker_loses_nothing() -> None:
+    pids, answers = finish_with_a_killed_worker("dask:local")
+    assert answers == EXPECTED
+    assert os.getpid() not in pids
+    assert len(pids) >= 2
+
+
+@ray
+@pytest.mark.slow
+def test_a_killed_ray_worker_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    tests = Path(__file__).resolve().parents[1]  # where the workers find the tasks of this file
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tests), os.environ.get("PYTHONPATH", "")]))
+    pids, answers = finish_with_a_killed_worker("ray:local")
+    assert answers == EXPECTED
+    assert os.getpid() not in pids
+    assert len(pids) >= 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("executor", [pytest.param("dask:local", marks=dask), pytest.param("ray:local", marks=ray)])
+def test_a_measurement_on_a_cluster_that_loses_a_worker_is_the_same(executor: str) -> None:
+    import numpy as np
+    import psutil
+
+    from facebench.runner.compute import Compute
+    from facebench.runner.sample import Images
+    from facebench.runner.sized import measure_any
+    from facebench.schema import ProtocolSpec
+
+    rng = np.random.default_rng(2)
+    identity = rng.integers(0, 300, 3000)
+    vectors = (rng.standard_normal((300, 64))[identity] + rng.standard_normal((3000, 64))).astype(np.float32)
+    images = Images(
+        tuple(map(str, range(3000))), tuple(f"p{i}" for i in identity), {"group": tuple(f"g{i % 3}" for i in identity)}
+    )
+    spec = ProtocolSpec(name="x", title="x", fmr_targets=(0.1, 1e-3), primary_fmr_target=1e-3)
+    killed: list[int] = []
+
+    def kill_one(stage: str, done: int, _total: int) -> None:
+        if stage == "count" and done and not killed:
+            workers = [p for p in psutil.Process().children(recursive=True) if _is_worker(p)]
+            workers[0].kill()
+            killed.append(workers[0].pid)
+
+    def measured(compute: Any) -> str:
+        found = measure_any(spec, images, vectors, None, comparator="cosine", seed=0, compute=compute)
+        return "\n".join(e.model_dump_json() for e in found.estimates)
+
+    here = measured(Compute(dense_limit=10, workers=2))
+    there = measured(Compute(executor=executor, dense_limit=10, workers=2, progress=kill_one))
+    assert killed
+    assert there == here
+
+
+def _is_worker(process: Any) -> bool:
+    import psutil
+
+    try:
+        words = " ".join(process.cmdline())
+    except psutil.Error:
+        return False
+    return words.startswith("ray::") or "spawn_main" in words
+
+
