@@ -20,7 +20,7 @@ def _cluster(address: str, workers: int) -> Iterator[Any]:
     if ray.is_initialized():  # the caller's own connection; it stays open
         yield ray
         return
-    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     try:
         if address == "local":
             ray.init(num_cpus=workers, include_dashboard=False, **quiet)

@@ -11,6 +11,7 @@ from facebench.data import Dataset, dataset_sha256
 from facebench.errors import InputError, NotComparableError
 from facebench.files import cache_dir
 from facebench.runner import environment
+from facebench.runner.compute import Compute
 from facebench.runner.edited import set_apart
 from facebench.runner.embedding import Embedded, embed_dataset, embed_faces, lookup_embeddings, runtime_of, store_root
 from facebench.runner.files import (
@@ -22,14 +23,13 @@ from facebench.runner.files import (
     save_result,
     save_section,
 )
-from facebench.runner.compute import Compute
 from facebench.runner.measure import Measurement
 from facebench.runner.options import RunOptions, check_options
 from facebench.runner.protocols import Protocol, bind_dataset, reference
 from facebench.runner.sample import Images, Pairs
 from facebench.runner.scored import is_scored, remeasure_scores
-from facebench.runner.sized import measure_any
 from facebench.runner.sections import RunContext, Saved, SectionResult, sections_of
+from facebench.runner.sized import measure_any
 from facebench.runner.templates import template_model, template_units
 from facebench.schema import DataSummary, ProtocolSpec, Result
 from facebench.store import EmbeddingStore

@@ -92,9 +92,7 @@ def _common(tallied: Tallied, t: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _at_targets(
-    tallied: Tallied, confidence: float, *, failures: str = "counted"
-) -> tuple[list[Estimate], list[Rate]]:
+def _at_targets(tallied: Tallied, confidence: float, *, failures: str = "counted") -> tuple[list[Estimate], list[Rate]]:
     """Return tar, fnmr and fmr at each target, and the pooled FMR rates."""
     estimates: list[Estimate] = []
     rates = []

@@ -34,6 +34,4 @@ def measure_any(
     if spec.identification and images.identities is not None:
         confidence = spec.uncertainty.confidence
         found = overall.rank_estimates(vectors, images, spec.identification.ranks, comparator, confidence)
-    return measure_large(
-        spec, images, vectors, found, comparator=comparator, seed=seed, compat=compat, compute=compute
-    )
+    return measure_large(spec, images, vectors, found, comparator=comparator, seed=seed, compat=compat, compute=compute)

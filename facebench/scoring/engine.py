@@ -292,9 +292,7 @@ def _digit_at(coarse: NDArray[np.int64], rank: int) -> int | None:
     return coarse.size - 1 - int(np.searchsorted(reached, rank, side="right"))
 
 
-def _crossing_digit(
-    coarse: NDArray[np.int64], genuine: NDArray[np.float32], n_lowest: tuple[int, int]
-) -> int | None:
+def _crossing_digit(coarse: NDArray[np.int64], genuine: NDArray[np.float32], n_lowest: tuple[int, int]) -> int | None:
     """Return the digit at which the FMR, falling with the threshold, gets below the FNMR."""
     n, n_genuine = int(coarse.sum()) + n_lowest[0], genuine.size + n_lowest[1]
     if not n_genuine or not n:
@@ -404,7 +402,9 @@ def _plain(arrangement: Arrangement, cells: Cells) -> NDArray[np.int32]:
     """Return (Sg,) the images of each segment's identity if they all have the same labels, else 0."""
     person = arrangement.segment_person
     alone = np.bincount(person)[person] == 1
-    own = np.where(arrangement.labels >= 0, cells.sizes[person[:, None], cells.offsets + np.maximum(arrangement.labels, 0)], 0)
+    own = np.where(
+        arrangement.labels >= 0, cells.sizes[person[:, None], cells.offsets + np.maximum(arrangement.labels, 0)], 0
+    )
     size = own.max(axis=1)
     same = ((own == size[:, None]) | (arrangement.labels < 0)).all(axis=1)
     return np.where(alone & same, size, 0).astype(np.int32)

@@ -156,6 +156,5 @@ def _is_worker(process: Any) -> bool:
         words = " ".join(process.cmdline())
     except psutil.Error:
         return False
-    return words.startswith("ray::") or "spawn_main" in words
-
-
+    # Ray's own agents bear such names too, and a node without its agents stops, the driver with it
+    return (words.startswith("ray::") and "Agent" not in words) or "spawn_main" in words

@@ -63,7 +63,9 @@ def cells_of(arrangement: Arrangement, identity: np.ndarray, labels: np.ndarray)
     n_groups = tuple(int(column.max()) + 1 if column.max() >= 0 else 1 for column in labels.T)
     n = int(identity.max()) + 1
     columns = [
-        np.bincount(identity[labels[:, s] == g], minlength=n) for s, groups in enumerate(n_groups) for g in range(groups)
+        np.bincount(identity[labels[:, s] == g], minlength=n)
+        for s, groups in enumerate(n_groups)
+        for g in range(groups)
     ]
     return engine.Cells(n_groups, np.stack(columns, axis=1).astype(np.int32)[arrangement.identity])
 

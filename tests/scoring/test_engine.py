@@ -150,7 +150,10 @@ def test_blocks_threads_and_order_change_only_what_lies_near_a_threshold(seed: i
         for at, found in run_tiles(function, shared, [tasks[number] for number in numbers], workers=2):
             yield numbers[at], found
 
-    plain, other = arrange(vectors, identity, labels, block=64), arrange(vectors, identity, labels, block=block, panels=3)
+    plain, other = (
+        arrange(vectors, identity, labels, block=64),
+        arrange(vectors, identity, labels, block=block, panels=3),
+    )
     n = naive.compare(plain, identity).impostor.size
     ranks = [int(target * n) for target in TARGETS]
     cutoffs = engine.thresholds(engine.select(plain, ranks))
