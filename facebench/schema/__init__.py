@@ -23,12 +23,12 @@ from facebench.schema.model import (
     ModelFile,
 )
 from facebench.schema.policy import OnDoubt, Policy, Rule
+from facebench.schema.identification import IdentificationSpec
 from facebench.schema.protocol import (
     ComparisonKind,
     ComparisonSpec,
     DatasetSpec,
     GroupSpec,
-    IdentificationSpec,
     ProtocolSpec,
     UncertaintySpec,
 )

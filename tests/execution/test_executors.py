@@ -156,6 +156,6 @@ def _is_worker(process: Any) -> bool:
         words = " ".join(process.cmdline())
     except psutil.Error:
         return False
-    return words.startswith("ray::") or "spawn_main" in words
+    return words.startswith(("ray::count_panels", "ray::IDLE")) or "spawn_main" in words
 
 
