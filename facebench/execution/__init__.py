@@ -1,7 +1,7 @@
 """Where work runs: threads of this process, a Dask cluster, or a Ray cluster, behind one function.
 
-Work is cut into tasks that depend on nothing but their number, so where and in which order they run changes no result. A
-task lost with its worker is run again elsewhere.
+Work is cut into tasks that depend on nothing but their number, so where and in which order they run changes no result.
+A task lost with its worker is run again elsewhere.
 
 Executors are named by one word:
 

@@ -57,7 +57,8 @@ def run(
             attempts[number] += 1
             if attempts[number] > ATTEMPTS:
                 raise IncompleteError(
-                    f"task {number} lost its Dask worker {ATTEMPTS} times (out of memory?); run again to go on from here"
+                    f"task {number} lost its Dask worker {ATTEMPTS} times (out of memory?); "
+                    "run again to go on from here"
                 )
             return client.submit(function, handle, tasks[number], pure=False)
 

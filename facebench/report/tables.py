@@ -181,7 +181,7 @@ def _accepted(tar: Estimate | None, missed: Estimate | None) -> Cell:
 
 
 def single_figures(reading: Reading) -> Table:
-    """Tabulate the figures that need no operating point, each with what it says."""
+    """Tabulate the figures that have no FMR target, each with what it says."""
     found = [
         e
         for e in reading.clean()
@@ -196,8 +196,10 @@ def single_figures(reading: Reading) -> Table:
         words = measure(e.metric)
         label = words.label.replace("-k", f"-{e.k}") if e.k is not None else words.label
         suffix = "failed images left out" if e.failures == "excluded" else ""
+        if e.fpir_target is not None:
+            suffix = f"at FPIR target {fmt.target(e.fpir_target)}"
         rows.append([text(label, suffix), value(e, words.write), Cell(words.reading), notes(e)])
-    return table("Figures that need no operating point", ["Figure", "#Value", "~What it says", "Notes"], rows)
+    return table("Figures without an FMR target", ["Figure", "#Value", "~What it says", "Notes"], rows)
 
 
 def compatibility(reading: Reading) -> Table:

@@ -44,6 +44,12 @@ OVERALL = {
         "Share of searches whose mate is among the first k of the gallery. Ties count against the model.",
         fmt.share,
     ),
+    "fnir": Measure(
+        "FNIR (rank-k)",
+        "Share of searches for enrolled people that miss: the mate is below the threshold, or not among the first k.",
+        fmt.share,
+    ),
+    "fpir": Measure("FPIR", "Share of searches for people who are not enrolled that return somebody.", fmt.share),
     "fnmr_at_zero_fmr": Measure(
         "FNMR at zero false matches",
         "Share of genuine comparisons missed when not one impostor comparison of this data is accepted.",

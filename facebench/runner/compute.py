@@ -104,7 +104,7 @@ def fingerprint(value: Any) -> str:
 def _parts(value: Any) -> Iterator[Any]:
     if isinstance(value, np.ndarray):
         yield f"{value.dtype} {value.shape}\n".encode()
-        yield memoryview(np.ascontiguousarray(value)).cast("B") if value.size else b""
+        yield np.ascontiguousarray(value).tobytes()
     elif is_dataclass(value):
         for field in fields(value):
             yield f"{field.name}\n".encode()

@@ -299,5 +299,6 @@ def failure_to_acquire(baseline: Baseline, probes: NDArray[np.float32], conditio
         int(failed.sum()), failed.size, variance, people or failed.size, failed.size / (people or failed.size),
         "wilson-identity",
     )  # fmt: skip
-    counts = {"n_genuine": int(failed.size), "n_identities": people}
-    return rate_estimate("fta", rate, baseline.confidence, condition=condition, **counts)
+    return rate_estimate(
+        "fta", rate, baseline.confidence, condition=condition, n_genuine=int(failed.size), n_identities=people
+    )

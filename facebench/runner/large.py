@@ -29,7 +29,7 @@ def measure_large(
     spec: ProtocolSpec,
     images: Images,
     vectors: NDArray[np.float32],
-    identification: Sequence[Estimate],
+    searched: Sequence[Estimate],
     *,
     comparator: str,
     seed: int,
@@ -55,7 +55,7 @@ def measure_large(
         raise InputError("there are no impostor comparisons: the data holds fewer than two identities")
     tallied = Tallied(images, vectors, [*groupings, *controls], targets, comparator, compute)
     at_targets, rates = _at_targets(tallied, confidence)
-    estimates = [*at_targets, *_crossing(tallied, confidence), *_zero_fmr(tallied, confidence), *identification]
+    estimates = [*at_targets, *_crossing(tallied, confidence), *_zero_fmr(tallied, confidence), *searched]
     if failed_rows(vectors).any():
         working = Tallied(images, vectors, [], targets, comparator, compute, drop_failed=True)
         estimates += _at_targets(working, confidence, failures="excluded")[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from facebench.runner import control, overall
 from facebench.runner.acquisition import acquisition_estimates
 from facebench.runner.grouped import GroupMeasurer
 from facebench.runner.groups import Grouping, make_groupings, with_derived
+from facebench.runner.identification import ROLE, identification
 from facebench.runner.sample import Images, Pairs, Sample, Scored, score_embeddings
 from facebench.schema import Curve, Estimate, ProtocolSpec, Unmeasured
 from facebench.scoring import ScoreSet
@@ -51,24 +52,31 @@ def measure(
         InputError: there is no impostor comparison at all.
     """
     scored = score_embeddings(vectors, images, pairs, comparator)
-    found: list[Estimate] = []
-    if spec.identification and images.identities is not None:
-        confidence = spec.uncertainty.confidence
-        found = overall.rank_estimates(vectors, images, spec.identification.ranks, comparator, confidence)
-    return measure_scores(spec, images, scored, found, seed=seed, compat=compat, vectors=vectors)
+    searched = search_estimates(spec, images, vectors, comparator)
+    found = measure_scores(spec, images, scored, searched[0], seed=seed, compat=compat, vectors=vectors)
+    return replace(found, curves=(*found.curves, *searched[1]))
+
+
+def search_estimates(
+    spec: ProtocolSpec, images: Images, vectors: NDArray[np.float32], comparator: str
+) -> tuple[list[Estimate], list[Curve]]:
+    """Return the estimates and curves of 1:N search, if the protocol asks for it and there are identities."""
+    if spec.identification is None or images.identities is None:
+        return [], []
+    return identification(vectors, images, spec.identification, comparator, spec.uncertainty.confidence)
 
 
 def measure_scores(
     spec: ProtocolSpec,
     images: Images,
     scored: Scored,
-    identification: Sequence[Estimate] = (),
+    searched: Sequence[Estimate] = (),
     *,
     seed: int,
     compat: Sequence[str] = (),
     vectors: NDArray[np.float32] | None = None,
 ) -> Measurement:
-    """Compute every estimate that follows from scores; `identification` is what was found by searching embeddings.
+    """Compute every estimate that follows from scores; `searched` is what was found by searching embeddings.
 
     With `vectors` failures to acquire are counted per group; scores of another tool do not tell them.
 
@@ -90,7 +98,7 @@ def measure_scores(
     estimates += overall.compat_estimates(sample, compat, targets)
     if scored.pairs is not None and scored.listed is not None:
         estimates += overall.fold_estimates(scored.listed, scored.pairs, confidence)
-    estimates += identification
+    estimates += searched
     if scored.working is not None:
         estimates += _without_failures(spec, images, scored.working, seed, targets)
     if groupings:
@@ -115,7 +123,10 @@ def groupings_of(spec: ProtocolSpec, images: Images) -> tuple[list[Grouping], li
     if not images.attributes:
         why = "the dataset has no attribute columns"
         return [], [Unmeasured(what="differentials between demographic groups", why=why)]
-    return make_groupings(with_derived(images.attributes, spec.groups), spec.groups)
+    attributes = dict(images.attributes)
+    if spec.identification is not None and spec.identification.gallery == ROLE:
+        attributes.pop(ROLE, None)  # says who is enrolled, nothing about people
+    return make_groupings(with_derived(attributes, spec.groups), spec.groups)
 
 
 def _without_failures(

@@ -9,12 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facebench.metrics import bootstrap, compat, influence, uncertainty, verification
-from facebench.metrics.identification import mate_ranks, rank_k_rate
 from facebench.metrics.verification import OperatingPoint
 from facebench.runner.rates import Rate, complement, design_effect, rate_estimate, spread
-from facebench.runner.sample import Images, Pairs, Sample
+from facebench.runner.sample import Pairs, Sample
 from facebench.schema import Curve, Estimate, Flag
-from facebench.scoring import similarity
 
 Floats = NDArray[np.float64]
 TOTAL = 0  # the cell of the pooled sample
@@ -196,29 +194,6 @@ def compat_estimates(sample: Sample, rules: Sequence[str], targets: Sequence[flo
             estimates.append(Estimate(metric="tar", value=found.tar, errors=misses, flags=flags, **common))
             fmr, k = found.point.fmr, found.point.false_accepts
             estimates.append(Estimate(metric="fmr", value=fmr, errors=k, flags=flags, **common))
-    return estimates
-
-
-def rank_estimates(
-    vectors: NDArray[np.float32], images: Images, ranks: Sequence[int], comparator: str, confidence: float
-) -> list[Estimate]:
-    """Return rank-k identification rates: the first image of each identity is the gallery, the others are probes."""
-    _, first = np.unique(images.identity, return_index=True)
-    probes = np.setdiff1d(np.arange(images.identity.size), first)
-    if not probes.size or first.size < 2:
-        return [Estimate(metric="rank", k=k, value=None, flags=(Flag.NO_GENUINE,)) for k in ranks]
-    found = mate_ranks(similarity(vectors[probes], vectors[first], comparator), images.identity[probes])
-    estimates = []
-    for k in ranks:
-        if k > first.size:
-            continue
-        misses = (found > k).astype(np.float64)
-        identity = images.identity[probes]
-        variance = uncertainty.identity_variance(misses - misses.mean(), identity, misses.size)
-        identities = int(np.unique(identity).size)
-        rate = Rate(int(misses.sum()), misses.size, variance, identities, 1.0, "wilson-identity")
-        miss = rate_estimate("miss", rate, confidence, k=k, n_genuine=int(probes.size), n_identities=int(first.size))
-        estimates.append(complement(miss, "rank").model_copy(update={"value": rank_k_rate(found, k)}))
     return estimates
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from facebench.metrics import fairness, influence, paired, uncertainty, verification
 from facebench.metrics.identification import mate_ranks
 from facebench.runner.grouped import GroupRates
+from facebench.runner.identification import roles_of
 from facebench.runner.paired import Measure, Pairing, Side, replicate_difference
 from facebench.runner.rates import spread
 from facebench.schema import Difference, Estimate, Flag, Result
@@ -68,8 +69,13 @@ def rank_differences(pairing: Pairing) -> list[Difference]:
     images = pairing.base.loaded.images
     if asked is None or images.identities is None:
         return []
-    _, gallery = np.unique(images.identity, return_index=True)
-    probes = np.setdiff1d(np.arange(images.identity.size), gallery)
+    roles = roles_of(images, asked)
+    gallery, probes = roles.enrolled, roles.probes
+    if (
+        np.unique(images.identity[gallery]).size != images.identity.max() + 1
+        or gallery.size != images.identity.max() + 1
+    ):
+        return []  # templates of several images, or people who are not enrolled
     if not probes.size or gallery.size < 2:
         return []
     found = []

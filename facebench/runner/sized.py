@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from facebench.runner import overall
 from facebench.runner.compute import Compute
 from facebench.runner.large import measure_large
-from facebench.runner.measure import Measurement, measure
+from facebench.runner.measure import Measurement, measure, search_estimates
 from facebench.runner.sample import Images, Pairs
 from facebench.schema import ProtocolSpec
 
@@ -30,8 +30,8 @@ def measure_any(
     compute = compute or Compute()
     if pairs is not None or len(vectors) <= compute.dense_limit:
         return measure(spec, images, vectors, pairs, comparator=comparator, seed=seed, compat=compat)
-    found = []
-    if spec.identification and images.identities is not None:
-        confidence = spec.uncertainty.confidence
-        found = overall.rank_estimates(vectors, images, spec.identification.ranks, comparator, confidence)
-    return measure_large(spec, images, vectors, found, comparator=comparator, seed=seed, compat=compat, compute=compute)
+    searched = search_estimates(spec, images, vectors, comparator)
+    found = measure_large(
+        spec, images, vectors, searched[0], comparator=comparator, seed=seed, compat=compat, compute=compute
+    )
+    return replace(found, curves=(*found.curves, *searched[1]))

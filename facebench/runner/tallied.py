@@ -191,7 +191,7 @@ class Tallied(Partition):
         mine = self.arrangement.labels[:, grouping] == own
         column = self.counts.per_segment[mine, self._offsets[grouping] + partner, t].astype(np.float64)
         person = self.arrangement.identity[self.arrangement.segment_person[mine]]
-        return np.bincount(person, column, minlength=self.identity_count)
+        return np.asarray(np.bincount(person, column, minlength=self.identity_count), np.float64)
 
     def false_non_matches(self, grouping: int, group: int, threshold: float) -> Influence:
         """Return the false non-matches of a group at a threshold."""
@@ -199,7 +199,7 @@ class Tallied(Partition):
         errors = (self.genuine[mine] < np.float32(threshold)).astype(np.float64)
         person = self.images.identity[self.genuine_ends[mine, 0]]
         q = errors.mean() if errors.size else 0.0
-        shared = np.bincount(person, errors - q, minlength=self.identity_count)
+        shared = np.asarray(np.bincount(person, errors - q, minlength=self.identity_count), np.float64)
         return Influence(int(errors.sum()), errors.size, shared, 0.0)
 
     def vertex_variance(self, *parts: tuple[float, Influence]) -> float:

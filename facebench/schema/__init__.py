@@ -12,6 +12,7 @@ from facebench.schema.comparison import (
 )
 from facebench.schema.efficiency import Efficiency, EfficiencySpec, Machine, Memory, Timing
 from facebench.schema.fairness import LadderDetails, LadderSpec, PublishedMeasure, SecondModel
+from facebench.schema.identification import IdentificationSpec
 from facebench.schema.model import (
     Alignment,
     Colour,
@@ -28,7 +29,6 @@ from facebench.schema.protocol import (
     ComparisonSpec,
     DatasetSpec,
     GroupSpec,
-    IdentificationSpec,
     ProtocolSpec,
     UncertaintySpec,
 )

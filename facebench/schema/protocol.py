@@ -13,6 +13,7 @@ from facebench.schema.causal import CausalSpec
 from facebench.schema.efficiency import EfficiencySpec
 from facebench.schema.explanation import ExplanationSpec
 from facebench.schema.fairness import DiscardSpec, LadderSpec, PublishedMeasure, Step
+from facebench.schema.identification import IdentificationSpec
 from facebench.schema.ood import OodSpec
 from facebench.schema.robustness import RobustnessSpec
 from facebench.schema.templates import TemplateSpec
@@ -96,12 +97,6 @@ class UncertaintySpec(Strict):
 
     confidence: Fraction = 0.95
     replicates: int = Field(1000, ge=100, le=100_000, description="vertex-bootstrap replicates over identities")
-
-
-class IdentificationSpec(Strict):
-    """Closed-set 1:N search: the first image of each identity is the gallery, all others are probes."""
-
-    ranks: tuple[Annotated[int, Field(gt=0)], ...] = (1,)
 
 
 class ProtocolSpec(Strict):

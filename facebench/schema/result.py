@@ -45,7 +45,8 @@ class Estimate(Strict):
     metric: str = Field(description="tar, fnmr, fmr, eer, auc, ... as documented in docs/metrics.md")
     value: float | None = Field(description="null when it cannot be computed; a flag then says why")
     fmr_target: float | None = Field(None, description="the FMR the threshold was set for")
-    k: int | None = Field(None, description="rank, for `rank`")
+    fpir_target: float | None = Field(None, description="the FPIR the threshold of a search was set for")
+    k: int | None = Field(None, description="rank, for `rank` and `fnir`")
     discarded: float | None = Field(None, description="share of comparisons of poorest quality left out, for `edc_…`")
     group: str = Field(
         "all",
@@ -95,12 +96,14 @@ class Estimate(Strict):
 class Curve(Strict):
     """Points of a curve or bars of a histogram, for the report."""
 
-    kind: Literal["det", "histogram", "edc"]
-    name: str = Field(description="det: all; histogram: genuine or impostor")
+    kind: Literal["det", "histogram", "cmc", "edc"]
+    name: str = Field(description="det and cmc: all; histogram: genuine or impostor")
     group: str = "all"
     condition: str = "clean"
-    x: tuple[float, ...] = Field(description="det: FMR; histogram: bin edges, one more than y; edc: discarded")
-    y: tuple[float, ...] = Field(description="det and edc: FNMR; histogram: counts")
+    x: tuple[float, ...] = Field(
+        description="det: FMR; histogram: bin edges, one more than y; cmc: ranks; edc: discarded"
+    )
+    y: tuple[float, ...] = Field(description="det and edc: FNMR; histogram: counts; cmc: rates")
 
 
 class Artifact(Strict):

@@ -1,9 +1,9 @@
 """All-pairs comparison at any size: exact thresholds and counts without ever holding all scores.
 
 The scores are computed twice, block by block, with the same bits. The first pass finds exact order statistics of the
-impostor scores by a radix histogram on their ordered bits, and keeps the genuine scores; the second counts what each
-threshold accepts, per group and identity. A sample says beforehand in which digits the order statistics will lie; should
-one lie elsewhere, the first pass is run once more, for that digit.
+impostor scores by a radix histogram on their ordered bits, and keeps the genuine scores; the second counts what
+each threshold accepts, per group and identity. A sample says beforehand in which digits the order statistics will
+lie; should one lie elsewhere, the first pass is run once more, for that digit.
 """
 
 from __future__ import annotations
@@ -85,8 +85,8 @@ class Cells:
 
     Attributes:
         n_groups: of each grouping.
-        sizes: (I, H) images of each identity in each group, groupings side by side, in the engine's order of identities;
-            images that were not compared included, if their comparisons count.
+        sizes: (I, H) images of each identity in each group, groupings side by side, in the engine's order of
+            identities; images that were not compared included, if their comparisons count.
     """
 
     n_groups: tuple[int, ...]
@@ -189,7 +189,8 @@ def tally_panels(shared: tuple[Arrangement, NDArray[np.int16], bool], task: tupl
     counted = np.flatnonzero(fine)
     slot, place = counted >> 16, counted & 0xFFFF
     return {
-        "digit": digits, "count": coarse[digits], "slot": np.flatnonzero(slots >= 0)[np.argsort(slots[slots >= 0])][slot],
+        "digit": digits, "count": coarse[digits],
+        "slot": np.flatnonzero(slots >= 0)[np.argsort(slots[slots >= 0])][slot],
         "place": place, "times": fine.ravel()[counted], "tail": tail[: min(n_tail, tail.size)].copy(),
         "genuine": np.concatenate([np.zeros(0, np.float32), *genuine]),
         "ends": np.concatenate([np.zeros((0, 2), np.int32), *ends]),
@@ -227,7 +228,7 @@ def _guess(arrangement: Arrangement, ranks: Sequence[int], crossing: bool) -> ND
     share = falling.size / max(arrangement.n_comparisons, 1)
     chosen: set[int] = set()
     tail_from = int(_digits(falling[min(falling.size - 1, int(_TAIL_SHARE * falling.size))]))
-    wanted = [rank * share for rank in ranks] + ([_sample_crossing(arrangement, rows, falling)] if crossing else [])
+    wanted = [rank * share for rank in ranks] + ([_sample_crossing(arrangement, falling)] if crossing else [])
     for rank in wanted:
         if rank < 0:
             continue
@@ -248,7 +249,7 @@ def _distances(part: NDArray[Any]) -> NDArray[Any]:
     return found
 
 
-def _sample_crossing(arrangement: Arrangement, rows: NDArray[np.int64], falling: NDArray[np.float32]) -> float:
+def _sample_crossing(arrangement: Arrangement, falling: NDArray[np.float32]) -> float:
     """Return the rank in the sample at which FMR meets FNMR, or -1 without genuine comparisons."""
     own = np.arange(arrangement.image.size)
     following = own[(own + 1 < arrangement.person_end)]
@@ -427,8 +428,8 @@ def count_panels(shared: tuple[Arrangement, Cells, NDArray[np.float32]], task: t
         starts = arrangement.starts(rows, columns.start) if diagonal else np.zeros(scores.shape[0], np.int64)
         row_segment, column_segment = arrangement.segment[rows], arrangement.segment[columns]
         count_accepted(
-            scores, starts, row_segment, column_segment, arrangement.segment_person, arrangement.labels, cells.sizes, plain,
-            cutoffs, NEAR_THRESHOLD, cells.offsets, table, rows_found[row_segment[0] - own[0].start :],
+            scores, starts, row_segment, column_segment, arrangement.segment_person, arrangement.labels, cells.sizes,
+            plain, cutoffs, NEAR_THRESHOLD, cells.offsets, table, rows_found[row_segment[0] - own[0].start :],
             columns_found[column_segment[0] - own[1].start :], squares, products, near,
         )  # fmt: skip
     return {"rows": rows_found, "columns": columns_found, "squares": squares, "products": products, "near": near}

@@ -24,9 +24,11 @@ def tally(bits: Any, starts: Any, coarse: Any, slots: Any, fine: Any, tail: Any,
         bits: (R, C) int32, the bits of float32 scores.
         starts: (R,) first column that counts in each row.
         coarse: (65536,) int64, added to: scores per digit.
-        slots: (65536,) int16: row of `fine` in which a digit is counted by place, `TAIL` to list its scores, -1 neither.
+        slots: (65536,) int16: row of `fine` in which a digit is counted by place, `TAIL` to list its scores, -1
+            neither.
         fine: (F, 65536) int32, added to.
-        tail: (L,) int32, written from `n_tail` on: ordered bits of the listed scores; what does not fit is left out.
+        tail: (L,) int32, written from `n_tail` on: ordered bits of the listed scores; what does not fit is left
+            out.
         n_tail: scores listed before.
 
     Returns:
@@ -72,8 +74,8 @@ def count_accepted(
         margin: comparisons this close to a cutoff are counted in `near`.
         offsets: (G,) column of `sizes` at which the groups of a grouping begin.
         cells: (G, M, M) number of the cell between two groups of a grouping.
-        row_counts, column_counts: (Sg_rows, H, T), (Sg_columns, H, T) int32, added to: accepted comparisons of a segment
-            with partners in each group; counted from the first segment of the block.
+        row_counts, column_counts: (Sg_rows, H, T), (Sg_columns, H, T) int32, added to: accepted comparisons of a
+            segment with partners in each group; counted from the first segment of the block.
         squares: (C, T) int64, added to: sum over pairs of identities of k², k their accepted comparisons in the cell.
         products: (C, T) int64, added to: the same of k m, m all their comparisons in the cell.
         near: (T,) int64, added to.
@@ -183,7 +185,7 @@ def count_accepted(
 
 @njit(cache=True, nogil=True)
 def _alike(labels: Any, p: int, q: int) -> bool:
-    for s in range(labels.shape[1]):
+    for s in range(labels.shape[1]):  # noqa: SIM110 - compiled: numba knows no generators in all()
         if labels[p, s] != labels[q, s]:
             return False
     return True

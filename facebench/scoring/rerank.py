@@ -84,8 +84,8 @@ def transport_cost(
 ) -> NDArray[np.float64]:
     """Return (K,) costs of the entropic transport plans between weights (K, P) and (K, Q) at costs (K, P, Q).
 
-    Source: Cuturi, "Sinkhorn distances", 2013. As epsilon falls, the cost falls towards that of the exact plan. Costs lie
-    in [0, 2], so that the kernel ``exp(-cost / epsilon)`` stays above 1e-17 for epsilon of .05 and more.
+    Source: Cuturi, "Sinkhorn distances", 2013. As epsilon falls, the cost falls towards that of the exact plan. Costs
+    lie in [0, 2], so that the kernel ``exp(-cost / epsilon)`` stays above 1e-17 for epsilon of .05 and more.
     """
     kernel = np.exp(-cost / epsilon)
     back = np.ascontiguousarray(kernel.transpose(0, 2, 1))
