@@ -38,7 +38,7 @@ def visible(view: View) -> NDArray[np.bool_]:
     if view is View.OUTLINE:
         # in blocks of 2 x 2 pixels, as the network sees them
         y, x = np.mgrid[1:_SIDE:2, 1:_SIDE:2]
-        face = ((x - 56) / 37) ** 2 + ((y - 66) / 54) ** 2 <= 1
+        face = ((x - 56) / 39) ** 2 + ((y - 66) / 54) ** 2 <= 1
         seen &= ~face.repeat(2, axis=0).repeat(2, axis=1)
     return seen
 
