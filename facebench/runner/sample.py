@@ -186,8 +186,8 @@ def score_embeddings(vectors: NDArray[np.float32], images: Images, pairs: Pairs 
     failed = failed_rows(vectors)
     if not failed.any():
         return Scored(scores, None, listed, pairs)
-    genuine = ~failed[scores.genuine_ends].any(axis=1)
-    impostor = ~failed[scores.impostor_ends].any(axis=1)
+    genuine = np.asarray(~failed[scores.genuine_ends].any(axis=1))
+    impostor = np.asarray(~failed[scores.impostor_ends].any(axis=1))
     return Scored(scores, _some(scores, genuine, impostor), listed, pairs)
 
 
