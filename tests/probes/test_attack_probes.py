@@ -54,7 +54,12 @@ def test_the_head_refuses_rows_without_their_template(case: Case) -> None:
         case.head()(case.faces[:3])
 
 
-@pytest.mark.parametrize("comparator", list(Comparator))
+def test_a_comparator_without_a_gradient_is_refused() -> None:
+    with pytest.raises(ModelError, match="uses external"):
+        PairHead(torch.nn.Flatten(), torch.zeros(1, 4), 0.25, Comparator.EXTERNAL)
+
+
+@pytest.mark.parametrize("comparator", [Comparator.COSINE, Comparator.DOT, Comparator.EUCLIDEAN])
 def test_logits_are_the_margin_and_its_negative(comparator: Comparator) -> None:
     rng = np.random.default_rng(1)
     a, b = (torch.from_numpy(rng.normal(size=(5, 4)).astype(np.float32)) for _ in range(2))

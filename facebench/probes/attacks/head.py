@@ -62,6 +62,8 @@ class PairHead(nn.Module):
         scale: float = 1.0,
     ) -> None:
         super().__init__()
+        if comparator not in (Comparator.COSINE, Comparator.DOT, Comparator.EUCLIDEAN):
+            raise ModelError(f"attacks differentiate cosine, dot and euclidean scores; this model uses {comparator}")
         self.network = network
         self.templates = templates
         self.threshold = threshold
