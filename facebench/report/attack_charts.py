@@ -33,15 +33,16 @@ class Line:
 
 def budget_chart(lines: Sequence[Line]) -> Markup:
     """Draw success against the budget in units of 1/255; empty without any point."""
-    return _chart(lines, "budget, of 255", "share of pairs turned")
+    return curve_chart(lines, "budget, of 255", "share of pairs turned")
 
 
 def trace_chart(lines: Sequence[Line], unit: str) -> Markup:
     """Draw success against steps or queries."""
-    return _chart(lines, unit, "share of pairs turned")
+    return curve_chart(lines, unit, "share of pairs turned")
 
 
-def _chart(lines: Sequence[Line], x_title: str, y_title: str) -> Markup:
+def curve_chart(lines: Sequence[Line], x_title: str, y_title: str) -> Markup:
+    """Draw shares as curves with intervals; empty without any point."""
     shown = [line for line in lines if line.points][:MAX_SERIES]
     if not shown:
         return Markup("")
