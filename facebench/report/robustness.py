@@ -9,7 +9,7 @@ from facebench.report import format as fmt
 from facebench.report.attack_charts import Line, Point, curve_chart
 from facebench.report.parts import Block, Chart, Section
 from facebench.report.reading import Reading, short_label
-from facebench.report.svg import el, join
+from facebench.report.svg import el
 from facebench.report.tables import Cell, Table, counted, notes, plain, table, text, value
 from facebench.schema import Estimate
 from facebench.schema.robustness import FAMILIES, LEVELS, SEVERITIES, family_of, kind_of, level_of
@@ -160,7 +160,10 @@ class _Family:
             ]
             if points:
                 lines.append(Line(words(kind), (*start, *points)))
-        drawing = curve_chart(lines[:CURVES], "severity (0: clean)", "TAR at the clean threshold")
+        highest = max((p.high or p.y for line in lines for p in line.points), default=1.0)
+        drawing = curve_chart(
+            lines[:CURVES], "severity (0: clean)", "TAR at the clean threshold", top=min(1.0, 1.15 * highest) or 1.0
+        )
         if not drawing:
             return []
         more = f" {fmt.plural(len(lines) - CURVES, 'kind')} more in the table." if len(lines) > CURVES else ""
@@ -203,13 +206,14 @@ class _Family:
         return Cell(fmt.MISSING) if found is None else plain(found.value, fmt.share)
 
     def _picture(self, names: Sequence[str], worst: str) -> Cell:
-        shown = [c for c in names if level_of(c) in (1, 3, 5)] if LEVELS[kind_of(worst)] == SEVERITIES else [worst]
+        """Return a cell of pictures: three severities, or the one level that loses most."""
+        shown = [c for c in names if level_of(c) in (1, 3, 5)] if LEVELS[kind_of(worst)] == SEVERITIES else []
         pictures = [
             el("img", src=self.pictures[c], width=64, height=64, alt=words(c), title=words(c))
-            for c in (shown or [worst])
+            for c in shown or [worst]
             if c in self.pictures
         ]
-        return Cell("", chart=join(pictures) if pictures else None, sort=None) if pictures else Cell("")
+        return Cell("", chart=el("span", *pictures, class_="fig")) if pictures else Cell("")
 
     def _every(self) -> Table:
         """Tabulate every condition."""
