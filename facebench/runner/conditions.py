@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from facebench.errors import InputError
 from facebench.metrics import fairness, uncertainty, verification
 from facebench.runner.acquisition import acquisition_estimate
 from facebench.runner.differentials import Kind
@@ -32,6 +33,7 @@ from facebench.scoring.probes import compare_probes
 
 Bools = NDArray[np.bool_]
 Scores = NDArray[np.float32]
+MAX_IMAGES = 12_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +79,11 @@ class Baseline:
             if e.failures == "counted" and e.rule == "strict" and e.condition == "clean"
         }
         n = len(images.image_ids)
+        if pairs is None and n > MAX_IMAGES:
+            raise InputError(
+                f"conditions compare all pairs of images in memory, at most {MAX_IMAGES:,} images, found {n:,}; "
+                "use a protocol with a pair list, or --limit"
+            )
         if pairs is None:
             self.enrolled, self.probe = (ends.astype(np.int64) for ends in np.triu_indices(n, 1))
             self.genuine = images.identity[self.enrolled] == images.identity[self.probe]
