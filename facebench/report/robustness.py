@@ -68,7 +68,10 @@ class _Family:
         self.conditions = [c for c in details.conditions if family_of(c) == family]
         self.pictures = {e.condition: e.picture for e in details.examples}
         self._index: dict[tuple[str, str, str], Estimate] = {}
+        self._tars: dict[tuple[str, float | None], Estimate] = {}
         for e in reading.result.estimates:
+            if e.metric == "tar" and e.group == "all":
+                self._tars[e.condition, e.fmr_target] = e
             if e.fmr_target in (None, reading.primary) and e.group_b is None:
                 self._index.setdefault((e.metric, e.condition, e.group), e)
 
@@ -97,7 +100,11 @@ class _Family:
             f"{target}. Each comparison counts once: the earlier image is enrolled, the later one is the probe. "
         )
         blocks = [
-            Block(charts=tuple(self._charts()), tables=_filled(self._worst_first()), folded=_filled(self._every()))
+            Block(
+                charts=tuple(self._charts()),
+                tables=_filled(self._worst_first()),
+                folded=_filled(self._every(), self._other_targets()),
+            )
         ]
         by_group = _filled(self._groups(), self._gaps())
         if by_group:
@@ -229,6 +236,16 @@ class _Family:
             )  # fmt: skip
         columns = ["Condition", "#TAR", "#Genuine missed", "#FMR", "#False matches", "#Relative drop", "#FTA", "Notes"]
         return table("Every condition, lowest TAR first", columns, rows)
+
+    def _other_targets(self) -> Table:
+        """Tabulate the TAR at the remaining operating points."""
+        rest = [t for t in self.reading.targets if t != self.reading.primary]
+        rows = [
+            [text(words(condition)), *(value(self._tars.get((condition, t)), fmt.share) for t in rest)]
+            for condition in sorted(self.conditions, key=self._tar)
+        ]
+        heads = [f"#TAR at {fmt.target(t)}" for t in rest]
+        return table("The same conditions at the other operating points", ["Condition", *heads], rows if rest else [])
 
     def _groups(self) -> Table:
         """Tabulate mean TAR and drop of the groups."""

@@ -19,10 +19,11 @@ from facebench.report.reading import (
 )
 from facebench.report.wording import IN_SEARCH, flag_words, measure, rule_words
 from facebench.schema import Curve, Estimate, Result
+from facebench.schema.robustness import family_of
 from facebench.schema.timed import EXACT
 
 MAX_ROWS = 200
-OWN_SECTIONS = ("attack:", "impostors:", "causal:", "quality:", "corruption", "occlusion", "geometry")
+OWN_SECTIONS = ("attack:", "impostors:", "causal:", "quality:")
 CONTROL = "control:random-labels"
 Write = Callable[[float | None], str]
 
@@ -344,12 +345,16 @@ def controls(reading: Reading) -> Table:
 
 def remaining(reading: Reading) -> Table:
     """Tabulate what no other table covers: estimates under other conditions, and further metrics of groups."""
+    details = reading.result.robustness
+    altered = {*details.conditions, *map(family_of, details.conditions)} if details else set()
     rows = []
     for e in reading.result.estimates:
         listed = e.metric in ("tar", "fmr", "fnmr", "fta") or e.group == "all" or "=" not in e.group
         if e.condition == CONTROL or (e.condition == "clean" and listed):
             continue
-        if e.condition.startswith(OWN_SECTIONS) or e.metric.removeprefix("reranked_") in IN_SEARCH:
+        if e.condition.startswith(OWN_SECTIONS) or e.condition in altered:
+            continue  # these have sections of their own
+        if reading.result.ood is not None and e.metric.removeprefix("reranked_") in IN_SEARCH:
             continue  # these have sections of their own
         words = measure(e.metric)
         label = f"{words.label} at {fmt.target(e.fmr_target)}" if e.fmr_target else words.label

@@ -46,7 +46,8 @@ def test_each_family_has_its_section_with_the_worst_first(result: Result) -> Non
     column = [c.title for c in table.columns].index("Relative drop there")
     drops = [row[column].sort for row in table.rows]
     assert drops == sorted(drops, reverse=True)
-    (every,) = corrupted.blocks[0].folded
+    every, others = corrupted.blocks[0].folded
+    assert [c.title for c in others.columns] == ["Condition", "TAR at 1e-2"]
     assert len(every.rows) == 4
     tars = [row[1].sort for row in every.rows]
     assert tars == sorted(tars)
