@@ -17,6 +17,12 @@ Sweeps = Annotated[
     typer.Option(help="Sweep an attribute of the first image: tone=0.1,0.9; tone (usual levels); all. Repeatable."),
 ]
 Parts = Annotated[str | None, typer.Option(help="Swap parts of the first image with a far donor: eyes,nose; all.")]
+Conditions = Annotated[
+    bool, typer.Option("--conditions", help="Write pictures of every corruption, occlusion and geometry, nothing else.")
+]
+Source = Annotated[
+    Path | None, typer.Option("--from", help="With --conditions: the dataset of the faces; default: phantom faces.")
+]
 
 
 @data_app.command("render")
@@ -39,6 +45,8 @@ def data_render(
     landmarks68: Annotated[bool, typer.Option("--landmarks68", help="Also write 68 landmarks.")] = False,
     contact_sheet: Annotated[bool, typer.Option("--contact-sheet", help="Also write contact-sheet.png.")] = False,
     shipped: Annotated[str | None, typer.Option("--set", help="Build a shipped set again: phantom-v1, ...")] = None,
+    conditions: Conditions = False,
+    source: Source = None,
     workers: Workers = 2,
 ) -> None:
     """Render phantom faces with known identity, attributes and regions; an interrupted run goes on where it was.
@@ -50,6 +58,9 @@ def data_render(
     from facebench.phantoms.shipped import build
     from facebench.phantoms.words import read_parts, read_shares, read_sweeps, read_worn
 
+    if conditions or source is not None:
+        _render_conditions(out, source, conditions, seed)
+        return
     with ProgressPrinter() as progress:
         if shipped is not None:
             build(shipped, out, lambda done, total: progress.update("render", done, total), workers=workers)
@@ -65,3 +76,12 @@ def data_render(
             workers=workers, progress=lambda done, total: progress.update("render", done, total),
         )  # fmt: skip
     typer.echo(str(written))
+
+
+def _render_conditions(out: Path, source: Path | None, conditions: bool, seed: int) -> None:
+    from facebench.runner.sheets import write_condition_sheets
+
+    if not conditions:
+        raise InputError("--from names the faces of a contact sheet; say --conditions as well")
+    for path in write_condition_sheets(out, source, seed=seed):
+        typer.echo(str(path))

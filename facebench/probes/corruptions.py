@@ -16,13 +16,13 @@ from facebench.probes.face import Change, Floats, Kind, Pixels, to_pixels
 
 GREY = np.array([0.299, 0.587, 0.114], np.float32)  # Rec. 601 luma
 
-NOISE_SD = (0.04, 0.08, 0.12, 0.18, 0.26)
-PHOTONS = (120.0, 50.0, 25.0, 12.0, 6.0)  # per full-scale value
-IMPULSE_SHARE = (0.01, 0.03, 0.06, 0.12, 0.2)
-SPECKLE_SD = (0.1, 0.2, 0.3, 0.45, 0.65)
-BLUR_SIGMA = (0.025, 0.04, 0.06, 0.09, 0.13)  # of iod
-DEFOCUS_RADIUS = (0.04, 0.07, 0.1, 0.14, 0.2)  # of iod
-MOTION_LENGTH = (0.1, 0.18, 0.28, 0.4, 0.6)  # of iod
+NOISE_SD = (0.03, 0.05, 0.07, 0.09, 0.12)
+PHOTONS = (250.0, 120.0, 60.0, 30.0, 15.0)  # per full-scale value
+IMPULSE_SHARE = (0.01, 0.02, 0.04, 0.07, 0.12)
+SPECKLE_SD = (0.07, 0.12, 0.18, 0.25, 0.35)
+BLUR_SIGMA = (0.02, 0.035, 0.05, 0.065, 0.085)  # of iod
+DEFOCUS_RADIUS = (0.04, 0.065, 0.09, 0.12, 0.16)  # of iod
+MOTION_LENGTH = (0.1, 0.16, 0.24, 0.33, 0.45)  # of iod
 ZOOM = (0.05, 0.1, 0.16, 0.24, 0.34)
 GLASS = (0.03, 0.045, 0.065, 0.09, 0.125)  # largest displacement, of iod
 FOG = (0.2, 0.35, 0.5, 0.65, 0.8)
@@ -30,11 +30,11 @@ RAIN = ((30, 0.35), (60, 0.45), (100, 0.55), (160, 0.65), (240, 0.75))  # streak
 SNOW = ((40, 0.08), (80, 0.14), (140, 0.2), (220, 0.28), (320, 0.36))  # flakes, haze
 BRIGHTNESS = (0.1, 0.2, 0.3, 0.42, 0.55)
 EXPOSURE = ((0.5, 200.0), (0.25, 90.0), (0.12, 45.0), (0.06, 24.0), (0.03, 12.0))  # of the light, photons
-CONTRAST = (0.65, 0.45, 0.3, 0.18, 0.1)
+CONTRAST = (0.65, 0.45, 0.3, 0.2, 0.13)
 SATURATION = (1.5, 2.2, 3.2, 4.6, 6.5)
 HUE = (15.0, 35.0, 60.0, 100.0, 170.0)  # degrees
 JPEG_QUALITY = (50, 30, 18, 11, 6)
-BLOCK = (0.055, 0.085, 0.12, 0.17, 0.24)  # of iod
+BLOCK = (0.05, 0.075, 0.1, 0.135, 0.18)  # of iod
 BITS = (5, 4, 3, 2, 1)
 
 

@@ -52,7 +52,7 @@ class Kind:
     """One kind of change; `version` is raised whenever its pictures change."""
 
     apply: Callable[[Change], Pixels]
-    version: int = 1
+    version: int = 2
 
 
 def to_pixels(values: NDArray[np.floating]) -> Pixels:

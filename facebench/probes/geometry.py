@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from facebench.probes.face import Change, Kind, Pixels
 
-DEGREES = (4.0, 8.0, 14.0, 22.0, 35.0)
-KEPT = (0.92, 0.84, 0.76, 0.68, 0.6)  # of width and height
+DEGREES = (4.0, 8.0, 13.0, 19.0, 27.0)
+KEPT = (0.92, 0.85, 0.78, 0.72, 0.66)  # of width and height
 SHIFT = (0.06, 0.12, 0.2, 0.32, 0.5)  # of iod
 SCALE = (1.06, 1.12, 1.2, 1.32, 1.5)
 JITTER = (0.03, 0.06, 0.1, 0.16, 0.25)

@@ -33,20 +33,21 @@ class Line:
 
 def budget_chart(lines: Sequence[Line]) -> Markup:
     """Draw success against the budget in units of 1/255; empty without any point."""
-    return _chart(lines, "budget, of 255", "share of pairs turned")
+    return curve_chart(lines, "budget, of 255", "share of pairs turned")
 
 
 def trace_chart(lines: Sequence[Line], unit: str) -> Markup:
     """Draw success against steps or queries."""
-    return _chart(lines, unit, "share of pairs turned")
+    return curve_chart(lines, unit, "share of pairs turned")
 
 
-def _chart(lines: Sequence[Line], x_title: str, y_title: str) -> Markup:
+def curve_chart(lines: Sequence[Line], x_title: str, y_title: str, *, top: float = 1.0) -> Markup:
+    """Draw shares from 0 to `top` as curves with intervals; empty without any point."""
     shown = [line for line in lines if line.points][:MAX_SERIES]
     if not shown:
         return Markup("")
     x = linear(0.0, max(point.x for line in shown for point in line.points), LEFT, WIDTH - RIGHT, ticks=5)
-    y = linear(0.0, 1.0, HEIGHT - BOTTOM, TOP + 15.0 * len(shown) + 6)
+    y = linear(0.0, top, HEIGHT - BOTTOM, TOP + 15.0 * len(shown) + 6)
     parts = [axes(x, y, x_title, y_title)]
     for number, line in enumerate(shown):
         parts.append(_line(line, number, x, y))

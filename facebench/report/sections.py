@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from facebench.report import attacks, charts, depth, explanation, tables
+from facebench.report import attacks, charts, depth, explanation, ood, robustness, tables
 from facebench.report import format as fmt
 from facebench.report.efficiency import efficiency_sections
 from facebench.report.heatmap import heatmap
@@ -33,7 +33,9 @@ def build(reading: Reading) -> list[Section]:
         _differentials(reading, opened),
         *_control(reading),
         *depth.sections(reading),
+        *robustness.sections(reading),
         *attacks.sections(reading.result),
+        *ood.sections(reading.result),
         *efficiency_sections(reading),
         *explanation.sections(reading.result),
         *_remaining(reading),

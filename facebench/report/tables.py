@@ -17,11 +17,13 @@ from facebench.report.reading import (
     upper_bound,
     widest_bound,
 )
-from facebench.report.wording import flag_words, measure, rule_words
+from facebench.report.wording import IN_SEARCH, flag_words, measure, rule_words
 from facebench.schema import Curve, Estimate, Result
+from facebench.schema.robustness import family_of
 from facebench.schema.timed import EXACT
 
 MAX_ROWS = 200
+OWN_SECTIONS = ("attack:", "impostors:", "causal:", "quality:")
 CONTROL = "control:random-labels"
 Write = Callable[[float | None], str]
 
@@ -38,7 +40,7 @@ class Cell:
     @property
     def tells(self) -> bool:
         """Whether the cell says anything."""
-        return self.text not in ("", fmt.MISSING) or bool(self.notes)
+        return self.text not in ("", fmt.MISSING) or bool(self.notes) or self.chart is not None
 
 
 @dataclass(frozen=True)
@@ -190,6 +192,7 @@ def single_figures(reading: Reading) -> Table:
         and e.fmr_target is None
         and e.rule == "strict"
         and e.metric not in EXACT
+        and e.metric.removeprefix("reranked_") not in IN_SEARCH
     ]
     rows = []
     for e in found:
@@ -342,12 +345,16 @@ def controls(reading: Reading) -> Table:
 
 def remaining(reading: Reading) -> Table:
     """Tabulate what no other table covers: estimates under other conditions, and further metrics of groups."""
+    details = reading.result.robustness
+    altered = {*details.conditions, *map(family_of, details.conditions)} if details else set()
     rows = []
     for e in reading.result.estimates:
         listed = e.metric in ("tar", "fmr", "fnmr", "fta") or e.group == "all" or "=" not in e.group
         if e.condition == CONTROL or (e.condition == "clean" and listed):
             continue
-        if e.condition.startswith(("attack:", "impostors:", "causal:", "quality:")):
+        if e.condition.startswith(OWN_SECTIONS) or e.condition in altered:
+            continue  # these have sections of their own
+        if reading.result.ood is not None and e.metric.removeprefix("reranked_") in IN_SEARCH:
             continue  # these have sections of their own
         words = measure(e.metric)
         label = f"{words.label} at {fmt.target(e.fmr_target)}" if e.fmr_target else words.label

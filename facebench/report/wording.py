@@ -97,6 +97,27 @@ OVERALL = {
     "latency_p95_ms": Measure("Latency, 95th percentile, ms", "Nineteen calls in twenty are faster."),
     "throughput": Measure("Throughput, faces per second", "Batch size over median latency."),
     "peak_memory_mib": Measure("Peak memory, MiB", "Resident memory of a fresh process that embeds one batch."),
+    "relative_drop": Measure(
+        "Relative drop", "Share of the clean TAR that is lost at the same threshold; 0: nothing, 1: everything."
+    ),
+    "mean_tar": Measure(
+        "Mean TAR", "TAR averaged over all conditions of a family, each kind counting the same.", fmt.share
+    ),
+    "mean_relative_drop": Measure(
+        "Mean relative drop", "Share of the clean TAR that is lost on average over all conditions of a family."
+    ),
+    "worst_tar": Measure("Worst TAR", "The lowest TAR under any condition of a family.", fmt.share),
+    "worst_fmr": Measure("Worst FMR", "The highest FMR under any condition of a family.", fmt.fmr),
+    "precision_at_1": Measure(
+        "P@1", "Share of searches whose first entry is the right person. Ties count against the model.", fmt.share
+    ),
+    "r_precision": Measure(
+        "R-precision", "With R images of the person in the gallery: their share of the best R.", fmt.share
+    ),
+    "map_at_r": Measure(
+        "MAP@R", "As R-precision, with the order of the best R counted too: 1 only if they all come first.", fmt.share
+    ),
+    "rerank_gain": Measure("Gain in P@1", "What re-ranking adds to P@1, search by search."),
     "accuracy": Measure(
         "Accuracy",
         "Share of right decisions at a threshold fitted on other folds. Hides which kind of error occurs.",
@@ -168,8 +189,15 @@ COMBINED = {
 }
 
 
+IN_SEARCH = frozenset({"precision_at_1", "r_precision", "map_at_r", "rerank_gain"})
+"""Measures that the section on search shows, clean ones included; re-ranked ones begin with ``reranked_``."""
+
+
 def measure(metric: str) -> Measure:
     """Return the words for a metric; an unknown one is shown under its own name."""
+    if metric.startswith("reranked_"):
+        base = measure(metric.removeprefix("reranked_"))
+        return Measure(f"{base.label}, re-ranked", base.reading, base.write)
     known = OVERALL.get(metric) or COMBINED.get(metric)
     if known:
         return known

@@ -23,16 +23,17 @@ def acquisition_estimates(
     if not failed.any():
         return []
     everyone = np.ones(failed.size, bool)
-    found = [_rate("all", failed, images, everyone, confidence)]
+    found = [acquisition_estimate("all", failed, images, everyone, confidence)]
     for grouping in groupings:
         for number, name in enumerate(grouping.groups):
-            found.append(_rate(name, failed, images, grouping.label == number, confidence))
+            found.append(acquisition_estimate(name, failed, images, grouping.label == number, confidence))
     return found
 
 
-def _rate(
+def acquisition_estimate(
     group: str, failed: NDArray[np.bool_], images: Images, inside: NDArray[np.bool_], confidence: float
 ) -> Estimate:
+    """Return `fta` of the images inside a group."""
     errors = failed[inside].astype(np.float64)
     identity = images.identity[inside]
     variance = None

@@ -19,7 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from facebench.errors import InputError
 from facebench.metrics import fairness, uncertainty, verification
+from facebench.runner.acquisition import acquisition_estimate
 from facebench.runner.differentials import Kind
 from facebench.runner.groups import Grouping, make_groupings
 from facebench.runner.measure import Measurement
@@ -31,6 +33,7 @@ from facebench.scoring.probes import compare_probes
 
 Bools = NDArray[np.bool_]
 Scores = NDArray[np.float32]
+MAX_IMAGES = 12_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +79,11 @@ class Baseline:
             if e.failures == "counted" and e.rule == "strict" and e.condition == "clean"
         }
         n = len(images.image_ids)
+        if pairs is None and n > MAX_IMAGES:
+            raise InputError(
+                f"conditions compare all pairs of images in memory, at most {MAX_IMAGES:,} images, found {n:,}; "
+                "use a protocol with a pair list, or --limit"
+            )
         if pairs is None:
             self.enrolled, self.probe = (ends.astype(np.int64) for ends in np.triu_indices(n, 1))
             self.genuine = images.identity[self.enrolled] == images.identity[self.probe]
@@ -286,19 +294,11 @@ def _gaps(
 
 
 def failure_to_acquire(baseline: Baseline, probes: NDArray[np.float32], condition: str) -> Estimate:
-    """Return the share of images without a usable embedding under a condition; ``n_genuine`` holds the images.
+    """Return `fta`: the share of images without a usable embedding under a condition.
 
     Comparisons with such an image count as non-matches in every rate.
     """
-    failed = failed_rows(probes).astype(np.float64)
-    value = float(failed.mean())
-    identity = baseline.images.identity
-    people = None if baseline.images.identities is None else int(np.unique(identity).size)
-    variance = None if people is None else uncertainty.identity_variance(failed - value, identity, failed.size)
-    rate = Rate(
-        int(failed.sum()), failed.size, variance, people or failed.size, failed.size / (people or failed.size),
-        "wilson-identity",
-    )  # fmt: skip
-    return rate_estimate(
-        "fta", rate, baseline.confidence, condition=condition, n_genuine=int(failed.size), n_identities=people
-    )
+    failed = failed_rows(probes)
+    everyone = np.ones(failed.size, bool)
+    found = acquisition_estimate("all", failed, baseline.images, everyone, baseline.confidence)
+    return found.model_copy(update={"condition": condition})
