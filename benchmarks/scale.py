@@ -115,7 +115,8 @@ def main(words: Sequence[str]) -> None:
     if "all-pairs" in chosen:
         for per_identity, (whole, bare) in overhead().items():
             print(
-                f"all pairs of 20,000, {per_identity} per identity: {whole:.2f} s, bare products of both passes {bare:.2f} s: "
+                f"all pairs of 20,000, {per_identity} per identity: {whole:.2f} s, "
+                f"bare products of both passes {bare:.2f} s: "
                 f"{whole / bare:.3f} (goal <= 1.25); of one pass {bare / 2:.2f} s: {2 * whole / bare:.2f}",
                 flush=True,
             )
