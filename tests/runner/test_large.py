@@ -62,7 +62,8 @@ def test_large_equals_small(failed: int, known: bool) -> None:
     assert not set(found) - set(small)
     said = " ".join(gap.what for gap in large.unmeasured)
     assert all(word in said for word in ("AUC", "d'", "Cllr"))
-    widths = []
+    widths: list[float] = []
+    between: list[float] = []
     for key, e in found.items():
         other = small[key]
         if not key[0].startswith("equal_") and "debiased" not in key[0]:
@@ -74,9 +75,11 @@ def test_large_equals_small(failed: int, known: bool) -> None:
         if key[0] in ("fmr", "fnmr", "tar", "eer"):
             assert set(e.flags) == set(other.flags), key
             if e.errors is not None and e.errors >= 10 and e.ci_low is not None and other.ci_low is not None:
-                widths.append((e.ci_high - e.ci_low) / (other.ci_high - other.ci_low))  # type: ignore[operator]
+                width = (e.ci_high - e.ci_low) / (other.ci_high - other.ci_low)  # type: ignore[operator]
+                # where people carry several labels, the interval between groups may be too wide, never too narrow
+                (between if key[3] and key[2].startswith("age") else widths).append(width)
     assert len(widths) >= 10
-    assert 0.7 < min(widths)
+    assert min(widths + between) > 0.7
     assert max(widths) < 1.4
     assert 0.93 < float(np.median(widths)) < 1.07
 

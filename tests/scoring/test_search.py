@@ -12,7 +12,11 @@ from facebench.scoring.search import search, top_k
 
 @settings(max_examples=30, deadline=None)
 @given(
-    seed=st.integers(0, 2**31), n=st.integers(1, 300), probes=st.integers(1, 20), k=st.integers(1, 12), tied=st.booleans()
+    seed=st.integers(0, 2**31),
+    n=st.integers(1, 300),
+    probes=st.integers(1, 20),
+    k=st.integers(1, 12),
+    tied=st.booleans(),
 )
 def test_top_k_equals_sorting(seed: int, n: int, probes: int, k: int, tied: bool) -> None:
     rng = np.random.default_rng(seed)
