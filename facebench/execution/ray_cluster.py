@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 from facebench.errors import IncompleteError, InputError
@@ -13,13 +12,12 @@ ATTEMPTS = 5
 """How often a task is given out again after its worker died under it."""
 
 
-@contextmanager
-def _cluster(address: str, workers: int) -> Iterator[Any]:
+def _connected(address: str, workers: int) -> Any:
+    """Return ray, connected; the connection stays open for the next tasks of this process."""
     import ray
 
-    if ray.is_initialized():  # the caller's own connection; it stays open
-        yield ray
-        return
+    if ray.is_initialized():
+        return ray
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     try:
         if address == "local":
@@ -31,31 +29,28 @@ def _cluster(address: str, workers: int) -> Iterator[Any]:
             f"no Ray cluster answers at {address!r} ({str(error).splitlines()[0]}); start one with `ray start --head`, "
             "or say ray:local"
         ) from error
-    try:
-        yield ray
-    finally:
-        ray.shutdown()
+    return ray
 
 
 def run(
     function: Callable[[Any, Any], Any], shared: Any, tasks: Sequence[Any], address: str, workers: int
 ) -> Iterator[tuple[int, Any]]:
     """Yield number and result of every task as it is done; see `facebench.execution.run_tiles`."""
-    with _cluster(address, workers) as ray:
-        handle = ray.put(shared)
-        remote = ray.remote(num_cpus=1, max_retries=ATTEMPTS)(function)
-        ahead = 4 * max(1, int(ray.cluster_resources().get("CPU", 1)))
-        waiting: dict[Any, int] = {}
-        left = iter(enumerate(tasks))
-        while True:
-            while len(waiting) < ahead and (following := next(left, None)) is not None:
-                waiting[remote.remote(handle, following[1])] = following[0]
-            if not waiting:
-                return
-            done, _ = ray.wait(list(waiting))
-            for reference in done:
-                number = waiting.pop(reference)
-                yield number, _result(ray, reference, number)
+    ray = _connected(address, workers)
+    handle = ray.put(shared)
+    remote = ray.remote(num_cpus=1, max_retries=ATTEMPTS)(function)
+    ahead = 4 * max(1, int(ray.cluster_resources().get("CPU", 1)))
+    waiting: dict[Any, int] = {}
+    left = iter(enumerate(tasks))
+    while True:
+        while len(waiting) < ahead and (following := next(left, None)) is not None:
+            waiting[remote.remote(handle, following[1])] = following[0]
+        if not waiting:
+            return
+        done, _ = ray.wait(list(waiting))
+        for reference in done:
+            number = waiting.pop(reference)
+            yield number, _result(ray, reference, number)
 
 
 def _result(ray: Any, reference: Any, number: int) -> Any:

@@ -29,7 +29,7 @@ from facebench.runner.protocols import Protocol, bind_dataset, reference
 from facebench.runner.sample import Images, Pairs
 from facebench.runner.scored import is_scored, remeasure_scores
 from facebench.runner.sections import RunContext, Saved, SectionResult, sections_of
-from facebench.runner.sized import measure_any
+from facebench.runner.sized import measure_any, why_not_at_this_size
 from facebench.runner.templates import template_model, template_units
 from facebench.schema import DataSummary, ProtocolSpec, Result
 from facebench.store import EmbeddingStore
@@ -122,10 +122,11 @@ def remeasure(stored: Result, folder: Path) -> dict[str, Any]:
     comparator = stored.model.comparator.value
     run = stored.run
     found = measure_any(spec, images, vectors, pairs, comparator=comparator, seed=run.seed, compat=run.compat)
-    parts = {
-        name: section.remeasure(Saved(stored, spec, images, pairs, vectors, load_section(stored, folder, name), found))
-        for name, section in sections_of(spec)
-    }
+    parts = {}
+    for name, section in sections_of(spec):
+        gap = why_not_at_this_size(name, images, pairs)
+        saved = Saved(stored, spec, images, pairs, vectors, load_section(stored, folder, name), found)
+        parts[name] = section.remeasure(saved) if gap is None else SectionResult(unmeasured=(gap,))
     return _findings(found, parts)
 
 
@@ -144,7 +145,11 @@ def _run_sections(context: RunContext) -> dict[str, SectionResult]:
             f"protocol {context.spec.name} asks for {', '.join(hungry)}, which needs the model itself; "
             "stored embeddings can be judged by verification protocols only"
         )
-    return {name: section.run(context) for name, section in wanted.items()}
+    found = {}
+    for name, section in wanted.items():
+        gap = why_not_at_this_size(name, context.images, context.pairs)
+        found[name] = section.run(context) if gap is None else SectionResult(unmeasured=(gap,))
+    return found
 
 
 def _findings(found: Measurement, parts: Mapping[str, SectionResult]) -> dict[str, Any]:

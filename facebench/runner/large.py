@@ -92,6 +92,13 @@ def _common(tallied: Tallied, t: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _without_genuine(metric: str, tallied: Tallied) -> Estimate:
+    people = tallied.n_identities(0, 0)
+    return Estimate(
+        metric=metric, value=None, flags=(Flag.NO_GENUINE,), n_genuine=0, n_impostor=tallied.n, n_identities=people
+    )
+
+
 def _at_targets(tallied: Tallied, confidence: float, *, failures: str = "counted") -> tuple[list[Estimate], list[Rate]]:
     """Return tar, fnmr and fmr at each target, and the pooled FMR rates."""
     estimates: list[Estimate] = []
@@ -125,8 +132,7 @@ def _crossing(tallied: Tallied, confidence: float) -> list[Estimate]:
     """Return eer; its influence is the mean of those of FMR and FNMR, weighed by the slope of one in the other."""
     t = len(tallied.targets) + 1
     if tallied.crossing is None:
-        fields = {"n_genuine": 0, "n_impostor": tallied.n, "n_identities": tallied.n_identities(0, 0)}
-        return [Estimate.model_validate({"metric": "eer", "value": None, "flags": (Flag.NO_GENUINE,), **fields})]
+        return [_without_genuine("eer", tallied)]
     value = (tallied.crossing.fmr + tallied.crossing.fnmr) / 2
     missed = tallied.false_non_matches(0, 0, tallied.thresholds[t])
     variance = None
@@ -144,7 +150,7 @@ def _crossing(tallied: Tallied, confidence: float) -> list[Estimate]:
 def _zero_fmr(tallied: Tallied, confidence: float) -> list[Estimate]:
     t = len(tallied.targets)
     if not tallied.genuine.size:
-        return [Estimate(metric="fnmr_at_zero_fmr", value=None, flags=(Flag.NO_GENUINE,), **_common(tallied, t))]
+        return [_without_genuine("fnmr_at_zero_fmr", tallied)]
     missed = tallied.false_non_matches(0, 0, tallied.thresholds[t])
     variance = None
     if tallied.has_identities:

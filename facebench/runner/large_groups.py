@@ -62,7 +62,8 @@ class LargeGroups(GroupMeasurer):
 
         Where chance raises all false matches, the threshold rises and takes the cell's with it: the slope of the cell's
         FMR in the pooled one times the influence of the pooled one is subtracted (delta method). The comparisons of a
-        pair of identities are taken to lie either all in the cell or none.
+        pair of identities are taken to lie either all in the cell or none; where people carry several labels, this
+        makes the variance of cells between groups too large.
         """
         pooled = self.tallied.false_matches(0, t)
         slope = self._elasticity(i, t) * found.rate / pooled.rate if pooled.errors else 0.0

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -75,55 +75,62 @@ def test_a_ray_cluster_that_is_not_there_is_named() -> None:
         list(run_tiles(square, 0, range(2), "ray:auto"))
 
 
-def finish_with_a_killed_worker(executor: str) -> tuple[set[int], dict[int, int]]:
-    """Run tasks on two workers and kill one of them as soon as it has answered; return all workers, and answers."""
+@pytest.fixture(scope="module")
+def dask_cluster() -> Iterator[str]:
+    """A scheduler with two worker processes, as somebody else would have started them."""
+    from distributed import LocalCluster
+
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        yield f"dask:{cluster.scheduler_address}"
+
+
+@pytest.fixture(scope="module")
+def ray_cluster() -> Iterator[str]:
+    """Two worker processes of a Ray cluster on this machine."""
+    import ray
+
+    with pytest.MonkeyPatch.context() as patch:
+        tests = Path(__file__).resolve().parents[1]  # where the workers find the tasks of this file
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(tests), str(tests.parent)]))
+        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+        yield "ray:auto"
+        ray.shutdown()
+
+
+CLUSTERS = [pytest.param("dask_cluster", marks=dask), pytest.param("ray_cluster", marks=ray)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cluster", CLUSTERS)
+def test_a_killed_worker_loses_nothing(cluster: str, request: pytest.FixtureRequest) -> None:
     pids: set[int] = set()
     answers: dict[int, int] = {}
-    killed = False
-    for number, (pid, value) in run_tiles(square, 5, range(150), executor, workers=2):
+    for number, (pid, value) in run_tiles(square, 5, range(100), request.getfixturevalue(cluster), workers=2):
         pids.add(pid)
         answers[number] = value
-        if not killed and len(answers) >= 10:
+        if len(answers) == 10:
             os.kill(pid, signal.SIGKILL)
-            killed = True
-    assert killed
-    return pids, answers
-
-
-EXPECTED = {i: 5 + i * i for i in range(150)}
-
-
-@dask
-@pytest.mark.slow
-def test_a_killed_dask_worker_loses_nothing() -> None:
-    pids, answers = finish_with_a_killed_worker("dask:local")
-    assert answers == EXPECTED
+    assert answers == {i: 5 + i * i for i in range(100)}
     assert os.getpid() not in pids
     assert len(pids) >= 2
 
 
-@ray
-@pytest.mark.slow
-def test_a_killed_ray_worker_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    tests = Path(__file__).resolve().parents[1]  # where the workers find the tasks of this file
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tests), os.environ.get("PYTHONPATH", "")]))
-    pids, answers = finish_with_a_killed_worker("ray:local")
-    assert answers == EXPECTED
-    assert os.getpid() not in pids
-    assert len(pids) >= 2
+def whereabouts(_shared: None, _task: int) -> int:
+    time.sleep(0.05)
+    return os.getpid()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("executor", [pytest.param("dask:local", marks=dask), pytest.param("ray:local", marks=ray)])
-def test_a_measurement_on_a_cluster_that_loses_a_worker_is_the_same(executor: str) -> None:
+@pytest.mark.parametrize("cluster", CLUSTERS)
+def test_a_measurement_that_loses_a_worker_is_the_same(cluster: str, request: pytest.FixtureRequest) -> None:
     import numpy as np
-    import psutil
 
     from facebench.runner.compute import Compute
     from facebench.runner.sample import Images
     from facebench.runner.sized import measure_any
     from facebench.schema import ProtocolSpec
 
+    executor = request.getfixturevalue(cluster)
     rng = np.random.default_rng(2)
     identity = rng.integers(0, 300, 3000)
     vectors = (rng.standard_normal((300, 64))[identity] + rng.standard_normal((3000, 64))).astype(np.float32)
@@ -135,26 +142,15 @@ def test_a_measurement_on_a_cluster_that_loses_a_worker_is_the_same(executor: st
 
     def kill_one(stage: str, done: int, _total: int) -> None:
         if stage == "count" and done and not killed:
-            workers = [p for p in psutil.Process().children(recursive=True) if _is_worker(p)]
-            workers[0].kill()
-            killed.append(workers[0].pid)
+            killed.append(pids.pop())
+            os.kill(killed[0], signal.SIGKILL)
 
-    def measured(compute: Any) -> str:
+    def measured(compute: Compute) -> str:
         found = measure_any(spec, images, vectors, None, comparator="cosine", seed=0, compute=compute)
         return "\n".join(e.model_dump_json() for e in found.estimates)
 
+    pids = {pid for _, pid in run_tiles(whereabouts, None, range(10), executor)}
     here = measured(Compute(dense_limit=10, workers=2))
-    there = measured(Compute(executor=executor, dense_limit=10, workers=2, progress=kill_one))
+    there = measured(Compute(executor=executor, dense_limit=10, progress=kill_one))
     assert killed
     assert there == here
-
-
-def _is_worker(process: Any) -> bool:
-    import psutil
-
-    try:
-        words = " ".join(process.cmdline())
-    except psutil.Error:
-        return False
-    # Ray's own agents bear such names too, and a node without its agents stops, the driver with it
-    return (words.startswith("ray::") and "Agent" not in words) or "spawn_main" in words
