@@ -24,8 +24,9 @@ Run = Callable[[str, Callable[[Any, Any], Tensors], Any, Sequence[tuple[int, int
 """``run(stage, function, shared, tasks)`` yields the number and result of each task, in any order."""
 
 SAMPLE = 1500
-_TAIL_SHARE = 2e-4  # of the comparisons: above this rank digits hold so few scores that they are listed
-_LONGEST_TAIL = 1 << 20  # scores listed per task
+_TAIL_SHARE = 2e-4  # of the comparisons: all scores above this rank are listed
+_LISTED = 1 << 24  # scores listed in all, about; digits with more are counted by place
+_LONGEST_LIST = 1 << 20  # scores listed per task
 
 
 def run_here(
@@ -155,7 +156,7 @@ def select(
             ends = np.concatenate([part["ends"] for part in genuine])
         wanted = {_digit_at(coarse, rank) for rank in ranks} - {None}
         meeting = _crossing_digit(coarse, scores, n_lowest) if crossing else None
-        missing = sorted({d for d in (*wanted, meeting) if d is not None and d not in places.whole(coarse)})
+        missing = sorted({d for d in (*wanted, meeting) if d is not None and not places.whole(d, int(coarse[d]))})
         if not missing:
             break
         slots = np.full(DIGITS, -1, np.int16)
@@ -173,7 +174,7 @@ def tally_panels(shared: tuple[Arrangement, NDArray[np.int16], bool], task: tupl
     arrangement, slots, keep_genuine = shared
     coarse = np.zeros(DIGITS, np.int64)
     fine = np.zeros((int(slots.max()) + 1, DIGITS), np.int32)
-    tail = np.empty(_LONGEST_TAIL if (slots == TAIL).any() else 0, np.int32)
+    tail = np.empty(_LONGEST_LIST if (slots == TAIL).any() else 0, np.int32)
     n_tail = 0
     genuine, ends = [], []
     for rows, columns in blocks(arrangement, task):
@@ -238,8 +239,13 @@ def _guess(arrangement: Arrangement, ranks: Sequence[int], crossing: bool) -> ND
         if rank - slack <= 0:
             tail_from = min(tail_from, int(_digits(falling[low])))
     slots[tail_from:] = TAIL
-    plain = sorted(d for d in chosen if d < tail_from)[:256]
-    slots[plain] = np.arange(len(plain))
+    # a list of scores is short where they are few; where they are many, counts by place are shorter
+    expected = np.bincount(_digits(falling), minlength=DIGITS) / share
+    rare = sorted((d for d in chosen if d < tail_from), key=lambda d: (expected[d], d))
+    listed = np.cumsum(expected[rare]) <= _LISTED
+    slots[np.array(rare, np.int64)[listed]] = TAIL
+    frequent = np.sort(np.array(rare, np.int64)[~listed])[:256]
+    slots[frequent] = np.arange(frequent.size)
     return slots
 
 
@@ -328,18 +334,18 @@ class _Places:
     def _settle(self) -> None:
         if not self._tail:
             return
-        tail = np.concatenate(self._tail)
+        tail = np.sort(np.concatenate(self._tail))  # in order, so that counting walks through memory
         self._tail = []
         digits = (tail >> 16) + 32768
-        for digit in np.unique(digits):
-            counts = np.bincount(tail[digits == digit] & 0xFFFF, minlength=1 << 16)
-            self._counts[int(digit)] = self._counts.get(int(digit), np.zeros(1 << 16, np.int64)) + counts
+        for scores in np.split(tail, np.flatnonzero(digits[1:] != digits[:-1]) + 1):
+            digit = int(scores[0] >> 16) + 32768
+            counts = self._counts.setdefault(digit, np.zeros(1 << 16, np.int64))
+            counts += np.bincount(scores & 0xFFFF, minlength=1 << 16)
 
-    def whole(self, coarse: NDArray[np.int64]) -> set[int]:
-        """Return the digits of which every score was counted by place."""
+    def whole(self, digit: int, total: int) -> bool:
+        """Tell whether all scores of a digit were counted by place."""
         self._settle()
-        empty = set(np.flatnonzero(coarse == 0).tolist())
-        return empty | {digit for digit, counts in self._counts.items() if counts.sum() == coarse[digit]}
+        return total == 0 or (digit in self._counts and int(self._counts[digit].sum()) == total)
 
     def at(self, coarse: NDArray[np.int64], rank: int) -> float:
         """Return the score of a rank; ``-inf`` beyond the last score."""
