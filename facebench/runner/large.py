@@ -135,12 +135,13 @@ def _crossing(tallied: Tallied, confidence: float) -> list[Estimate]:
         return [_without_genuine("eer", tallied)]
     value = (tallied.crossing.fmr + tallied.crossing.fnmr) / 2
     missed = tallied.false_non_matches(0, 0, tallied.thresholds[t])
-    variance = None
+    variance = 0.0 if tallied.has_identities else None
     if tallied.has_identities and value > 0:
         slope = tallied.slope(0, 0, value)
         false = tallied.false_matches(TOTAL, t)
         variance = tallied.vertex_variance((1 / (1 + slope), missed), (slope / (1 + slope), false))
-    rate = Rate(round(value * missed.n), missed.n, variance, 1, 1.0, "wilson-delta")
+    people = int(np.unique(tallied.images.identity[tallied.genuine_ends[:, 0]]).size)
+    rate = Rate(round(value * missed.n), missed.n, variance, people, 1.0, "wilson-delta")
     flags = (Flag.NAIVE_INTERVAL,) if variance is None else ()
     common = _common(tallied, t)
     del common["threshold_source"]

@@ -136,7 +136,9 @@ def _influence_estimates(sample: Sample, confidence: float, common: dict[str, An
         ("auc", verification.area_under_curve(g, i), influence.area_under_curve_influence(g, i))
     ]
     if finite:
-        values.append(("dprime", verification.d_prime(g, i), influence.d_prime_influence(g, i)))
+        separation = verification.d_prime(g, i)
+        effects = None if separation is None else influence.d_prime_influence(g, i)
+        values.append(("dprime", separation, effects))
         values.append(("cllr", verification.cllr(g, i), influence.cllr_influence(g, i)))
     else:
         values += [("dprime", None, None), ("cllr", None, None)]

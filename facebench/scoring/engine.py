@@ -328,11 +328,12 @@ class _Places:
             mine = found["slot"] == digit
             counts = self._counts.setdefault(int(digit), np.zeros(1 << 16, np.int64))
             counts[found["place"][mine]] += found["times"][mine]
-        if found["tail"].size:
-            self._tail.append(found["tail"])
+        self._tail.append(found["tail"])
+        if sum(part.size for part in self._tail) > _LONGEST_LIST:  # memory: what is counted need not be listed
+            self._settle()
 
     def _settle(self) -> None:
-        if not self._tail:
+        if not any(part.size for part in self._tail):
             return
         tail = np.sort(np.concatenate(self._tail))  # in order, so that counting walks through memory
         self._tail = []

@@ -84,6 +84,16 @@ def test_large_equals_small(failed: int, known: bool) -> None:
     assert 0.93 < float(np.median(widths)) < 1.07
 
 
+def test_an_equal_error_rate_without_errors_is_bounded_by_the_people_seen() -> None:
+    images, _ = make()
+    people = np.unique(images.identity, return_inverse=True)[1]
+    vectors = np.eye(people.max() + 1, dtype=np.float32)[people]
+    small, large = (by_key(run(images, vectors, compute))["eer", None, "all", None, "clean", None, "counted"]
+                    for compute in (None, LARGE))  # fmt: skip
+    assert large.ci_high == small.ci_high
+    assert large.ci_high < 4 / 100  # type: ignore[operator]
+
+
 def test_what_needs_every_score_is_said() -> None:
     images, vectors = make(60)
     spec = SPEC.model_copy(update={"threshold_policy": "worst"})
