@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from facebench.phantoms._kernel import FloatArray, kernel
+from facebench.phantoms._kernel import FloatArray, inlined
 from facebench.phantoms.geometry import Head, grid_angles
 from facebench.phantoms.labels import Surface
 from facebench.phantoms.mesh import Sheet, normals, smoothstep_array
@@ -18,7 +18,7 @@ WHOLE = 99.0
 """Third material coordinate of sheets that are not cut out."""
 
 
-@kernel
+@inlined
 def lens_depth(x: float, y: float, glasses: FloatArray) -> float:
     """Signed distance (about mm) inside the lens outline, a superellipse; positive inside.
 

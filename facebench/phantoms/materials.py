@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from facebench.phantoms._kernel import FloatArray, Record, kernel
+from facebench.phantoms._kernel import FloatArray, Record, inlined, kernel
 from facebench.phantoms.features import brow_local, eye_outline, lip_heights, mouth_line
 from facebench.phantoms.labels import Label
 from facebench.phantoms.noise import bell, bump, noise_slope, smoothstep, value_noise
@@ -27,7 +27,7 @@ def skin_colour(melanin: float, haemoglobin: float, yellow: float) -> tuple[floa
     return red, green, blue
 
 
-@kernel
+@inlined
 def _pigments(
     x: float, y: float, z: float, shape: Record, surface: Record, moles: FloatArray
 ) -> tuple[float, float, float]:
@@ -73,7 +73,7 @@ def _lip_cover(x: float, e: float, shape: Record) -> float:
     return 1.0 if abs(x) < shape.mouth_width else 0.0
 
 
-@kernel
+@inlined
 def _blend(out: FloatArray, cover: float, red: float, green: float, blue: float) -> None:
     """Lay a colour over the sample's."""
     out[RED] = out[RED] * (1 - cover) + red * cover
@@ -81,14 +81,14 @@ def _blend(out: FloatArray, cover: float, red: float, green: float, blue: float)
     out[BLUE] = out[BLUE] * (1 - cover) + blue * cover
 
 
-@kernel
+@inlined
 def _scale(out: FloatArray, red: float, green: float, blue: float) -> None:
     out[RED] *= red
     out[GREEN] *= green
     out[BLUE] *= blue
 
 
-@kernel
+@inlined
 def _beard(x: float, y: float, z: float, lip: float, shape: Record, surface: Record, out: FloatArray) -> None:
     """Beard, moustache and stubble."""
     if surface.beard + surface.stubble + surface.moustache <= 0 or y >= -8:
@@ -124,7 +124,7 @@ def _beard(x: float, y: float, z: float, lip: float, shape: Record, surface: Rec
     out[SPECULAR] *= 1 - 0.6 * cover
 
 
-@kernel
+@inlined
 def _brow(x: float, y: float, shape: Record, surface: Record, out: FloatArray) -> None:
     """Eyebrow hairs."""
     if y <= 0 or y >= 40 or abs(x) >= 58:
@@ -147,7 +147,7 @@ def _brow(x: float, y: float, shape: Record, surface: Record, out: FloatArray) -
     out[SPECULAR] *= 1 - 0.7 * cover
 
 
-@kernel
+@inlined
 def _nose_marks(x: float, y: float, shape: Record, out: FloatArray) -> None:
     """Nostril shadows, and the nose's label."""
     ax = abs(x - shape.nose_asymmetry * smoothstep(10, -40, y))
@@ -162,7 +162,7 @@ def _nose_marks(x: float, y: float, shape: Record, out: FloatArray) -> None:
         out[LABEL] = Label.NOSE.value
 
 
-@kernel
+@inlined
 def _scalp(x: float, y: float, z: float, inside: float, surface: Record, out: FloatArray) -> None:
     """Short hair on the scalp, `inside` mm behind the hairline."""
     if inside <= -9:
@@ -181,7 +181,7 @@ def _scalp(x: float, y: float, z: float, inside: float, surface: Record, out: Fl
         out[LABEL] = Label.HAIR.value
 
 
-@kernel
+@inlined
 def skin(
     x: float,
     y: float,
@@ -253,7 +253,7 @@ def _lines(x: float, y: float, age: float, expression: Record, seed: int) -> flo
     return h
 
 
-@kernel
+@inlined
 def relief_slope(x: float, y: float, z: float, expression: Record, surface: Record) -> tuple[float, float]:
     """Slope of the skin's fine relief, used to bend normals: pores, unevenness that grows with age, lines."""
     seed = int(surface.seed)
@@ -275,7 +275,7 @@ def relief_slope(x: float, y: float, z: float, expression: Record, surface: Reco
     return dx, dy
 
 
-@kernel
+@inlined
 def lashes(ex: float, ey: float, shape: Record, expression: Record, surface: Record, out: FloatArray) -> None:
     """Lash lines and eye shadow about an eye."""
     upper, lower, t = eye_outline(ex, shape, expression)
@@ -316,7 +316,7 @@ def lid_label(side: float, ex: float, ey: float, shape: Record) -> int:
     return Label.SKIN.value
 
 
-@kernel
+@inlined
 def iris(u: float, angle: float, seed: int, surface: Record, out: FloatArray) -> None:
     """Blend iris and pupil into `out`; u is the distance from the centre in iris radii."""
     if u >= 1.08:
@@ -335,7 +335,7 @@ def iris(u: float, angle: float, seed: int, surface: Record, out: FloatArray) ->
     _blend(out, smoothstep(1.08, 0.95, u), red, green, blue)
 
 
-@kernel
+@inlined
 def sclera(t: float, out: FloatArray) -> None:
     """White of the eye, redder to the corners, with the caruncle at the inner one."""
     red = 0.10 * smoothstep(0.5, 1.0, abs(t))
