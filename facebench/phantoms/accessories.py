@@ -104,7 +104,7 @@ def _build_hat(head: Head, kind: Accessory) -> list[Sheet]:
     """Crown of a cap or beanie, and the cap's visor."""
     rows = np.concatenate([np.arange(24, 122, 3.0), [122.0]])
     angle, level = np.meshgrid(np.linspace(-np.pi, np.pi, 121), rows, indexing="xy")
-    base = head.profiles.loft(angle, level, squareness=0.9)
+    base = head.profiles.loft(angle[:1], level[:, :1], squareness=0.9)
     outward = normals(base)
     outward[-3:] = [0, 1, 0]
     clearance = _hat_clearance(head.subject.hair)

@@ -116,7 +116,7 @@ class Profiles:
         return float(centre + (float(self.front(level)[0]) - centre) * cosine**self.squareness)
 
     def loft(self, angle: FloatArray, canonical: FloatArray, squareness: float | None = None) -> FloatArray:
-        """Points of the bare loft; angle 0 is the front, levels may lie below the chin."""
+        """Points of the bare loft; angle 0 is the front, levels may lie below the chin. Shapes broadcast."""
         centre = self.centre(canonical)
         cosine = np.cos(angle)
         exponent = self.squareness if squareness is None else squareness
@@ -126,7 +126,7 @@ class Profiles:
             -self.back(canonical) * np.abs(cosine),
         )
         x = self.half_width(canonical) * np.sin(angle)
-        return np.stack([x, self.level(canonical), centre + reach], -1)
+        return np.stack(np.broadcast_arrays(x, self.level(canonical), centre + reach), -1)
 
 
 @dataclass(frozen=True)

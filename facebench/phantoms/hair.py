@@ -246,17 +246,18 @@ def build_hair(head: Head) -> list[Sheet]:
     style = hair.style
     if style in _SHELL_LESS:
         return []
-    angle, level = np.meshgrid(np.linspace(-np.pi, np.pi, 145), _shell_rows(style), indexing="xy")
-    away = np.abs(angle)
+    columns, rows = np.linspace(-np.pi, np.pi, 145)[None], _shell_rows(style)[:, None]
+    angle, level = np.broadcast_arrays(columns, rows)
+    away = np.abs(columns)
     falling = style in _FALLING
     depth = level - PchipInterpolator(_EDGE_ANGLES, _edge_levels(subject))(away)
     if falling or (style is HairStyle.FRINGE and subject.sex is Sex.FEMALE):
         ends = hair.length if style in (HairStyle.LONG, HairStyle.WAVY) else max(hair.length, -95.0)
         depth = np.minimum(depth, level - ends)
     # Hair that falls keeps the width of the head at eye level instead of following the jaw.
-    follows = np.maximum(level, -4.0) if falling or style in _BUSHY or style is HairStyle.FRINGE else level
-    base = head.profiles.loft(angle, follows)
-    base[..., 1] = np.where(level < -124, level, head.profiles.level(level))
+    follows = np.maximum(rows, -4.0) if falling or style in _BUSHY or style is HairStyle.FRINGE else rows
+    base = head.profiles.loft(columns, follows)
+    base[..., 1] = np.where(rows < -124, rows, head.profiles.level(rows))
     outward = normals(base)
     outward[-3:] = [0, 1, 0]
     outward /= np.linalg.norm(outward, axis=-1, keepdims=True) + 1e-9
@@ -273,10 +274,10 @@ def build_hair(head: Head) -> list[Sheet]:
         thickness = thickness + smoothstep_array(0, -90, level) * 6 * (away > 1.0)
     thickness = np.maximum(thickness, 0.8)
     position = base + outward * thickness[..., None]
-    lit_from_above = np.interp(level, [-170, -60, 0, 40], [0.5, 0.6, 0.85, 1])
+    lit_from_above = np.interp(rows, [-170, -60, 0, 40], [0.5, 0.6, 0.85, 1])
     occlusion = np.clip(0.55 + 0.45 * smoothstep_array(0, 20, depth), 0, 1) * lit_from_above
     # Only hair that falls shows its inner side.
-    facing = 0 if follows is not level else 1
+    facing = 0 if follows is not rows else 1
     outer = normals(position)
     shell = Sheet(Surface.HAIR, position, outer, np.stack([angle, level, depth], -1), occlusion, facing=facing)
     # The loose layer is cut to the few strands whose noise is high, by pretending to lie outside the edge.

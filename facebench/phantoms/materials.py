@@ -30,8 +30,11 @@ def skin_colour(melanin: float, haemoglobin: float, yellow: float) -> tuple[floa
 @inlined
 def _pigments(
     x: float, y: float, z: float, shape: Record, surface: Record, moles: FloatArray
-) -> tuple[float, float, float]:
-    """Return (melanin, haemoglobin, grain) of bare skin: mottling, flush, shadows under the eyes, freckles, moles."""
+) -> tuple[float, float, float, float]:
+    """Return (melanin, haemoglobin, medium noise, fine noise) of bare skin.
+
+    Mottling, flush, shadows under the eyes, freckles, moles.
+    """
     seed = int(surface.seed)
     ax = abs(x)
     coarse = value_noise(x * 0.045, y * 0.045, z * 0.045, seed)
@@ -59,7 +62,7 @@ def _pigments(
         r2 = (x - moles[k, 0]) ** 2 + (y - moles[k, 1]) ** 2
         if r2 < 9 * moles[k, 2] ** 2:
             melanin += 0.5 * math.exp(-r2 / moles[k, 2] ** 2)
-    return melanin, haemoglobin, 0.5 * medium + fine
+    return melanin, haemoglobin, medium, fine
 
 
 @kernel
@@ -89,14 +92,22 @@ def _scale(out: FloatArray, red: float, green: float, blue: float) -> None:
 
 
 @inlined
-def _beard(x: float, y: float, z: float, lip: float, shape: Record, surface: Record, out: FloatArray) -> None:
-    """Beard, moustache and stubble."""
+def _beard(
+    x: float,
+    y: float,
+    z: float,
+    lip: float,
+    medium: float,
+    fine: float,
+    shape: Record,
+    surface: Record,
+    out: FloatArray,
+) -> None:
+    """Beard, moustache and stubble; the skin's own noise frays their edges."""
     if surface.beard + surface.stubble + surface.moustache <= 0 or y >= -8:
         return
     ax = abs(x)
     seed = int(surface.seed)
-    medium = value_noise(x * 0.16, y * 0.16, z * 0.16, seed + 1)
-    fine = value_noise(x * 0.45, y * 0.45, z * 0.45, seed + 2)
     cheek_line = min(-63 + 1.15 * max(0.0, ax - 34), -12.0)
     beard = smoothstep(5.5, -7.5, y - cheek_line + 6 * medium + 3 * fine) * smoothstep(-125, -116, y)
     moustache = 0.0
@@ -195,9 +206,9 @@ def skin(
     """Fill `out` with the head's material at material coordinates (x, y, z)."""
     ax = abs(x)
     tone = surface.melanin
-    melanin, haemoglobin, grain = _pigments(x, y, z, shape, surface, moles)
+    melanin, haemoglobin, medium, fine = _pigments(x, y, z, shape, surface, moles)
     out[LABEL] = Label.SKIN.value
-    out[SPECULAR] = max(0.85 + 0.45 * grain, 0.2)
+    out[SPECULAR] = max(0.85 + 0.45 * (0.5 * medium + fine), 0.2)
     out[ROUGHNESS] = surface.roughness + 0.04
     out[SLIT] = 0.0
     lip = 0.0
@@ -223,7 +234,7 @@ def skin(
         depth = 1 - 0.5 * tone
         _blend(out, paint, 0.42 * depth, 0.06 * depth, 0.075 * depth)
         out[SPECULAR] += 0.5 * paint
-    _beard(x, y, z, lip, shape, surface, out)
+    _beard(x, y, z, lip, medium, fine, shape, surface, out)
     _brow(x, y, shape, surface, out)
     _nose_marks(x, y, shape, out)
     _scalp(x, y, z, hairline, surface, out)
