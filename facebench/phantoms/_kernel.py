@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar, cast
 
@@ -28,11 +28,25 @@ def kernel(function: _Function) -> _Function:
     `fastmath` stays off: reassociated sums would make images depend on the compiler. Where no cache folder can
     be written (a read-only installation without a home folder), the kernel is compiled anew in each process.
     """
+    return _compiled(function, inline=False)
+
+
+def inlined(function: _Function) -> _Function:
+    """A kernel whose code is copied into its callers.
+
+    For those that take arrays and run once per sample: a call copies every array's description and counts its
+    references, which takes longer than many of these functions.
+    """
+    return _compiled(function, inline=True)
+
+
+def _compiled(function: _Function, inline: bool) -> _Function:
+    compile_ = partial(numba.njit, nogil=True, fastmath=False, error_model="numpy", forceinline=inline)
     compiled: Any
     try:
-        compiled = numba.njit(cache=True, nogil=True, fastmath=False, error_model="numpy")(function)
+        compiled = compile_(cache=True)(function)
     except RuntimeError:
-        compiled = numba.njit(nogil=True, fastmath=False, error_model="numpy")(function)
+        compiled = compile_()(function)
     _tie_cache_to_all_sources(compiled)
     return cast(_Function, compiled)
 
@@ -54,6 +68,6 @@ def _sources_digest() -> str:
     digest = hashlib.sha256()
     for path in sorted(Path(__file__).parent.glob("*.py")):
         content = path.read_bytes()
-        if b"@kernel\n" in content:
+        if b"@kernel\n" in content or b"@inlined\n" in content:
             digest.update(path.name.encode() + content)
     return digest.hexdigest()

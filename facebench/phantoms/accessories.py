@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from facebench.phantoms._kernel import FloatArray, kernel
+from facebench.phantoms._kernel import FloatArray, inlined
 from facebench.phantoms.geometry import Head, grid_angles
 from facebench.phantoms.labels import Surface
 from facebench.phantoms.mesh import Sheet, normals, smoothstep_array
@@ -18,7 +18,7 @@ WHOLE = 99.0
 """Third material coordinate of sheets that are not cut out."""
 
 
-@kernel
+@inlined
 def lens_depth(x: float, y: float, glasses: FloatArray) -> float:
     """Signed distance (about mm) inside the lens outline, a superellipse; positive inside.
 
@@ -104,7 +104,7 @@ def _build_hat(head: Head, kind: Accessory) -> list[Sheet]:
     """Crown of a cap or beanie, and the cap's visor."""
     rows = np.concatenate([np.arange(24, 122, 3.0), [122.0]])
     angle, level = np.meshgrid(np.linspace(-np.pi, np.pi, 121), rows, indexing="xy")
-    base = head.profiles.loft(angle, level, squareness=0.9)
+    base = head.profiles.loft(angle[:1], level[:, :1], squareness=0.9)
     outward = normals(base)
     outward[-3:] = [0, 1, 0]
     clearance = _hat_clearance(head.subject.hair)

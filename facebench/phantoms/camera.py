@@ -145,7 +145,8 @@ def background(seed: int, size: int) -> FloatArray:
 
 def meter(radiance: FloatArray, face: BoolArray, gain: float) -> float:
     """Exposure for a picture: dark faces come out darker than light ones, but less so than in truth."""
-    luminance = radiance[face] @ LUMINANCE if face.any() else np.array([0.2])
+    seen = np.take(radiance.reshape(-1, 3), np.flatnonzero(face), axis=0)
+    luminance = seen @ LUMINANCE if len(seen) else np.array([0.2])
     mean = float(luminance.mean())
     target = 0.15 + 0.22 * min(max(math.sqrt(mean), 0.0), 1.0)
     return float(gain * 1.1 * target / max(mean, 0.01) ** 0.62)

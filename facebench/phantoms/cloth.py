@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from facebench.phantoms._kernel import FloatArray, Record, kernel
+from facebench.phantoms._kernel import FloatArray, Record, inlined
 from facebench.phantoms.hair import CURL, SEED, SHINE_GAIN, strand_coordinates
 from facebench.phantoms.labels import Label, Surface
 from facebench.phantoms.materials import (
@@ -30,7 +30,7 @@ COLLAR_LEVEL = -136.0
 DARKNESS, REFLECTION, OFFSET = range(3)
 
 
-@kernel
+@inlined
 def set_wrap(out: FloatArray, red: float, green: float, blue: float) -> None:
     """Set how far light wraps round the terminator, per channel."""
     out[WRAP_RED] = red
@@ -38,14 +38,14 @@ def set_wrap(out: FloatArray, red: float, green: float, blue: float) -> None:
     out[WRAP_BLUE] = blue
 
 
-@kernel
+@inlined
 def _dye(out: FloatArray, colour: Vector, gain: float) -> None:
     out[RED] = colour[0] * gain
     out[GREEN] = colour[1] * gain
     out[BLUE] = colour[2] * gain
 
 
-@kernel
+@inlined
 def plain_skin(kind: int, point: Vector, surface: Record, colours: FloatArray, out: FloatArray) -> None:
     """Ears, and the neck down to the collar."""
     ear = kind == Surface.EAR
@@ -63,7 +63,7 @@ def plain_skin(kind: int, point: Vector, surface: Record, colours: FloatArray, o
         out[LABEL] = Label.CLOTH.value
 
 
-@kernel
+@inlined
 def hair_strands(u: float, v: float, point: Vector, strands: FloatArray, colour: Vector, out: FloatArray) -> None:
     """Colour of the hair shell at (angle u, level v): streaks along the combing, or ringlets."""
     seed = int(strands[SEED])
@@ -80,7 +80,7 @@ def hair_strands(u: float, v: float, point: Vector, strands: FloatArray, colour:
     out[LABEL] = Label.HAIR.value
 
 
-@kernel
+@inlined
 def worn(
     kind: int, u: float, v: float, w: float, ribbed: float, colours: FloatArray, normal: Vector, out: FloatArray
 ) -> Vector:
@@ -116,7 +116,7 @@ def worn(
     return normal
 
 
-@kernel
+@inlined
 def look_through_lens(
     u: float,
     v: float,

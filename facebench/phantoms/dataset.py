@@ -9,6 +9,7 @@ import json
 import os
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -191,27 +192,42 @@ def _write_identity(
     planned = shots(request, number, cell)
     studio = Studio(planned[0], request.size)
     rows, values = [], []
-    for shot in planned:
-        recipe = _recipe(request, number, shot, cell)
-        files = {"images": f"images/{shot.stem}.png"}
-        if extras.labels:
-            files["labels"] = f"labels/{shot.stem}.png"
-        if shot.swapped:
-            files["changes"] = shot.columns["change_mask"]
-        notes = [_note_on_disk(out / path, recipe) for path in files.values()]
-        note = notes[0]
-        if note is None or None in notes or (extras.landmarks68 and "landmarks68" not in note):
-            face = studio.render(shot)
-            note = _note(face, extras)
-            pictures = {"images": face.image, "labels": face.labels}
-            if shot.swapped:
-                pictures["changes"] = studio.changed(face).astype(np.uint8) * 255
-            # The image goes last: it is what a resumed run looks for first.
-            for kind in reversed(files):
-                write_atomic(out / files[kind], _png(pictures[kind], recipe, note))
-        rows.append(_row(shot, planned[0].subject, files, note, extras))
-        values.append(parameter_vector(shot.subject, shot.nuisance))
+    written: list[Future[None]] = []
+    with ThreadPoolExecutor(1) as writer:  # the disk is waited for while the next face is rendered
+        for shot in planned:
+            recipe = _recipe(request, number, shot, cell)
+            files = _files(shot, extras)
+            notes = [_note_on_disk(out / path, recipe) for path in files.values()]
+            note = notes[0]
+            if note is None or None in notes or (extras.landmarks68 and "landmarks68" not in note):
+                face = studio.render(shot)
+                note = _note(face, extras)
+                pictures = {"images": face.image, "labels": face.labels}
+                if shot.swapped:
+                    pictures["changes"] = studio.changed(face).astype(np.uint8) * 255
+                paths = {out / path: pictures[kind] for kind, path in files.items()}
+                written.append(writer.submit(_write_pictures, paths, recipe, note))
+            rows.append(_row(shot, planned[0].subject, files, note, extras))
+            values.append(parameter_vector(shot.subject, shot.nuisance))
+    for pictures_of_a_shot in written:
+        pictures_of_a_shot.result()  # raises what went wrong
     return rows, values
+
+
+def _files(shot: Shot, extras: Extras) -> dict[str, str]:
+    """Paths of a shot's files by kind; the image comes first."""
+    files = {"images": f"images/{shot.stem}.png"}
+    if extras.labels:
+        files["labels"] = f"labels/{shot.stem}.png"
+    if shot.swapped:
+        files["changes"] = shot.columns["change_mask"]
+    return files
+
+
+def _write_pictures(pictures: Mapping[Path, ByteArray], recipe: str, note: dict[str, str]) -> None:
+    # The image goes last: it is what a resumed run looks for first.
+    for path in reversed(list(pictures)):
+        write_atomic(path, _png(pictures[path], recipe, note))
 
 
 def _row(shot: Shot, own: Subject, files: dict[str, str], note: dict[str, str], extras: Extras) -> dict[str, str]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 from scipy.interpolate import PchipInterpolator
@@ -14,7 +14,7 @@ from scipy.ndimage import gaussian_filter
 from facebench.phantoms._kernel import FloatArray, Record
 from facebench.phantoms.labels import Surface
 from facebench.phantoms.mesh import Sheet, normals, smoothstep_array
-from facebench.phantoms.parameters import Sex, Subject
+from facebench.phantoms.parameters import SHAPE_DTYPE, Sex, Subject
 from facebench.phantoms.sculpt import LID_RADIUS, sculpt_grid
 
 Profile = Callable[[FloatArray], FloatArray]
@@ -116,7 +116,7 @@ class Profiles:
         return float(centre + (float(self.front(level)[0]) - centre) * cosine**self.squareness)
 
     def loft(self, angle: FloatArray, canonical: FloatArray, squareness: float | None = None) -> FloatArray:
-        """Points of the bare loft; angle 0 is the front, levels may lie below the chin."""
+        """Points of the bare loft; angle 0 is the front, levels may lie below the chin. Shapes broadcast."""
         centre = self.centre(canonical)
         cosine = np.cos(angle)
         exponent = self.squareness if squareness is None else squareness
@@ -126,7 +126,7 @@ class Profiles:
             -self.back(canonical) * np.abs(cosine),
         )
         x = self.half_width(canonical) * np.sin(angle)
-        return np.stack([x, self.level(canonical), centre + reach], -1)
+        return np.stack(np.broadcast_arrays(x, self.level(canonical), centre + reach), -1)
 
 
 @dataclass(frozen=True)
@@ -144,23 +144,27 @@ class Head:
         """Shape parameters of the identity."""
         return self.subject.shape
 
-    def surface_point(self, x: float, y: float) -> FloatArray:
-        """Point of the sculpted front at material coordinates (x, y), interpolated on the grid."""
-        half_width = float(np.interp(y, grid_levels(), self.row_half_width))
-        return self.angle_point(math.asin(min(1.0, max(-1.0, x / half_width))), y)
+    def surface_points(self, points: Sequence[tuple[float, float]]) -> FloatArray:
+        """Points (N, 3) of the sculpted front at material coordinates (x, y), interpolated on the grid."""
+        x, y = np.array(points).T
+        half_width = np.interp(y, grid_levels(), self.row_half_width)
+        sine = np.clip(x / half_width, -1.0, 1.0)
+        return self.angle_points(np.array([math.asin(value) for value in sine]), y)
 
-    def angle_point(self, angle: float, y: float) -> FloatArray:
-        """Point of the sculpted head at the loft's angle and level y."""
+    def angle_points(self, angle: FloatArray, y: FloatArray) -> FloatArray:
+        """Points (N, 3) of the sculpted head at the loft's angles and levels y."""
         angles = grid_angles()
-        column = float(np.interp(angle, angles, np.arange(len(angles))))
-        left = min(int(column), len(angles) - 2)
+        column = np.interp(angle, angles, np.arange(len(angles)))
+        left = np.minimum(column.astype(np.int64), len(angles) - 2)
         across = column - left
-        level = self.sheet.material[:, left, 1] * (1 - across) + self.sheet.material[:, left + 1, 1] * across
-        row = float(np.interp(y, level, np.arange(len(level))))
-        below = min(int(row), len(level) - 2)
-        up = row - below
-        cell = self.sheet.position[below : below + 2, left : left + 2]
-        low, high = cell[:, 0] * (1 - across) + cell[:, 1] * across
+        levels = self.sheet.material[:, left, 1] * (1 - across) + self.sheet.material[:, left + 1, 1] * across
+        rows = np.arange(len(levels))
+        row = np.array([np.interp(height, level, rows) for height, level in zip(y, levels.T, strict=True)])
+        below = np.minimum(row.astype(np.int64), len(levels) - 2)
+        up, across = (row - below)[:, None], across[:, None]
+        position = self.sheet.position
+        low = position[below, left] * (1 - across) + position[below, left + 1] * across
+        high = position[below + 1, left] * (1 - across) + position[below + 1, left + 1] * across
         return np.asarray(low * (1 - up) + high * up)
 
 
@@ -229,6 +233,12 @@ def _level_warp(shape: Record) -> tuple[FloatArray, FloatArray]:
 
 def head_profiles(shape: Record) -> Profiles:
     """Loft profiles of an identity."""
+    return _head_profiles(shape.tobytes())
+
+
+@lru_cache(maxsize=4)  # the pictures of an identity follow one another
+def _head_profiles(fields: bytes) -> Profiles:
+    shape = np.frombuffer(fields, SHAPE_DTYPE)[0]
     levels = np.array(_HALF_WIDTH[0], float)
     width = np.array(_HALF_WIDTH[1], float)
     jaw, face, forehead, chin = shape.jaw_width, shape.face_width, shape.forehead_width, shape.chin_width

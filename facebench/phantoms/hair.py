@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
-from facebench.phantoms._kernel import FloatArray, kernel
+from facebench.phantoms._kernel import FloatArray, inlined
 from facebench.phantoms.geometry import Head
 from facebench.phantoms.labels import Surface
 from facebench.phantoms.mesh import Sheet, normals, smoothstep_array
@@ -87,7 +87,7 @@ def strand_parameters(subject: Subject) -> FloatArray:
     return np.array([math.cos(lean), math.sin(lean), hair.seed, texture.rag, float(texture.curl), texture.shine])
 
 
-@kernel
+@inlined
 def strand_coordinates(angle: float, level: float, strands: FloatArray) -> tuple[float, float]:
     """Millimetres (across, along) the strands of a point of the shell."""
     turned = angle * HEAD_RADIUS
@@ -98,9 +98,12 @@ def strand_coordinates(angle: float, level: float, strands: FloatArray) -> tuple
     return turned * cosine + level * sine, level * cosine - turned * sine
 
 
-@kernel
+@inlined
 def strand_kept(angle: float, level: float, depth: float, strands: FloatArray) -> bool:
     """Whether a point of the shell `depth` mm inside its edge belongs to a strand."""
+    # The noise below reaches 1.7 at most: far from the edge there is no need to ask it.
+    if abs(depth) > 1.71 * strands[RAG]:
+        return bool(depth > 0)
     seed = int(strands[SEED])
     if strands[CURL] > 0:
         ragged = value_noise(angle * 22, level * 0.28, 0.0, seed) * 0.7
@@ -243,17 +246,18 @@ def build_hair(head: Head) -> list[Sheet]:
     style = hair.style
     if style in _SHELL_LESS:
         return []
-    angle, level = np.meshgrid(np.linspace(-np.pi, np.pi, 145), _shell_rows(style), indexing="xy")
-    away = np.abs(angle)
+    columns, rows = np.linspace(-np.pi, np.pi, 145)[None], _shell_rows(style)[:, None]
+    angle, level = np.broadcast_arrays(columns, rows)
+    away = np.abs(columns)
     falling = style in _FALLING
     depth = level - PchipInterpolator(_EDGE_ANGLES, _edge_levels(subject))(away)
     if falling or (style is HairStyle.FRINGE and subject.sex is Sex.FEMALE):
         ends = hair.length if style in (HairStyle.LONG, HairStyle.WAVY) else max(hair.length, -95.0)
         depth = np.minimum(depth, level - ends)
     # Hair that falls keeps the width of the head at eye level instead of following the jaw.
-    follows = np.maximum(level, -4.0) if falling or style in _BUSHY or style is HairStyle.FRINGE else level
-    base = head.profiles.loft(angle, follows)
-    base[..., 1] = np.where(level < -124, level, head.profiles.level(level))
+    follows = np.maximum(rows, -4.0) if falling or style in _BUSHY or style is HairStyle.FRINGE else rows
+    base = head.profiles.loft(columns, follows)
+    base[..., 1] = np.where(rows < -124, rows, head.profiles.level(rows))
     outward = normals(base)
     outward[-3:] = [0, 1, 0]
     outward /= np.linalg.norm(outward, axis=-1, keepdims=True) + 1e-9
@@ -270,10 +274,10 @@ def build_hair(head: Head) -> list[Sheet]:
         thickness = thickness + smoothstep_array(0, -90, level) * 6 * (away > 1.0)
     thickness = np.maximum(thickness, 0.8)
     position = base + outward * thickness[..., None]
-    lit_from_above = np.interp(level, [-170, -60, 0, 40], [0.5, 0.6, 0.85, 1])
+    lit_from_above = np.interp(rows, [-170, -60, 0, 40], [0.5, 0.6, 0.85, 1])
     occlusion = np.clip(0.55 + 0.45 * smoothstep_array(0, 20, depth), 0, 1) * lit_from_above
     # Only hair that falls shows its inner side.
-    facing = 0 if follows is not level else 1
+    facing = 0 if follows is not rows else 1
     outer = normals(position)
     shell = Sheet(Surface.HAIR, position, outer, np.stack([angle, level, depth], -1), occlusion, facing=facing)
     # The loose layer is cut to the few strands whose noise is high, by pretending to lie outside the edge.

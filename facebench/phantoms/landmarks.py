@@ -37,24 +37,18 @@ def five_points(head: Head) -> FloatArray:
     shape = head.shape
     eye_z = head.eyeball_z + 12
     tip = nose_tip_level(shape) - 1.5
-    return np.array(
-        [
-            [-shape.eye_separation, 0.0, eye_z],
-            [shape.eye_separation, 0.0, eye_z],
-            head.surface_point(shape.nose_asymmetry * 0.9, tip),
-            head.surface_point(-shape.mouth_width, MOUTH_LEVEL),
-            head.surface_point(shape.mouth_width, MOUTH_LEVEL),
-        ]
-    )
+    eyes = np.array([[-shape.eye_separation, 0.0, eye_z], [shape.eye_separation, 0.0, eye_z]])
+    return np.concatenate([eyes, head.surface_points([
+        (shape.nose_asymmetry * 0.9, tip), (-shape.mouth_width, MOUTH_LEVEL), (shape.mouth_width, MOUTH_LEVEL),
+    ])])  # fmt: skip
 
 
 def sixty_eight_points(head: Head, expression: Record) -> FloatArray:
     """The 68 points of the iBUG scheme: jaw, brows, nose, eyes, outer and inner lips; (68, 3) in mm."""
-    jaw = [head.angle_point(-angle, level) for angle, level in _JAW]
-    jaw += [head.angle_point(angle, level) for angle, level in reversed(_JAW[:-1])]
+    jaw = np.array([*((-angle, level) for angle, level in _JAW), *reversed(_JAW[:-1])])
     flat = [*_brow(head, -1), *_brow(head, 1), *_nose(head), *_eye(head, -1, expression), *_eye(head, 1, expression)]
     flat += _lips(head)
-    return np.array([*jaw, *(head.surface_point(x, y) for x, y in flat)])
+    return np.concatenate([head.angle_points(*jaw.T), head.surface_points(flat)])
 
 
 def _brow(head: Head, side: int) -> list[tuple[float, float]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from facebench.phantoms._kernel import FloatArray, kernel
+from facebench.phantoms._kernel import FloatArray, inlined, kernel
 from facebench.phantoms.hair import COSINE, CURL, SINE
 from facebench.phantoms.labels import Surface
 from facebench.phantoms.materials import (
@@ -34,7 +34,7 @@ _LIFT = 1.2
 """How far off the surface (mm) shadows are looked up, so that it does not shade itself."""
 
 
-@kernel
+@inlined
 def _key_visibility(point: Vector, normal: Vector, shadow: FloatArray, axes: FloatArray, softness: float) -> float:
     """Share of the key light that reaches a point."""
     x = point[0] + normal[0] * _LIFT - SHADOW_X
@@ -58,7 +58,7 @@ def _highlight(normal: Vector, view: Vector, half: Vector, roughness: float) -> 
     return distribution * fresnel / (4 * max(0.1, vh * vh))
 
 
-@kernel
+@inlined
 def _strand_tangent(point: Vector, normal: Vector, strands: FloatArray) -> Vector:
     """Direction of hair: down along the surface, tossed about when curly."""
     tx = strands[SINE] * smoothstep(0.0, 45.0, point[1])
@@ -106,7 +106,7 @@ def _catch_light(light: Vector, first: bool, normal: Vector, view: Vector, below
     return smoothstep(0.972, 0.990, aligned) * (0.55 if first else 0.10) * smoothstep(0.0, 1.5, below_lid)
 
 
-@kernel
+@inlined
 def radiance(
     kind: int,
     below_lid: float,

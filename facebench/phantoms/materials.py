@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from facebench.phantoms._kernel import FloatArray, Record, kernel
+from facebench.phantoms._kernel import FloatArray, Record, inlined, kernel
 from facebench.phantoms.features import brow_local, eye_outline, lip_heights, mouth_line
 from facebench.phantoms.labels import Label
 from facebench.phantoms.noise import bell, bump, noise_slope, smoothstep, value_noise
@@ -27,11 +27,14 @@ def skin_colour(melanin: float, haemoglobin: float, yellow: float) -> tuple[floa
     return red, green, blue
 
 
-@kernel
+@inlined
 def _pigments(
     x: float, y: float, z: float, shape: Record, surface: Record, moles: FloatArray
-) -> tuple[float, float, float]:
-    """Return (melanin, haemoglobin, grain) of bare skin: mottling, flush, shadows under the eyes, freckles, moles."""
+) -> tuple[float, float, float, float]:
+    """Return (melanin, haemoglobin, medium noise, fine noise) of bare skin.
+
+    Mottling, flush, shadows under the eyes, freckles, moles.
+    """
     seed = int(surface.seed)
     ax = abs(x)
     coarse = value_noise(x * 0.045, y * 0.045, z * 0.045, seed)
@@ -59,7 +62,7 @@ def _pigments(
         r2 = (x - moles[k, 0]) ** 2 + (y - moles[k, 1]) ** 2
         if r2 < 9 * moles[k, 2] ** 2:
             melanin += 0.5 * math.exp(-r2 / moles[k, 2] ** 2)
-    return melanin, haemoglobin, 0.5 * medium + fine
+    return melanin, haemoglobin, medium, fine
 
 
 @kernel
@@ -73,7 +76,7 @@ def _lip_cover(x: float, e: float, shape: Record) -> float:
     return 1.0 if abs(x) < shape.mouth_width else 0.0
 
 
-@kernel
+@inlined
 def _blend(out: FloatArray, cover: float, red: float, green: float, blue: float) -> None:
     """Lay a colour over the sample's."""
     out[RED] = out[RED] * (1 - cover) + red * cover
@@ -81,22 +84,30 @@ def _blend(out: FloatArray, cover: float, red: float, green: float, blue: float)
     out[BLUE] = out[BLUE] * (1 - cover) + blue * cover
 
 
-@kernel
+@inlined
 def _scale(out: FloatArray, red: float, green: float, blue: float) -> None:
     out[RED] *= red
     out[GREEN] *= green
     out[BLUE] *= blue
 
 
-@kernel
-def _beard(x: float, y: float, z: float, lip: float, shape: Record, surface: Record, out: FloatArray) -> None:
-    """Beard, moustache and stubble."""
+@inlined
+def _beard(
+    x: float,
+    y: float,
+    z: float,
+    lip: float,
+    medium: float,
+    fine: float,
+    shape: Record,
+    surface: Record,
+    out: FloatArray,
+) -> None:
+    """Beard, moustache and stubble; the skin's own noise frays their edges."""
     if surface.beard + surface.stubble + surface.moustache <= 0 or y >= -8:
         return
     ax = abs(x)
     seed = int(surface.seed)
-    medium = value_noise(x * 0.16, y * 0.16, z * 0.16, seed + 1)
-    fine = value_noise(x * 0.45, y * 0.45, z * 0.45, seed + 2)
     cheek_line = min(-63 + 1.15 * max(0.0, ax - 34), -12.0)
     beard = smoothstep(5.5, -7.5, y - cheek_line + 6 * medium + 3 * fine) * smoothstep(-125, -116, y)
     moustache = 0.0
@@ -124,7 +135,7 @@ def _beard(x: float, y: float, z: float, lip: float, shape: Record, surface: Rec
     out[SPECULAR] *= 1 - 0.6 * cover
 
 
-@kernel
+@inlined
 def _brow(x: float, y: float, shape: Record, surface: Record, out: FloatArray) -> None:
     """Eyebrow hairs."""
     if y <= 0 or y >= 40 or abs(x) >= 58:
@@ -147,7 +158,7 @@ def _brow(x: float, y: float, shape: Record, surface: Record, out: FloatArray) -
     out[SPECULAR] *= 1 - 0.7 * cover
 
 
-@kernel
+@inlined
 def _nose_marks(x: float, y: float, shape: Record, out: FloatArray) -> None:
     """Nostril shadows, and the nose's label."""
     ax = abs(x - shape.nose_asymmetry * smoothstep(10, -40, y))
@@ -162,7 +173,7 @@ def _nose_marks(x: float, y: float, shape: Record, out: FloatArray) -> None:
         out[LABEL] = Label.NOSE.value
 
 
-@kernel
+@inlined
 def _scalp(x: float, y: float, z: float, inside: float, surface: Record, out: FloatArray) -> None:
     """Short hair on the scalp, `inside` mm behind the hairline."""
     if inside <= -9:
@@ -181,7 +192,7 @@ def _scalp(x: float, y: float, z: float, inside: float, surface: Record, out: Fl
         out[LABEL] = Label.HAIR.value
 
 
-@kernel
+@inlined
 def skin(
     x: float,
     y: float,
@@ -195,9 +206,9 @@ def skin(
     """Fill `out` with the head's material at material coordinates (x, y, z)."""
     ax = abs(x)
     tone = surface.melanin
-    melanin, haemoglobin, grain = _pigments(x, y, z, shape, surface, moles)
+    melanin, haemoglobin, medium, fine = _pigments(x, y, z, shape, surface, moles)
     out[LABEL] = Label.SKIN.value
-    out[SPECULAR] = max(0.85 + 0.45 * grain, 0.2)
+    out[SPECULAR] = max(0.85 + 0.45 * (0.5 * medium + fine), 0.2)
     out[ROUGHNESS] = surface.roughness + 0.04
     out[SLIT] = 0.0
     lip = 0.0
@@ -223,7 +234,7 @@ def skin(
         depth = 1 - 0.5 * tone
         _blend(out, paint, 0.42 * depth, 0.06 * depth, 0.075 * depth)
         out[SPECULAR] += 0.5 * paint
-    _beard(x, y, z, lip, shape, surface, out)
+    _beard(x, y, z, lip, medium, fine, shape, surface, out)
     _brow(x, y, shape, surface, out)
     _nose_marks(x, y, shape, out)
     _scalp(x, y, z, hairline, surface, out)
@@ -253,7 +264,7 @@ def _lines(x: float, y: float, age: float, expression: Record, seed: int) -> flo
     return h
 
 
-@kernel
+@inlined
 def relief_slope(x: float, y: float, z: float, expression: Record, surface: Record) -> tuple[float, float]:
     """Slope of the skin's fine relief, used to bend normals: pores, unevenness that grows with age, lines."""
     seed = int(surface.seed)
@@ -275,7 +286,7 @@ def relief_slope(x: float, y: float, z: float, expression: Record, surface: Reco
     return dx, dy
 
 
-@kernel
+@inlined
 def lashes(ex: float, ey: float, shape: Record, expression: Record, surface: Record, out: FloatArray) -> None:
     """Lash lines and eye shadow about an eye."""
     upper, lower, t = eye_outline(ex, shape, expression)
@@ -316,7 +327,7 @@ def lid_label(side: float, ex: float, ey: float, shape: Record) -> int:
     return Label.SKIN.value
 
 
-@kernel
+@inlined
 def iris(u: float, angle: float, seed: int, surface: Record, out: FloatArray) -> None:
     """Blend iris and pupil into `out`; u is the distance from the centre in iris radii."""
     if u >= 1.08:
@@ -335,7 +346,7 @@ def iris(u: float, angle: float, seed: int, surface: Record, out: FloatArray) ->
     _blend(out, smoothstep(1.08, 0.95, u), red, green, blue)
 
 
-@kernel
+@inlined
 def sclera(t: float, out: FloatArray) -> None:
     """White of the eye, redder to the corners, with the caruncle at the inner one."""
     red = 0.10 * smoothstep(0.5, 1.0, abs(t))

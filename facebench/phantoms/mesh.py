@@ -58,7 +58,7 @@ def _fill_normals(position: FloatArray, sign: float, normal: FloatArray) -> None
 def normals(position: FloatArray, sign: float = 1.0) -> FloatArray:
     """Unit normals of a grid by central differences; `sign` = -1 turns them round."""
     normal = np.zeros_like(position)
-    _fill_normals(np.ascontiguousarray(position), sign, normal)
+    _fill_normals(np.ascontiguousarray(position), float(sign), normal)
     return normal
 
 

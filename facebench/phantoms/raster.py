@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facebench.phantoms._kernel import FloatArray, IntArray, kernel
+from facebench.phantoms._kernel import FloatArray, IntArray, inlined, kernel
 from facebench.phantoms.accessories import lens_depth
 from facebench.phantoms.hair import strand_kept
 from facebench.phantoms.labels import Surface
@@ -33,7 +33,7 @@ class Fragments:
         return cls(np.full(shape, FAR), np.full(shape, -1), np.zeros(shape), np.zeros(shape))
 
 
-@kernel
+@inlined
 def _cut_out(surface: int, u: float, v: float, w: float, strands: FloatArray, glasses: FloatArray) -> bool:
     """Whether the sheet has a hole at material coordinates (u, v, w)."""
     if surface == Surface.HAIR:
@@ -111,17 +111,20 @@ def rasterise(
                 weight1[y, x] = w1
 
 
-@kernel
+@inlined
 def _tap(shadow: FloatArray, column: float, row: float, depth: float) -> float:
     """How lit a point is by one texel of the shadow map, 0 to 1; outside the map everything is lit."""
     x = round(column)
     y = round(row)
     if x < 0 or y < 0 or x >= shadow.shape[1] or y >= shadow.shape[0]:
         return 1.0
-    return 1 - smoothstep(1.5, 6.0, depth - shadow[y, x])
+    behind = depth - shadow[y, x]
+    if behind <= 1.5:  # as the step below would say, without its division
+        return 1.0
+    return 1 - smoothstep(1.5, 6.0, behind) if behind < 6.0 else 0.0
 
 
-@kernel
+@inlined
 def lit_fraction(shadow: FloatArray, u: float, v: float, depth: float, extent: float, softness: float) -> float:
     """Share of 25 taps of the shadow map that the light reaches; `softness` is their spacing in texels."""
     size = shadow.shape[0]

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from facebench.phantoms._kernel import FloatArray, Record, kernel
+from facebench.phantoms._kernel import FloatArray, Record, inlined, kernel
 from facebench.phantoms.features import (
     MOUTH_LEVEL,
     brow_local,
@@ -53,7 +53,7 @@ def _relief(x: float, y: float, shape: Record, expression: Record) -> float:
     return z  # type: ignore[no-any-return]
 
 
-@kernel
+@inlined
 def _bumps(x: float, y: float, bumps: FloatArray) -> float:
     """Private displacements of the identity."""
     z = 0.0
@@ -201,6 +201,19 @@ def _lids(x: float, y: float, z: float, eyeball_z: float, shape: Record, express
     return z + shape.epicanthus * 1.6 * bell(inner - 2.5, ey - 2, 3.5, 4.0)  # type: ignore[no-any-return]
 
 
+@inlined
+def _height(level: float, level_from: FloatArray, level_to: FloatArray) -> float:
+    """`np.interp` for one value, without the arrays that numba's would make of it."""
+    last = level_from.shape[0] - 1
+    if level <= level_from[0]:
+        return float(level_to[0])
+    if level >= level_from[last]:
+        return float(level_to[last])
+    k = np.searchsorted(level_from, level, "right") - 1
+    slope = (level_to[k + 1] - level_to[k]) / (level_from[k + 1] - level_from[k])
+    return float(slope * (level - level_from[k]) + level_to[k])
+
+
 @kernel
 def sculpt_grid(
     angles: FloatArray,
@@ -219,33 +232,37 @@ def sculpt_grid(
     position: FloatArray,
 ) -> None:
     """Fill the head grid: material coordinates (x, y, z of the bare loft) and displaced positions."""
+    columns = angles.shape[0]
+    sine, cosine, bulge, face = np.empty(columns), np.empty(columns), np.empty(columns), np.empty(columns)
+    for j in range(columns):
+        sine[j] = math.sin(angles[j])
+        cosine[j] = math.cos(angles[j])
+        bulge[j] = cosine[j] ** shape.squareness if cosine[j] > 0 else -cosine[j]
+        face[j] = smoothstep(-0.05, 0.35, cosine[j])
     for i in range(levels.shape[0]):
-        for j in range(angles.shape[0]):
-            sine = math.sin(angles[j])
-            cosine = math.cos(angles[j])
-            x = half_width[i] * sine
+        row_height = _height(levels[i], level_from, level_to)
+        for j in range(columns):
+            x = half_width[i] * sine[j]
             y = levels[i]
-            if cosine > 0 and -95 < y < -45:
+            height = row_height
+            if cosine[j] > 0 and -95 < y < -45:
                 # Rows follow the mouth line, so that the slit between the lips is never cut by a triangle.
                 near = bump(y, MOUTH_LEVEL, 8.0) * smoothstep(48, 34, abs(x))
                 y += (mouth_line(x, shape) - MOUTH_LEVEL) * near
-            if cosine > 0:
-                base = centre_z[i] + front[i] * abs(cosine) ** shape.squareness
-            else:
-                base = centre_z[i] - back[i] * abs(cosine)
+                height = _height(y, level_from, level_to)
+            base = centre_z[i] + (front[i] if cosine[j] > 0 else -back[i]) * bulge[j]
             material[i, j, 0] = x
             material[i, j, 1] = y
             material[i, j, 2] = base
             position[i, j, 0] = x
-            position[i, j, 1] = np.interp(y, level_from, level_to)
+            position[i, j, 1] = height
             position[i, j, 2] = base
-            face = smoothstep(-0.05, 0.35, cosine)
-            if face <= 0:
+            if face[j] <= 0:
                 continue
             z = base + _relief(x, y, shape, expression) + _bumps(x, y, bumps)
             z += _nose(x, y, shape) + _lips(x, y, shape, expression)
             dx, dy, dz = _expression_offset(x, y, shape, expression)
             z = _lids(x, y, z + dz, eyeball_z, shape, expression)
-            position[i, j, 0] += dx * face
-            position[i, j, 1] += dy * face
-            position[i, j, 2] += (z - base) * face
+            position[i, j, 0] += dx * face[j]
+            position[i, j, 1] += dy * face[j]
+            position[i, j, 2] += (z - base) * face[j]

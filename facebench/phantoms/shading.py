@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from facebench.phantoms._kernel import FloatArray, IntArray, Record, kernel
+from facebench.phantoms._kernel import FloatArray, IntArray, Record, inlined, kernel
 from facebench.phantoms.cloth import DARKNESS, TINT, hair_strands, look_through_lens, plain_skin, set_wrap, worn
 from facebench.phantoms.features import eye_local, eye_outline, mouth_line
 from facebench.phantoms.labels import Label, Surface
@@ -33,7 +33,7 @@ from facebench.phantoms.sculpt import EYEBALL_RADIUS
 from facebench.phantoms.vectors import Vector, dot, mix, mix_scalar, read, unit
 
 
-@kernel
+@inlined
 def _mouth_gap(x: float, y: float, shape: Record, expression: Record, normal: Vector, out: FloatArray) -> Vector:
     """Teeth and the dark behind them, between parted lips; returns the normal, turned forward."""
     out[LABEL] = Label.MOUTH.value
@@ -67,7 +67,7 @@ def _is_open_eye(x: float, y: float, normal_z: float, shape: Record, expression:
     return bool(abs(t) < 1 and lower < ey < upper)
 
 
-@kernel
+@inlined
 def _face_material(
     material: Vector,
     hairline: float,
@@ -97,7 +97,7 @@ def _face_material(
     return normal
 
 
-@kernel
+@inlined
 def _eye_material(
     material: Vector,
     view: Vector,
@@ -232,3 +232,15 @@ def shade(
             picture[row, column, 0] = pixel[0]
             picture[row, column, 1] = pixel[1]
             picture[row, column, 2] = pixel[2]
+
+
+@kernel
+def lay_behind(
+    triangle: IntArray, lens_triangle: IntArray, backdrop: FloatArray, samples: int, picture: FloatArray
+) -> None:
+    """Copy the backdrop, a picture with `samples` x `samples` samples a pixel, to where nothing was drawn."""
+    for row in range(triangle.shape[0]):
+        for column in range(triangle.shape[1]):
+            if triangle[row, column] < 0 and lens_triangle[row, column] < 0:
+                for channel in range(3):
+                    picture[row, column, channel] = backdrop[row // samples, column // samples, channel]

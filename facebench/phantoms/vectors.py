@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TypeAlias
 
-from facebench.phantoms._kernel import FloatArray, IntArray, kernel
+from facebench.phantoms._kernel import FloatArray, IntArray, inlined, kernel
 
 Vector: TypeAlias = tuple[float, float, float]
 
@@ -23,13 +23,13 @@ def unit(x: float, y: float, z: float) -> Vector:
     return x * scale, y * scale, z * scale
 
 
-@kernel
+@inlined
 def read(table: FloatArray, row: int, column: int) -> Vector:
     """Three neighbouring numbers of a table."""
     return table[row, column], table[row, column + 1], table[row, column + 2]
 
 
-@kernel
+@inlined
 def mix(values: FloatArray, triangles: IntArray, index: int, w0: float, w1: float) -> Vector:
     """Interpolate a vertex attribute of three components within a triangle."""
     a, b, c = triangles[index, 0], triangles[index, 1], triangles[index, 2]
@@ -41,7 +41,7 @@ def mix(values: FloatArray, triangles: IntArray, index: int, w0: float, w1: floa
     )
 
 
-@kernel
+@inlined
 def mix_scalar(values: FloatArray, triangles: IntArray, index: int, w0: float, w1: float) -> float:
     """Interpolate a scalar vertex attribute within a triangle."""
     w2 = 1 - w0 - w1
