@@ -58,7 +58,7 @@ class Figures:
         if rank is None or rank.best is None or rank.worst is None:
             return Cell("not ranked")
         words = str(rank.best) if rank.best == rank.worst else f"{rank.best} to {rank.worst}"
-        notes = (f"ties: {rank.ties}",) if rank.ties else ()
+        notes: tuple[str, ...] = (f"ties: {rank.ties}",) if rank.ties else ()
         if not self.listed.paired:
             notes += ("by its interval alone",)
         return Cell(words, notes, rank.best + rank.worst / 1e6)

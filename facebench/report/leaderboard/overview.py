@@ -51,10 +51,10 @@ def _overview(boards: Sequence[ListedBoard]) -> Table:
     rows = []
     for model in sorted(by):
         held = by[model]
-        row = [next(iter(held.values())).model("")]
-        row += [_tar_and_rank(held.get(name)) for name in names]
-        row += [cell(held[source[title]]) if source[title] in held else EMPTY for title, cell in asked]
-        rows.append(row)
+        cells = [next(iter(held.values())).model("")]
+        cells += [_tar_and_rank(held.get(name)) for name in names]
+        cells += [cell(held[source[title]]) if source[title] in held else EMPTY for title, cell in asked]
+        rows.append(cells)
     found = tables.table(fmt.plural(len(rows), "model"), titles, rows, limit=ranking.EVERY)
     return Table(found.caption, found.columns, found.rows, found.note, filterable=True)
 

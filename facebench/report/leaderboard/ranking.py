@@ -53,7 +53,8 @@ def ranking_table(board: ListedBoard, root: str) -> Table:
         "A rank is every place the data does not rule out: pairs of models are tested on the same comparisons and "
         "corrected for the number of pairs (Holm). Models that share a letter under “ties” cannot be told apart. A gap "
         "is the largest difference of a rate between groups; the excess is what is left of it after what chance alone "
-        "would show, and “beyond chance” is what the model's own report says."
+        "would show, and “beyond chance” is what the model's own report says, from a test of equal rates corrected for "
+        "their number."
     )
     if len(machines) > 1:
         note += " Latencies were taken on several machines, so this column cannot be sorted by."

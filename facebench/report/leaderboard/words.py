@@ -48,4 +48,5 @@ def validation_markdown(validations: Sequence[Validation]) -> str:
 def _cell(text: str) -> str:
     """Make a text from outside harmless in a Markdown table: no markup, no links, no mentions."""
     shown = fmt.visible(text).replace("\n", " ").replace("&", "&amp;").replace("<", "&lt;").replace("@", "@\u200b")
+    shown = shown.replace("://", ":\u200b//")
     return "".join(f"\\{c}" if c in "\\`*_[]|#!>" else c for c in shown)

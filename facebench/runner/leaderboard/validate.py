@@ -26,6 +26,7 @@ from facebench.runner.leaderboard.folder import (
 from facebench.runner.leaderboard.paired import make_paired, same_paired
 from facebench.runner.leaderboard.problems import definition_problems, number_problems, reported_parts
 from facebench.runner.protocols import Protocol
+from facebench.runner.sample import Pairs
 from facebench.runner.scored import is_scored
 from facebench.schema import Result
 from facebench.schema.leaderboard import Board, Problem, Validation
@@ -155,9 +156,10 @@ def _files(result: Result, place: Place) -> Iterator[Problem]:
 
 def _definition(result: Result, folder: Path, board: Board) -> Iterator[Problem]:
     """Compare what lies beside the result with what the board pins."""
+    pairs: Pairs | None
+    failed: int | None = None
     if is_scored(result):
-        pairs, spec = load_scores(result, folder)[2:]
-        failed = None
+        _, _, pairs, spec = load_scores(result, folder)
     else:
         vectors, _, pairs, spec = load_inputs(result, folder)
         failed = int(np.count_nonzero(failed_rows(vectors)))
