@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from html import unescape
 from html.parser import HTMLParser
 from urllib.parse import urlsplit
@@ -211,3 +212,15 @@ def test_a_listed_entry_says_where_its_embeddings_are():
     text = protocol_page(board.model_copy(update={"entries": entries}), "0")
     assert "keep their embeddings elsewhere" in text
     assert isinstance(entries[0], Listed)
+
+
+def test_an_entry_keeps_no_folder_of_the_machine(runs, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(runs["good"], run)
+    text = (run / "result.json").read_text(encoding="utf-8")
+    text = text.replace('"facebench run"', '"facebench run /home/me/m.yaml small --data faces=/home/me/x/faces"')
+    (run / "result.json").write_text(text, encoding="utf-8")
+    place = add_entry(run, tmp_path / "leaderboard")
+    command = load_boards(tmp_path / "leaderboard")[0].entries[0].result.run.command
+    assert command == "facebench run m.yaml small --data faces=faces"
+    assert place.result_id == load_boards(tmp_path / "leaderboard")[0].entries[0].result.result_id

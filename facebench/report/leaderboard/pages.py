@@ -123,17 +123,22 @@ def _standing(board: ListedBoard, figures: Figures) -> Statement:
         for topic in ("False matches", "False non-matches")
         if topic in figures.statements
     ]
-    return Statement(fmt.clip(board.board.protocol.name, 60), Tone.PLAIN, headline, " ".join(said))
+    found = any(figures.tone(rate) is Tone.FINDING for rate in ("fmr", "fnmr"))
+    tone = Tone.FINDING if found else Tone.PLAIN
+    return Statement(fmt.clip(board.board.protocol.name, 60), tone, headline, " ".join(said))
 
 
 def _protocol_section(board: ListedBoard, figures: Figures) -> Section:
     """Return everything a result says, as tables; its charts are in its own report."""
     reading, result = figures.reading, figures.listed.result
     protocol = board.board.protocol
-    lead = " ".join(
-        s.text for topic, s in figures.statements.items() if s.tone is not Tone.CAUTION and topic != "Measured"
+    said = [s for topic, s in figures.statements.items() if s.tone is not Tone.CAUTION and topic != "Measured"]
+    full = tables.table(
+        "What the report says in full", ["Question", "~Answer"], [[Cell(s.topic), Cell(s.text)] for s in said]
     )
-    blocks = [Block(tables=_filled(tables.operating_points(reading), tables.single_figures(reading)))]
+    blocks = [
+        Block(tables=_filled(tables.operating_points(reading), tables.single_figures(reading)), folded=_filled(full))
+    ]
     for grouping in reading.groupings:
         found = [tables.groups(reading, grouping, {})]
         if grouping in reading.differential_groupings():
@@ -148,6 +153,7 @@ def _protocol_section(board: ListedBoard, figures: Figures) -> Section:
         blocks.append(Block(section.title, False, tables=_filled(*found)))
     blocks.append(Block("What was not measurable", False, tables=_filled(tables.unmeasured(result))))
     kept = tuple(block for block in blocks if block.tables)
+    lead = " ".join(s.headline for s in said)
     return Section(
         f"protocol-{protocol.name}", f"{protocol.title} ({protocol.name})", lead, kept, "Nothing was measured."
     )

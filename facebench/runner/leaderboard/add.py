@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -99,14 +100,22 @@ def _prepared(stored: Result, folder: Path, work: Path, *, half: bool) -> Result
         for a in stored.artifacts
         if a.path in contents
     )
-    update: dict[str, Any] = {"artifacts": wanted, **_without_pictures(stored)}
-    if half:
-        update["run"] = stored.run.model_copy(update={"rounded": True})
+    run = stored.run.model_copy(update={"rounded": half or stored.run.rounded, "command": public(stored.run.command)})
+    update: dict[str, Any] = {"artifacts": wanted, "run": run, **_without_pictures(stored)}
     result = stored.model_copy(update=update)
     if half:
         result = result.model_copy(update=remeasure(result, work))
         result = result.model_copy(update=_without_pictures(result))
     return result.with_id()
+
+
+def public(command: str) -> str:
+    """Return a command without the folders of the machine it ran on, which are nobody's business.
+
+    >>> public("facebench run /home/me/model.yaml phantom-core --data faces=/data/faces --out /tmp/x")
+    'facebench run model.yaml phantom-core --data faces=faces --out x'
+    """
+    return re.sub(r"(?<![\w.])/(?:[^\s/'\"]+/)*([^\s/'\"]*)", r"\1", command)
 
 
 def _without_pictures(result: Result) -> dict[str, Any]:
