@@ -19,8 +19,8 @@ def overview_section(boards: Sequence[ListedBoard]) -> Section:
     """Tabulate every model over all protocols."""
     lead = (
         "Every model with what each protocol says of it: TAR at the protocol's leading FMR target with the rank it may "
-        "have, then the other questions, each from the first protocol that asks it. Models are listed by name; no "
-        "figure here adds protocols up."
+        "have, then the other questions, each from the protocol that answers it for most models. Models are listed by "
+        "name; no figure here adds protocols up."
     )
     table = _overview(boards)
     blocks = (Block(tables=(table,)),) if table.rows else ()
@@ -68,12 +68,11 @@ def _one_machine(by: By) -> bool:
 
 
 def _source(boards: Sequence[ListedBoard], by: By, cell: Callable[[Figures], Cell]) -> str:
-    """Return the first protocol that answers a question for any model; a column never mixes protocols."""
-    for board in boards:
-        name = board.board.protocol.name
-        if any(name in held and cell(held[name]).tells for held in by.values()):
-            return name
-    return ""
+    """Return the protocol that answers a question for most models; a column never mixes protocols."""
+    names = [board.board.protocol.name for board in boards]
+    told = {name: sum(name in held and cell(held[name]).tells for held in by.values()) for name in names}
+    best = max(names, key=lambda name: told[name], default="")
+    return best if told.get(best) else ""
 
 
 def _tar_and_rank(row: Figures | None) -> Cell:
