@@ -15,6 +15,7 @@ import pytest
 from facebench.errors import InputError
 from facebench.metrics.paired import tie_letters
 from facebench.report.leaderboard import write_site
+from facebench.report.leaderboard.figures import Shown
 from facebench.report.leaderboard.pages import index_page, model_page, protocol_page
 from facebench.runner.compare import compare_results
 from facebench.runner.leaderboard import add_entry, load_boards
@@ -142,7 +143,7 @@ def test_only_the_newest_result_of_a_model_ranks(runs, tmp_path):
     place = add_entry(newer, root)
     board = load_boards(root)[0]
     assert [(e.path == place.relative, e.rank is not None) for e in board.entries] == [(True, True), (False, False)]
-    page = Page(model_page("good", [(board, e) for e in board.entries], "0"))
+    page = Page(model_page("good", [(Shown(board), e) for e in board.entries], "0"))
     history = [row for row in page.rows if row[0].startswith("2026-0")]
     assert [row[0] for row in history] == ["2026-02-01 newest, ranked", "2026-01-01 older"]
 
@@ -154,19 +155,23 @@ def test_an_empty_folder_is_no_leaderboard(tmp_path):
 
 def test_five_hundred_entries_stay_below_a_megabyte():
     board = make_board(500)
-    page = protocol_page(board, "0")
+    page = protocol_page(Shown(board), "0")
     assert len(page.encode()) < 1_000_000
-    assert len(index_page([board], "0").encode()) < 1_000_000
+    assert len(index_page([Shown(board)], "0").encode()) < 1_000_000
     rows = [row for row in Page(page).rows if row[0].startswith("model-")]
     assert len({row[0] for row in rows}) == 500
     entry = board.entries[0]
-    assert len(model_page(entry.result.model.name, [(board, entry)], "0").encode()) < 1_000_000
+    assert len(model_page(entry.result.model.name, [(Shown(board), entry)], "0").encode()) < 1_000_000
 
 
 def test_names_are_escaped_even_if_they_got_past_validation():
     board = make_board(3, base=factory.hostile())
     entry = board.entries[0]
-    for text in (index_page([board], "0"), protocol_page(board, "0"), model_page("x", [(board, entry)], "0")):
+    for text in (
+        index_page([Shown(board)], "0"),
+        protocol_page(Shown(board), "0"),
+        model_page("x", [(Shown(board), entry)], "0"),
+    ):
         body = text.split("<script>")
         assert len(body) == 2, "the page's own script and no other"
         assert "<img" not in text
@@ -177,14 +182,14 @@ def test_no_picture_of_a_face_is_shown():
     phantom = factory.phantom()
     board = make_board(2, base=phantom)
     entry = board.entries[0]
-    assert "data:image" not in model_page("x", [(board, entry)], "0") + protocol_page(board, "0")
+    assert "data:image" not in model_page("x", [(Shown(board), entry)], "0") + protocol_page(Shown(board), "0")
 
 
 def test_unreliable_attacks_are_marked_and_do_not_sort():
     base = factory.full()
     weak = Estimate(metric="robust_tar", value=0.9, condition="attack:pgd-linf:8/255:dodging", flags=(Flag.UNRELIABLE,))
     board = make_board(2, base=base.model_copy(update={"estimates": (*base.estimates, weak)}))
-    text = protocol_page(board, "0")
+    text = protocol_page(Shown(board), "0")
     assert "unreliable: gradients may be hidden" in text
     cell = re.search(r"<td class=\"n\"([^>]*)>0\.900", text)
     assert cell
@@ -209,7 +214,7 @@ def test_ties_of_many_alike_models_are_found_at_once():
 def test_a_listed_entry_says_where_its_embeddings_are():
     board = make_board(2)
     entries = tuple(e.model_copy(update={"elsewhere": "https://example.org/x"}) for e in board.entries)
-    text = protocol_page(board.model_copy(update={"entries": entries}), "0")
+    text = protocol_page(Shown(board.model_copy(update={"entries": entries})), "0")
     assert "keep their embeddings elsewhere" in text
     assert isinstance(entries[0], Listed)
 

@@ -12,7 +12,7 @@ from facebench.report.verdict import RATES, Statement, Tone, verdict
 from facebench.report.wording import measure
 from facebench.schema import Estimate, Flag
 from facebench.schema.explanation import read_condition
-from facebench.schema.leaderboard import Listed
+from facebench.schema.leaderboard import Board, Listed, ListedBoard
 from facebench.schema.robustness import FAMILIES
 from facebench.schema.timed import timed_estimates
 
@@ -199,3 +199,30 @@ class Figures:
         if details.noisy:
             notes += ("the machine was not quiet",)
         return Cell(f"{fmt.number(found.value)} ms", notes, found.value if one_machine else None)
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """A board with the figures of its entries, which several pages read."""
+
+    listed: ListedBoard
+
+    @property
+    def board(self) -> Board:
+        """The definition of the protocol."""
+        return self.listed.board
+
+    @property
+    def entries(self) -> tuple[Listed, ...]:
+        """Every entry, the best first, older results of a model after its newest."""
+        return self.listed.entries
+
+    @cached_property
+    def figures(self) -> dict[str, Figures]:
+        """The figures of every entry by its path."""
+        return {entry.path: Figures(entry) for entry in self.entries}
+
+    @cached_property
+    def ranked(self) -> list[Figures]:
+        """The newest entry of every model, the best first."""
+        return [self.figures[entry.path] for entry in self.entries if entry.rank is not None]

@@ -7,15 +7,14 @@ from collections.abc import Callable, Sequence
 from facebench.report import format as fmt
 from facebench.report import tables
 from facebench.report.leaderboard import ranking
-from facebench.report.leaderboard.figures import EMPTY, Figures
+from facebench.report.leaderboard.figures import EMPTY, Figures, Shown
 from facebench.report.parts import Block, Section
 from facebench.report.tables import Cell, Table
-from facebench.schema.leaderboard import ListedBoard
 
 By = dict[str, dict[str, Figures]]
 
 
-def overview_section(boards: Sequence[ListedBoard]) -> Section:
+def overview_section(boards: Sequence[Shown]) -> Section:
     """Tabulate every model over all protocols."""
     lead = (
         "Every model with what each protocol says of it: TAR at the protocol's leading FMR target with the rank it may "
@@ -27,10 +26,10 @@ def overview_section(boards: Sequence[ListedBoard]) -> Section:
     return Section("models", "Models", lead, blocks, "No entry yet.")
 
 
-def _overview(boards: Sequence[ListedBoard]) -> Table:
+def _overview(boards: Sequence[Shown]) -> Table:
     by: By = {}
     for board in boards:
-        for row in ranking.ranked(board):
+        for row in board.ranked:
             by.setdefault(row.name, {})[board.board.protocol.name] = row
     asked: list[tuple[str, Callable[[Figures], Cell]]] = [
         (ranking.GAP_HEAD["fmr"], lambda f: f.differential("fmr")),
@@ -67,7 +66,7 @@ def _one_machine(by: By) -> bool:
     return len({row.machine for held in by.values() for row in held.values() if row.machine is not None}) == 1
 
 
-def _source(boards: Sequence[ListedBoard], by: By, cell: Callable[[Figures], Cell]) -> str:
+def _source(boards: Sequence[Shown], by: By, cell: Callable[[Figures], Cell]) -> str:
     """Return the protocol that answers a question for most models; a column never mixes protocols."""
     names = [board.board.protocol.name for board in boards]
     told = {name: sum(name in held and cell(held[name]).tells for held in by.values()) for name in names}
@@ -82,13 +81,13 @@ def _tar_and_rank(row: Figures | None) -> Cell:
     return Cell(tar.text, (*tar.notes, f"rank {rank.text}" if rank.sort is not None else rank.text), tar.sort)
 
 
-def protocols_section(boards: Sequence[ListedBoard]) -> Section:
+def protocols_section(boards: Sequence[Shown]) -> Section:
     """Tabulate the protocols, each with a link to its page."""
     rows = [
         [
             Cell(board.board.protocol.name, href=f"protocols/{board.board.protocol.name}.html"),
             Cell(fmt.clip(board.board.protocol.title, 160)),
-            tables.plain(len(ranking.ranked(board))), tables.plain(len(board.entries)),
+            tables.plain(len(board.ranked)), tables.plain(len(board.entries)),
             Cell(f"TAR at FMR {fmt.target(board.board.protocol.primary_fmr_target)}"),
             tables.plain(board.board.data.n_images), tables.plain(board.board.data.n_identities),
             Cell("rendered" if board.board.data.phantom else "images of people"),

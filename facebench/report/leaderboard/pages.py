@@ -10,14 +10,14 @@ from facebench.report import attacks, explanation, html, ood, robustness, tables
 from facebench.report import format as fmt
 from facebench.report.efficiency import efficiency_sections
 from facebench.report.leaderboard import ranking
-from facebench.report.leaderboard.figures import Figures
+from facebench.report.leaderboard.figures import Figures, Shown
 from facebench.report.leaderboard.overview import overview_section, protocols_section
 from facebench.report.parts import Block, Section
 from facebench.report.provenance import Facts, provenance
 from facebench.report.reading import grouping_label
 from facebench.report.tables import Cell, Table, text
 from facebench.report.verdict import Statement, Tone
-from facebench.schema.leaderboard import Listed, ListedBoard
+from facebench.schema.leaderboard import Listed
 
 DATA = "leaderboard.json"
 
@@ -31,9 +31,9 @@ class Link:
     download: bool = False
 
 
-def index_page(boards: Sequence[ListedBoard], version: str) -> str:
+def index_page(boards: Sequence[Shown], version: str) -> str:
     """Return the page of all models and protocols."""
-    models = {row.name for board in boards for row in ranking.ranked(board)}
+    models = {row.name for board in boards for row in board.ranked}
     entries = sum(len(board.entries) for board in boards)
     protocols, held = fmt.plural(len(boards), "protocol"), fmt.plural(entries, "entry", "entries")
     counted = f"{fmt.plural(len(models), 'model')} under {protocols}, in {held}."
@@ -53,12 +53,12 @@ def index_page(boards: Sequence[ListedBoard], version: str) -> str:
     )  # fmt: skip
 
 
-def protocol_page(board: ListedBoard, version: str) -> str:
+def protocol_page(board: Shown, version: str) -> str:
     """Return the page of one protocol: ranking, trade-offs, curves, definition, data statement and known defects."""
     protocol, data = board.board.protocol, board.board.data
     kind = "rendered faces" if data.phantom else "face images"
     people = f" of {fmt.plural(data.n_identities, 'identity', 'identities')}" if data.n_identities is not None else ""
-    n = len(ranking.ranked(board))
+    n = len(board.ranked)
     measured = f"{fmt.plural(n, 'model')} on {fmt.count(data.n_images)} {kind}{people}."
     statements = [Statement("Measured", Tone.PLAIN, measured, protocol.description), ranking.leaders(board)]
     statements += [ranking.differentials(board, rate) for rate in ("fmr", "fnmr")]
@@ -80,7 +80,7 @@ def protocol_page(board: ListedBoard, version: str) -> str:
     )  # fmt: skip
 
 
-def _definition(board: ListedBoard) -> list[Facts]:
+def _definition(board: Shown) -> list[Facts]:
     if not board.entries:
         return []
     update = {"protocol": board.board.protocol, "data": board.board.data}
@@ -88,9 +88,9 @@ def _definition(board: ListedBoard) -> list[Facts]:
     return [facts for facts in provenance(result) if facts.title in ("Protocol", "Data")]
 
 
-def model_page(name: str, entries: Sequence[tuple[ListedBoard, Listed]], version: str) -> str:
+def model_page(name: str, entries: Sequence[tuple[Shown, Listed]], version: str) -> str:
     """Return the page of one model: a section per protocol, the history, and the model card."""
-    newest = [(board, Figures(entry)) for board, entry in entries if entry.rank is not None]
+    newest = [(board, board.figures[entry.path]) for board, entry in entries if entry.rank is not None]
     measured = f"{fmt.clip(name)} under {fmt.plural(len(newest), 'protocol')}."
     statements = [Statement("Measured", Tone.PLAIN, measured)]
     planted = next((figures.planted for _, figures in newest), "")
@@ -111,8 +111,8 @@ def model_page(name: str, entries: Sequence[tuple[ListedBoard, Listed]], version
     )  # fmt: skip
 
 
-def _standing(board: ListedBoard, figures: Figures) -> Statement:
-    rank, of = figures.rank(), len(ranking.ranked(board))
+def _standing(board: Shown, figures: Figures) -> Statement:
+    rank, of = figures.rank(), len(board.ranked)
     tar = figures.tar()
     within = f" ({tar.notes[0]})" if tar.notes else ""
     target = fmt.target(board.board.protocol.primary_fmr_target)
@@ -128,7 +128,7 @@ def _standing(board: ListedBoard, figures: Figures) -> Statement:
     return Statement(fmt.clip(board.board.protocol.name, 60), tone, headline, " ".join(said))
 
 
-def _protocol_section(board: ListedBoard, figures: Figures) -> Section:
+def _protocol_section(board: Shown, figures: Figures) -> Section:
     """Return everything a result says, as tables; its charts are in its own report."""
     reading, result = figures.reading, figures.listed.result
     protocol = board.board.protocol
@@ -163,11 +163,11 @@ def _filled(*found: Table) -> tuple[Table, ...]:
     return tuple(t for t in found if t.rows)
 
 
-def _history(entries: Sequence[tuple[ListedBoard, Listed]]) -> Section:
+def _history(entries: Sequence[tuple[Shown, Listed]]) -> Section:
     ordered = sorted(entries, key=lambda e: (e[1].result.protocol.name, e[1].result.run.started), reverse=True)
     rows = []
     for board, entry in ordered:
-        figures, result = Figures(entry), entry.result
+        figures, result = board.figures[entry.path], entry.result
         weights = result.model.weights_sha256
         rows.append(
             [

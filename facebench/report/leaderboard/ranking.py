@@ -8,27 +8,21 @@ from facebench.report import comparison_charts, tables
 from facebench.report import format as fmt
 from facebench.report.comparison_charts import Point
 from facebench.report.leaderboard.charts import pareto
-from facebench.report.leaderboard.figures import Figures
+from facebench.report.leaderboard.figures import Figures, Shown
 from facebench.report.parts import Block, Chart, Section
 from facebench.report.reading import grouping_label
 from facebench.report.tables import Cell, Table
 from facebench.report.verdict import RATES, Statement, Tone
 from facebench.schema import Estimate, Flag
-from facebench.schema.leaderboard import ListedBoard
 
 EVERY = 100_000
 CURVES = 8
 GAP_HEAD = {"fmr": "#Excess gap in FMR", "fnmr": "#Excess gap in FNMR"}
 
 
-def ranked(board: ListedBoard) -> list[Figures]:
-    """Return the newest entry of every model, the best first."""
-    return [Figures(entry) for entry in board.entries if entry.rank is not None]
-
-
-def ranking_table(board: ListedBoard, root: str) -> Table:
+def ranking_table(board: Shown, root: str) -> Table:
     """Tabulate every model of a protocol."""
-    rows = ranked(board)
+    rows = board.ranked
     primary = fmt.target(board.board.protocol.primary_fmr_target)
     families = list(dict.fromkeys(family for row in rows for family in row.families()))
     machines = {row.machine for row in rows if row.machine is not None}
@@ -68,9 +62,9 @@ def ranking_table(board: ListedBoard, root: str) -> Table:
 # ---- sentences
 
 
-def leaders(board: ListedBoard) -> Statement:
+def leaders(board: Shown) -> Statement:
     """Say which models cannot be told from the best."""
-    rows = [row for row in ranked(board) if row.listed.rank is not None and row.listed.rank.best is not None]
+    rows = [row for row in board.ranked if row.listed.rank is not None and row.listed.rank.best is not None]
     target = fmt.target(board.board.protocol.primary_fmr_target)
     if not rows:
         return Statement("Recognition", Tone.UNKNOWN, "No model could be ranked.")
@@ -94,9 +88,9 @@ def leaders(board: ListedBoard) -> Statement:
     )
 
 
-def differentials(board: ListedBoard, rate: str) -> Statement:
+def differentials(board: Shown, rate: str) -> Statement:
     """Say how many models show a differential beyond chance."""
-    rows = ranked(board)
+    rows = board.ranked
     tones = [row.tone(rate) for row in rows]
     what = RATES[rate][0]
     topic = what.capitalize()
@@ -120,7 +114,7 @@ def _by(row: Figures, rate: str) -> str:
     return f"{fmt.clip(row.name, 40)} by {fmt.clip(grouping_label(gap.group), 40)}" if gap else fmt.clip(row.name, 40)
 
 
-def cautions(board: ListedBoard) -> list[Statement]:
+def cautions(board: Shown) -> list[Statement]:
     """Say what a reader must know before trusting the table."""
     found = []
     if board.board.data.phantom:
@@ -128,15 +122,15 @@ def cautions(board: ListedBoard) -> list[Statement]:
             "Phantom data: the faces are rendered. These ranks show that the instrument works; they say nothing about "
             "people."
         )
-    planted = sum(bool(row.planted) for row in ranked(board))
+    planted = sum(bool(row.planted) for row in board.ranked)
     if planted:
         said = "is a positive control" if planted == 1 else "are positive controls"
         found.append(f"{fmt.plural(planted, 'model')} of these {said}: something was planted, and has to be found.")
-    unreliable = [row.name for row in ranked(board) if row.reading.seen(Flag.UNRELIABLE)]
+    unreliable = [row.name for row in board.ranked if row.reading.seen(Flag.UNRELIABLE)]
     if unreliable:
         names = ", ".join(fmt.clip(name, 40) for name in unreliable[:8])
         found.append(f"Attacks on {names} are unreliable: a check for hidden gradients failed, and they do not rank.")
-    elsewhere = sum(bool(row.listed.elsewhere) for row in ranked(board))
+    elsewhere = sum(bool(row.listed.elsewhere) for row in board.ranked)
     if elsewhere:
         kept = "keeps its embeddings" if elsewhere == 1 else "keep their embeddings"
         found.append(
@@ -151,9 +145,9 @@ def cautions(board: ListedBoard) -> list[Statement]:
 # ---- pictures
 
 
-def trade_offs(board: ListedBoard) -> Section:
+def trade_offs(board: Shown) -> Section:
     """Draw accuracy against each second measure that at least two models have."""
-    rows = ranked(board)
+    rows = board.ranked
     x_title = f"FNMR at FMR target {fmt.target(board.board.protocol.primary_fmr_target)}"
     one_machine = len({row.machine for row in rows if row.machine is not None}) == 1
     sides: list[tuple[str, Callable[[Figures], Estimate | None]]] = [
@@ -214,10 +208,10 @@ def _limits(e: Estimate) -> tuple[float, float] | None:
     return None if e.ci_low is None or e.ci_high is None else (e.ci_low, e.ci_high)
 
 
-def curves(board: ListedBoard) -> Section:
+def curves(board: Shown) -> Section:
     """Draw the DET curves of the best models."""
     found, names = [], []
-    for row in ranked(board)[:CURVES]:
+    for row in board.ranked[:CURVES]:
         for curve in row.listed.result.curves:
             if curve.kind == "det" and curve.condition == "clean" and curve.group == "all" and curve.x:
                 found.append(curve)
@@ -225,7 +219,7 @@ def curves(board: ListedBoard) -> Section:
                 break
     if not found:
         return Section("curves", "DET curves", "", (), "The entries hold no DET curves.")
-    targets = ranked(board)[0].reading.targets
+    targets = board.ranked[0].reading.targets
     drawing = comparison_charts.det_overlay(found, names, targets)
     lead = "What each false match rate costs in missed genuine comparisons: lower is better. Dotted lines: FMR targets."
     caption = f"DET curves of the first {fmt.plural(len(found), 'model')} on normal-deviate axes"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from facebench.files import write_atomic
-from facebench.report.leaderboard.figures import Figures
+from facebench.report.leaderboard.figures import Figures, Shown
 from facebench.report.leaderboard.pages import DATA, index_page, model_page, protocol_page
 from facebench.schema.leaderboard import Listed, ListedBoard
 
@@ -21,9 +21,10 @@ def write_site(boards: Sequence[ListedBoard], out: Path, version: str) -> list[P
     Raises:
         WriteError: the folder cannot be written.
     """
-    pages = {out / "index.html": index_page(boards, version)}
-    by_model: dict[str, list[tuple[ListedBoard, Listed]]] = {}
-    for board in boards:
+    shown = [Shown(board) for board in boards]
+    pages = {out / "index.html": index_page(shown, version)}
+    by_model: dict[str, list[tuple[Shown, Listed]]] = {}
+    for board in shown:
         pages[out / "protocols" / f"{board.board.protocol.name}.html"] = protocol_page(board, version)
         for entry in board.entries:
             by_model.setdefault(entry.result.model.name, []).append((board, entry))
@@ -35,11 +36,11 @@ def write_site(boards: Sequence[ListedBoard], out: Path, version: str) -> list[P
         for path in (out / folder).glob("*.html"):
             if path not in pages:
                 path.unlink()
-    write_atomic(out / DATA, json.dumps(_figures(boards), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    write_atomic(out / DATA, json.dumps(_figures(shown), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     return list(pages)
 
 
-def _figures(boards: Sequence[ListedBoard]) -> dict[str, Any]:
+def _figures(boards: Sequence[Shown]) -> dict[str, Any]:
     """Return what the tables show as data: the leading figures of every entry, and where the entry lies."""
     return {
         "schema_version": 1,
@@ -47,16 +48,16 @@ def _figures(boards: Sequence[ListedBoard]) -> dict[str, Any]:
             {
                 "protocol": board.board.protocol.model_dump(mode="json"),
                 "data": board.board.data.model_dump(mode="json"),
-                "entries": [_entry(entry) for entry in board.entries],
+                "entries": [_entry(figures) for figures in board.figures.values()],
             }
             for board in boards
         ],
     }
 
 
-def _entry(entry: Listed) -> dict[str, Any]:
-    figures = Figures(entry)
-    result, reading = entry.result, figures.reading
+def _entry(figures: Figures) -> dict[str, Any]:
+    entry, reading = figures.listed, figures.reading
+    result = entry.result
     leading = {
         "tar": reading.find("tar", target=reading.primary),
         "eer": reading.find("eer"),
