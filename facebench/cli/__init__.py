@@ -12,6 +12,7 @@ from facebench.errors import ExitCode, FaceBenchError
 def main() -> NoReturn:
     """Run the command the process was started with, and exit with one of `ExitCode`."""
     from facebench.cli import (  # noqa: F401 - they add their commands to the app
+        board_commands,
         commands,
         compare_commands,
         data_commands,

@@ -19,6 +19,8 @@ data_app = typer.Typer(help="Look at, convert and render datasets.", no_args_is_
 app.add_typer(data_app, name="data")
 zoo_app = typer.Typer(help="The reference models FaceBench ships.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(zoo_app, name="zoo")
+board_app = typer.Typer(help="Add, validate and publish results.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(board_app, name="leaderboard")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Workers = Annotated[int, typer.Option(min=1, help="Threads (or processes) for reading and decoding.")]

@@ -223,13 +223,17 @@ def tie_letters(order: Sequence[int], shown_better: NDArray[np.bool_]) -> list[s
         shown_better: (M, M) whether row was shown to be better than column.
     """
     alike = ~(shown_better | shown_better.T)
+    friends_of = [{u for u in range(len(order)) if u != v and alike[u, v]} for v in range(len(order))]
     cliques: list[set[int]] = []
 
     def grow(clique: set[int], candidates: set[int], done: set[int]) -> None:
         if not candidates and not done:
             cliques.append(clique)
-        for v in sorted(candidates):
-            friends = {u for u in range(len(order)) if u != v and alike[u, v]}
+            return
+        # Tomita's pivot: without it the work doubles with every model that cannot be told from the others
+        pivot = max(sorted(candidates | done), key=lambda u: len(candidates & friends_of[u]))
+        for v in sorted(candidates - friends_of[pivot]):
+            friends = friends_of[v]
             grow(clique | {v}, candidates & friends, done & friends)
             candidates = candidates - {v}
             done = done | {v}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -44,16 +45,16 @@ def render_report(result: Result) -> str:
     )
 
 
-def render_page(template: str, **content: Any) -> str:
-    """Fill a template that extends ``page.html``, with the style and the script of all reports."""
-    script = _asset("report.js")
+def render_page(template: str, *, style: str = "", script: str = "", **content: Any) -> str:
+    """Fill a template that extends ``page.html``, with the style and the script of all reports, and further ones."""
+    script = _asset("report.js") + script
     page = (
         _environment()
         .get_template(template)
         .render(
             csp=content_security_policy(script),
-            style=Markup(_asset("report.css")),  # noqa: S704 - our own file
-            script=Markup(script),  # noqa: S704 - our own file
+            style=Markup(_asset("report.css") + style),  # noqa: S704 - our own files
+            script=Markup(script),  # noqa: S704 - our own files
             **content,
         )
     )
@@ -69,9 +70,10 @@ def content_security_policy(script: str) -> str:
     )
 
 
+@cache
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_templates()),
+        loader=jinja2.FileSystemLoader([_templates(), asset_dir("leaderboard") / "assets"]),
         # always on: the customary switch by file ending has let unescaped names into other projects' pages
         autoescape=True,
         undefined=jinja2.StrictUndefined,
@@ -101,5 +103,6 @@ def _templates() -> Path:
     return asset_dir("reports") / "templates"
 
 
+@cache
 def _asset(name: str) -> str:
     return (_templates() / name).read_text(encoding="utf-8")

@@ -30,12 +30,13 @@ Write = Callable[[float | None], str]
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell: its text, smaller lines below it, the value it is sorted by, and an optional small chart."""
+    """One cell: its text, smaller lines below it, the value it is sorted by, an optional small chart, and a link."""
 
     text: str
     notes: tuple[str, ...] = ()
     sort: float | None = None
     chart: Markup | None = None
+    href: str | None = None
 
     @property
     def tells(self) -> bool:
@@ -45,35 +46,44 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """One column; `numeric` ones are set flush right and sorted by value, `long` ones hold sentences."""
+    """One column; `numeric` ones are set flush right and sorted by value, `long` ones hold sentences.
+
+    `fixed` ones cannot be sorted by: their values do not rank.
+    """
 
     title: str
     numeric: bool = False
     long: bool = False
+    fixed: bool = False
 
 
 @dataclass(frozen=True)
 class Table:
-    """One table; the first cell of each row is its header."""
+    """One table; the first cell of each row is its header. A `filterable` one can be narrowed to rows with a word."""
 
     caption: str
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
     note: str = ""
+    filterable: bool = False
 
 
-def table(caption: str, columns: Sequence[str], rows: Iterable[Sequence[Cell]], note: str = "") -> Table:
-    """Build a table; `#` before a column title makes it numeric, `~` long.
+def table(
+    caption: str, columns: Sequence[str], rows: Iterable[Sequence[Cell]], note: str = "", *, limit: int = MAX_ROWS
+) -> Table:
+    """Build a table; `#` before a column title makes it numeric, `~` long, `!` after that not sortable.
 
     Columns in which no row says anything are left out; rows beyond the limit are counted in the note.
     """
     found = [tuple(row) for row in rows]
-    if len(found) > MAX_ROWS:
-        rest = f"{fmt.count(len(found) - MAX_ROWS)} more rows are in result.json."
-        note, found = f"{note} {rest}".strip(), found[:MAX_ROWS]
+    if len(found) > limit:
+        rest = f"{fmt.count(len(found) - limit)} more rows are in result.json."
+        note, found = f"{note} {rest}".strip(), found[:limit]
     telling = [i for i in range(len(columns)) if i == 0 or any(row[i].tells for row in found)]
     titles = [columns[i] for i in telling]
-    heads = tuple(Column(title.lstrip("#~"), title.startswith("#"), title.startswith("~")) for title in titles)
+    heads = tuple(
+        Column(title.lstrip("#~!"), title.startswith("#"), title.startswith("~"), title[1:2] == "!") for title in titles
+    )
     return Table(caption, heads, tuple(tuple(row[i] for i in telling) for row in found), note)
 
 
@@ -130,15 +140,8 @@ def operating_points(reading: Reading) -> Table:
     """Tabulate TAR, FNMR and FMR over all comparisons at every target, with and without failed images."""
     excluded = any(e.failures == "excluded" and e.group == "all" for e in reading.clean())
     columns = [
-        "#FMR target",
-        "#TAR",
-        "#FNMR",
-        "#Genuine missed",
-        "#Achieved FMR",
-        "#False matches",
-        "#Threshold",
-        "Notes",
-    ]
+        "#FMR target", "#TAR", "#FNMR", "#Genuine missed", "#Achieved FMR", "#False matches", "#Threshold", "Notes",
+    ]  # fmt: skip
     if excluded:
         columns.insert(1, "Failed images")
     rows = []
@@ -187,10 +190,7 @@ def single_figures(reading: Reading) -> Table:
     found = [
         e
         for e in reading.clean()
-        if e.group == "all"
-        and e.group_b is None
-        and e.fmr_target is None
-        and e.rule == "strict"
+        if (e.group, e.group_b, e.fmr_target, e.rule) == ("all", None, None, "strict")
         and e.metric not in EXACT
         and e.metric.removeprefix("reranked_") not in IN_SEARCH
     ]

@@ -177,6 +177,7 @@ class RunInfo(Strict):
     wall_s: float
     trust_code: bool = False
     embedded_images: int = Field(description="images the model was run on; the rest came from the cache")
+    rounded: bool = Field(False, description="embeddings were rounded to half precision, and the numbers are theirs")
 
 
 # how long it took and how it looks is stored, but is no part of what was found

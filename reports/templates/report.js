@@ -7,6 +7,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
   if (original.length < 2) continue;
   const heads = Array.from(table.tHead.rows[0].cells);
   heads.forEach((head, column) => {
+    if (head.dataset.fixed !== undefined) return;
     const button = document.createElement("button");
     button.type = "button";
     while (head.firstChild) button.appendChild(head.firstChild);
