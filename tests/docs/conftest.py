@@ -72,7 +72,7 @@ def stand_ins(tmp_path_factory: pytest.TempPathFactory) -> Path:
         own = ["facebench", "run", "phantom-eigenfaces", "my-protocol.yaml", "--data", "faces=people"]
         (top / "plain.yaml").write_text(OWN_PROTOCOL)
         assert run([*own[:3], "plain.yaml", *own[4:], "--out", "out/other"], patch) == 0
-        for copy in ("out/candidate", "out/float", "out/int8", "baseline"):
+        for copy in ("out/candidate", "out/float", "out/int8", "out/my-model", "baseline"):
             shutil.copytree("out/base", copy)
     return top
 

@@ -70,8 +70,8 @@ def test_ci_snippets(workshop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     commands = [words for words in lines if words[0] == "facebench"]
     assert {words[1] for words in commands} == {"run", "gate"}
     assert {words[0] for words in lines} == {"pip", "facebench"}
-    for words in commands:
-        assert run(words, monkeypatch) == 0, " ".join(words)
+    for command in dict.fromkeys(" ".join(words) for words in commands):  # both snippets begin with the same run
+        assert run(command.split(), monkeypatch) == 0, command
 
 
 def test_the_snippet_for_github_gives_the_action_what_it_takes() -> None:
