@@ -116,7 +116,11 @@ def main() -> None:
         # nudged in the last bit: equal embeddings would be called equal without a look at the scores
         harmed = side(template, base * np.float32(1.0000001), "harmed", repetition, plant)
         comparison = compared(first, harmed)
-        tars += [d.base_value for d in comparison.differences if d.metric == "tar" and d.group == "sex=a"]
+        tars += [
+            d.base_value
+            for d in comparison.differences
+            if d.metric == "tar" and d.group == "sex=a" and d.fmr_target == SPEC.primary_fmr_target
+        ]
         for name, policy in PLANTED.items():
             outcomes[name][check_gate(comparison, harmed.loaded.result, policy).outcome.value] += 1
         null = side(template, copy, "null", repetition)
