@@ -6,7 +6,7 @@ DEV := .venv/.dev-installed
 DEMO := out/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench
+.PHONY: help demo test lint docs bench
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +23,10 @@ lint: $(DEV)  ## check format, style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+docs: $(DEV)  ## build the documentation site in out/docs; any warning fails
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "$(CURDIR)/out/docs/index.html"
 
 bench: $(DEV)  ## measure speed; ARGS="--model FILE --data DIR" adds the embedding stage
 	@$(BIN)/python benchmarks/run.py $(ARGS)

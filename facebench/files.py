@@ -153,6 +153,8 @@ def parse_yaml(text: str, where: str) -> Any:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
         raise InputError(f"{where}{line}: not valid YAML: {getattr(error, 'problem', error)}") from error
+    except RecursionError:
+        raise InputError(f"{where}: nested too deeply") from None
 
 
 def read_json(path: Path, what: str) -> Any:

@@ -35,7 +35,8 @@ def tar_under_rule(rule: str, genuine: Scores, impostor: Scores, fmr_target: flo
 
     Args:
         rule: one of `RULES`.
-        genuine, impostor: scores, higher is more alike.
+        genuine: scores of genuine comparisons; higher is more alike.
+        impostor: scores of impostor comparisons.
         fmr_target: between 0 and 1.
     """
     if rule not in RULES:

@@ -67,7 +67,8 @@ def paired_genuine(
     """Return the difference of two FNMRs at fixed thresholds: ``V = sum_u (sum of (e - D) over u)² / P²``.
 
     Args:
-        base, model: (P,) error indicators of the genuine comparisons under each model.
+        base: (P,) error indicators of the genuine comparisons under the base.
+        model: (P,) the same under the model.
         identity: (P,) identity index.
     """
     change = model.astype(np.float64) - base
@@ -83,8 +84,10 @@ def paired_impostor(
     """Return the difference of two FMRs at fixed thresholds, with `uncertainty.cell_variance` of ``e_B - e_A``.
 
     Args:
-        base, model: (P,) error indicators of the impostor comparisons under each model.
-        first, second: (P,) identity index of each end.
+        base: (P,) error indicators of the impostor comparisons under the base.
+        model: (P,) the same under the model.
+        first: (P,) identity index of one end.
+        second: (P,) of the other end.
     """
     change = model.astype(np.float64) - base
     d = float(change.mean())

@@ -102,7 +102,8 @@ def cell_variance(
 
     Args:
         deviations: (P,) e - p per comparison.
-        first, second: (P,) identity index of each end, different from each other.
+        first: (P,) identity index of one end.
+        second: (P,) of the other end, a different identity.
         n_comparisons: P.
         rate: p.
     """
@@ -163,8 +164,11 @@ def two_sample_variance(
         V = (1 - 1/n) [(1 - 2/n) sum_u (G_u / P_g + S_u / P_i)² + sum_{u<v} d_uv² / P_i²]
 
     Args:
-        genuine, identity: (P_g,) influence and identity of each genuine comparison.
-        impostor, first, second: (P_i,) influence and identities of each impostor comparison.
+        genuine: (P_g,) influence of each genuine comparison.
+        identity: (P_g,) its identity.
+        impostor: (P_i,) influence of each impostor comparison.
+        first: (P_i,) its one identity.
+        second: (P_i,) its other identity.
         n_identities: n.
     """
     n = n_identities

@@ -70,7 +70,8 @@ def _filled(*found: Table) -> tuple[Table, ...]:
 def _overall(comparison: Comparison) -> Section:
     lead = (
         "Each model at its own threshold, on the same comparisons. A difference is the model minus the base; what "
-        "makes a comparison hard for both cancels, so the interval is narrower than two separate ones suggest. “Told "
+        "makes a comparison hard for both cancels, so the interval is narrower than two separate ones suggest. "
+        "“Changed sides” counts comparisons that are wrong, or right, under the model alone. “Told "
         f"apart” is judged after correction for {comparison.family_size:,} differences."
     )
     alpha = 1 - comparison.confidence

@@ -196,10 +196,17 @@ def unpaired_differences(pairing: Pairing, done: list[Difference]) -> list[Diffe
                 a.metric, (a.value, b.value), error, "exact" if a.metric in EXACT else "unpaired-intervals",
                 higher_is_better=a.metric in HIGHER_IS_BETTER,
                 flags=tuple(dict.fromkeys([*a.flags, *b.flags])), fmr_target=a.fmr_target, k=a.k, group=a.group,
-                condition=a.condition, n_comparisons=a.n_genuine or a.n_impostor, n_identities=a.n_identities,
+                condition=a.condition, n_comparisons=_n_comparisons(a), n_identities=a.n_identities,
             )
         )  # fmt: skip
     return found
+
+
+def _n_comparisons(estimate: Estimate) -> int | None:
+    """Return what a figure was counted over: for a cost of both kinds of scores all comparisons."""
+    if estimate.metric == "cllr":
+        return (estimate.n_genuine or 0) + (estimate.n_impostor or 0)
+    return estimate.n_genuine or estimate.n_impostor
 
 
 ALSO = frozenset({"cllr", "fnmr_at_zero_fmr", *EXACT})

@@ -248,3 +248,8 @@ def test_checks_of_the_instrument_are_not_compared(comparison):
     """Random labels say something of the intervals, nothing of a model."""
     assert not [d for d in comparison.differences if d.condition.startswith("control:")]
     assert not [d for d in comparison.differences if d.metric.endswith("_test")]
+
+
+def test_cllr_counts_both_kinds_of_comparisons(comparison):
+    counted = {d.metric: d.n_comparisons for d in comparison.differences if d.metric in ("cllr", "min_cllr")}
+    assert counted["cllr"] == counted["min_cllr"] == 96 * 95 // 2
