@@ -28,6 +28,8 @@ _MEASURE = {
     "insertion_tar": "pairs accepted, insertion",
     "seed_stability": "agreement across seeds",
     "randomisation_similarity": "likeness to random weights (lower is better)",
+    "max_sensitivity": "change under slight noise (lower is better)",
+    "completeness_gap": "score the map does not account for (lower is better)",
     "inpainting_at_1": "inpainting game at 1 %",
     "inpainting_at_5": "inpainting game at 5 %",
 }

@@ -114,7 +114,7 @@ class _Writer:
 
     def mean(
         self, metric: str, values: Sequence[float | None], identity: NDArray[np.int64], *, lowest: float = -1.0,
-        nulls: dict[str, float] | None = None, **fields: Any,
+        highest: float = 1.0, nulls: dict[str, float] | None = None, **fields: Any,
     ) -> Estimate:  # fmt: skip
         """Return the mean over pairs; pairs without a map are left out and counted in a flag."""
         from scipy.special import stdtrit
@@ -139,7 +139,7 @@ class _Writer:
             return Estimate(value=value, flags=(*flags, Flag.NO_INTERVAL), **common)
         half = float(stdtrit(n_identities - 1, 0.5 + self.confidence / 2)) * float(np.sqrt(variance))
         return Estimate(
-            value=value, ci_low=max(lowest, value - half), ci_high=min(1.0, value + half),
+            value=value, ci_low=max(lowest, value - half), ci_high=min(highest, value + half),
             ci_method="t-over-identities", flags=flags, **common,
         )  # fmt: skip
 
@@ -148,6 +148,10 @@ def _region_estimates(writer: _Writer, maps: Floats, regions: Mask, whom: Explai
     found = []
     identity = whom.pair_identity
     usable = [_is_map(h) for h in maps]
+    scaled = [
+        h / max(float(np.abs(h).max()), 1e-12) if ok else np.zeros_like(h) for h, ok in zip(maps, usable, strict=True)
+    ]
+    total = np.sum(scaled, axis=0)
     for name in PARTS:
         index = REGIONS.index(name)
         values: dict[str, list[float | None]] = {m: [] for m in ("saliency_iou", "pixel_auroc", "pointing")}
@@ -166,8 +170,7 @@ def _region_estimates(writer: _Writer, maps: Floats, regions: Mask, whom: Explai
                 other: regions[row, REGIONS.index(other)] for other in PARTS if regions[row, REGIONS.index(other)].any()
             }
             gaps.append(metrics.mismatch_gap(h, name, own)[0] if len(own) > 1 else None)
-            others = [m for r, m in enumerate(maps) if r != row and usable[r]]
-            nulls.append(_nulls(h, region, own, name, others))
+            nulls.append(_nulls(h, region, own, name, total - scaled[row] if sum(usable) > 1 else None))
         mean_nulls = {key: float(np.mean([n[key] for n in nulls])) for key in nulls[0]} if nulls else None
         areas = regions[:, index].mean(axis=(1, 2))
         chance = float(areas.mean())
@@ -202,7 +205,7 @@ def _masses(writer: _Writer, maps: Floats, regions: Mask, whom: Explainees, usab
     return found
 
 
-def _nulls(h: Floats, region: Mask, own: Mapping[str, Mask], name: str, others: Sequence[Floats]) -> dict[str, float]:
+def _nulls(h: Floats, region: Mask, own: Mapping[str, Mask], name: str, others: Floats | None) -> dict[str, float]:
     a = float(region.mean())
     found = {"chance": metrics.expected_iou(a, a)}
     wrong = [metrics.area_matched_iou(h, mask) for other, mask in own.items() if other != name]
@@ -210,8 +213,8 @@ def _nulls(h: Floats, region: Mask, own: Mapping[str, Mask], name: str, others: 
         found["mismatched_region"] = float(np.mean(wrong))
     for key, null in metrics.null_maps(h).items():
         found[key] = metrics.area_matched_iou(null, region)
-    mean = metrics.null_maps(h, others).get("mean_map")
-    found["mean_map"] = metrics.area_matched_iou(mean, region) if mean is not None else found["chance"]
+    known = others is not None and np.ptp(others) > 0
+    found["mean_map"] = metrics.area_matched_iou(others, region) if known else found["chance"]
     return found
 
 
@@ -275,7 +278,7 @@ def _area(scores: NDArray[Any]) -> float | None:
 
 
 def _stability(writer: _Writer, method: str, tensors: Tensors, whom: Explainees) -> list[Estimate]:
-    """Return NCC across seeds, and Spearman's correlation with the map of random weights (lower is better)."""
+    """Return how maps change with what should change them and with what should not, beside maps of other pairs."""
     n = len(tensors[f"{method}/random"])
     maps, who = tensors[f"{method}/pairs"][:n].astype(np.float64), whom.pair_identity[:n]
 
@@ -285,11 +288,30 @@ def _stability(writer: _Writer, method: str, tensors: Tensors, whom: Explainees)
             for a, b in zip(maps, others.astype(np.float64), strict=True)
         ]
 
+    def written(name: str, values: Sequence[float | None], measure: Any, **limits: float) -> Estimate:
+        other = [value for shift in range(1, n) for value in compared(np.roll(maps, shift, 0), measure)]
+        known = [value for value in other if value is not None]
+        return writer.mean(
+            name, values, who, nulls={"another_pair": float(np.mean(known))} if known else None, **limits
+        )
+
     found = [
-        writer.mean("randomisation_similarity", compared(tensors[f"{method}/random"], metrics.rank_correlation), who)
+        written(
+            "randomisation_similarity",
+            compared(tensors[f"{method}/random"], metrics.rank_correlation),
+            metrics.rank_correlation,
+        )
     ]
     if len(tensors[f"{method}/again"]):
-        found.append(writer.mean("seed_stability", compared(tensors[f"{method}/again"], metrics.map_correlation), who))
+        again = compared(tensors[f"{method}/again"], metrics.map_correlation)
+        found.append(written("seed_stability", again, metrics.map_correlation))
+    near = [compared(others, metrics.map_distance) for others in tensors[f"{method}/near"]]
+    # one degenerate map among the near ones is the largest change there can be, and no number
+    worst = [None if None in each else max(v for v in each if v is not None) for each in zip(*near, strict=True)]
+    found.append(written("max_sensitivity", worst, metrics.map_distance, lowest=0.0, highest=2.0))
+    if f"{method}/gaps" in tensors:
+        gaps = tensors[f"{method}/gaps"].tolist()
+        found.append(writer.mean("completeness_gap", gaps, whom.pair_identity, lowest=0.0, highest=np.inf))
     return found
 
 
@@ -307,32 +329,32 @@ def _triplet_estimates(writer: _Writer, method: str, tensors: Tensors, whom: Exp
     }
     for name, (measure, nulls) in measures.items():
         values = [measure(h, c) if ok else None for h, c, ok in zip(maps, changed, usable, strict=True)]
-        if name == "saliency_iou":
-            for key, null in metrics.null_maps(maps[0]).items():
-                known = [metrics.area_matched_iou(metrics.null_maps(h)[key] if ok else null, c)
-                         for h, c, ok in zip(maps, changed, usable, strict=True) if c.any()]  # fmt: skip
+        if name == "saliency_iou" and any(usable):
+            for key in metrics.null_maps(changed[0]):
+                known = [metrics.area_matched_iou(metrics.null_maps(h)[key], c)
+                         for h, c, ok in zip(maps, changed, usable, strict=True) if ok]  # fmt: skip
                 nulls = {**nulls, key: float(np.mean(known))}
         found.append(writer.mean(name, values, identity, nulls=nulls, region="changed_pixels", lowest=0.0))
     return found + _game(writer, method, tensors, whom)
 
 
 def _game(writer: _Writer, method: str, tensors: Tensors, whom: Explainees) -> list[Estimate]:
-    admitted = tensors["admitted"].astype(bool)
+    drawn = np.array([_is_map(h) for h in tensors[f"{method}/triplets"]], bool)
+    admitted = tensors["admitted"].astype(bool) & drawn  # without a map there is no game, neither won nor lost
+    flags = writer.flags if drawn.all() else (*writer.flags, Flag.DEGENERATE_MAPS)
     found = []
     for name, at in INPAINTING_AT.items():
         won = _won(tensors[f"{method}/game"], at)
-        nulls = {
-            key: float(_won(tensors[f"{key}/game"], at)[admitted].mean()) if admitted.any() else 0.0
-            for key in ("random", "centred_gaussian", "oracle")
-        }
+        knowing = {key: _won(tensors[f"{key}/game"], at) for key in ("random", "centred_gaussian", "oracle")}
         for part in ("all", *dict.fromkeys(whom.triplet_part)):
             rows = admitted & ([True] * len(admitted) if part == "all" else np.array(whom.triplet_part) == part)
             common: dict[str, Any] = {
                 "condition": saliency_condition(writer.method, None if part == "all" else part),
-                "nulls": nulls if part == "all" else None, "n_genuine": int(rows.sum()),
+                "nulls": {key: float(w[rows].mean()) for key, w in knowing.items()} if rows.any() else None,
+                "n_genuine": int(rows.sum()),
             }  # fmt: skip
             if not rows.any():
-                found.append(Estimate(metric=name, value=None, flags=(*writer.flags, Flag.INSUFFICIENT), **common))
+                found.append(Estimate(metric=name, value=None, flags=(*flags, Flag.INSUFFICIENT), **common))
                 continue
             lost, who = 1 - won[rows], whom.triplet_identity[rows]
             variance = identity_variance(lost - lost.mean(), who, lost.size)
@@ -344,7 +366,7 @@ def _game(writer: _Writer, method: str, tensors: Tensors, whom: Explainees) -> l
                 1.0,
                 "wilson-identity",
             )
-            written = rate_estimate(name, rate, writer.confidence, flags=writer.flags, **common)
+            written = rate_estimate(name, rate, writer.confidence, flags=flags, **common)
             found.append(written.model_copy(update={"n_identities": int(np.unique(who).size)}))
     return found
 
