@@ -18,8 +18,9 @@ from facebench.runner.explanation import gallery
 from facebench.runner.explanation.costs import GAME_LEVELS
 from facebench.runner.explanation.kept import Kept
 from facebench.runner.explanation.maps import PLANTED, MethodMaps, draw, n_maps, removal_scores
-from facebench.runner.explanation.measure import Explainees, Tensors, controls, estimates, rank_stability
+from facebench.runner.explanation.measure import Tensors, controls, estimates, rank_stability
 from facebench.runner.explanation.sampling import Triplet, choose_pairs, find_triplets, read_faces, regions_of
+from facebench.runner.explanation.writer import Explainees
 from facebench.runner.groups import Grouping, make_groupings
 from facebench.runner.measure import Measurement
 from facebench.runner.sample import Images
