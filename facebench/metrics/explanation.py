@@ -159,14 +159,9 @@ def centred_gaussian(shape: tuple[int, int]) -> Floats:
     return np.asarray(np.exp(-((y[:, None] / (shape[0] / 4)) ** 2 + (x[None, :] / (shape[1] / 4)) ** 2) / 2))
 
 
-def null_maps(h: Map, others: Sequence[Map] = ()) -> dict[str, Map]:
-    """Return maps that know nothing of the region: upside-down, centred Gaussian and, given others, their mean."""
-    found: dict[str, Map] = {"upside_down": h[::-1], "centred_gaussian": centred_gaussian((h.shape[0], h.shape[1]))}
-    if len(others):
-        mean = np.mean([np.asarray(o, np.float64) / max(float(np.abs(o).max()), 1e-12) for o in others], axis=0)
-        if np.ptp(mean) > 0:
-            found["mean_map"] = mean
-    return found
+def null_maps(h: Map) -> dict[str, Map]:
+    """Return maps that know nothing of the region: the map upside down, and a centred Gaussian."""
+    return {"upside_down": h[::-1], "centred_gaussian": centred_gaussian((h.shape[0], h.shape[1]))}
 
 
 def curve_area(scores: Sequence[float]) -> float:
@@ -184,6 +179,19 @@ def map_correlation(first: Map, second: Map) -> float:
     if scale == 0:
         raise InputError("a constant map correlates with nothing")
     return float(a @ b) / scale
+
+
+def map_distance(first: Map, second: Map) -> float:
+    """Return how far two maps lie apart once each is scaled to norm 1: 0 for the same, sqrt 2 for unrelated ones.
+
+    Its largest value over faces near the probe is max-sensitivity (Yeh et al. 2019, "On the (in)fidelity and
+    sensitivity of explanations"), with the map scaled, so that methods on different scales can be compared.
+    """
+    a, b = (np.asarray(h, np.float64).ravel() for h in (first, second))
+    lengths = float(np.linalg.norm(a)), float(np.linalg.norm(b))
+    if not min(lengths) > 0:
+        raise InputError("a map of zeros has no direction")
+    return float(np.linalg.norm(a / lengths[0] - b / lengths[1]))
 
 
 def rank_correlation(first: Map, second: Map) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from facebench.files import write_atomic
-from facebench.report import charts, comparison_charts, comparison_tables, html, tables
+from facebench.report import alike, charts, comparison_charts, comparison_tables, html, tables
 from facebench.report import format as fmt
 from facebench.report.comparison_charts import Point
 from facebench.report.differences import Differences, comparison_statements
@@ -54,7 +54,7 @@ def _sections(comparison: Comparison, results: Sequence[Result]) -> list[Section
     return [
         _overall(comparison), _ranks(comparison), _curves(comparison, readings), _groups(comparison),
         _differentials(comparison), *_conditions(comparison),
-        *_costs(comparison), _trade_offs(comparison, readings), _moved(comparison),
+        *_costs(comparison), _trade_offs(comparison, readings), *alike.sections(comparison), _moved(comparison),
         _not_compared(comparison),
     ]  # fmt: skip
 

@@ -28,6 +28,8 @@ _MEASURE = {
     "insertion_tar": "pairs accepted, insertion",
     "seed_stability": "agreement across seeds",
     "randomisation_similarity": "likeness to random weights (lower is better)",
+    "max_sensitivity": "change under slight noise (lower is better)",
+    "completeness_gap": "score the map does not account for (lower is better)",
     "inpainting_at_1": "inpainting game at 1 %",
     "inpainting_at_5": "inpainting game at 5 %",
 }
@@ -246,34 +248,36 @@ def _gallery(rows: Sequence[GalleryRow]) -> Iterable[Chart]:
 
 
 def _tree(details: ExplanationDetails) -> Iterable[Chart]:
-    """Draw the tree of the methods' mean maps; height is 1 - NCC."""
-    n = len(details.tree_labels)
-    if n < 2:
-        return
+    if len(details.tree_labels) > 1:
+        caption = "How alike the methods' mean maps are: distance 1 − correlation, average linkage."
+        yield tree_chart(details.tree, details.tree_labels, caption)
+
+
+def tree_chart(linkage: Sequence[Sequence[float]], labels: Sequence[str], caption: str) -> Chart:
+    """Draw a tree of mean maps from scipy linkage rows; height is 1 - NCC."""
+    n = len(labels)
+    shown = [fmt.clip(label, 24) for label in labels]
     left, step, width = 150.0, 18.0, 520.0
-    top = max(row[2] for row in details.tree) or 1.0
-    order = _leaf_order(details.tree, n)
+    top = max(row[2] for row in linkage) or 1.0
+    order = _leaf_order(linkage, n)
     at: dict[int, tuple[float, float]] = {leaf: (left, 14 + step * k) for k, leaf in enumerate(order)}
     parts = [
-        el("text", details.tree_labels[leaf], x=left - 6, y=y + 4, class_="tick", text_anchor="end")
-        for leaf, (_, y) in at.items()
+        el("text", shown[leaf], x=left - 6, y=y + 4, class_="tick", text_anchor="end") for leaf, (_, y) in at.items()
     ]
-    for k, (a, b, height, _) in enumerate(details.tree):
+    for k, (a, b, height, _) in enumerate(linkage):
         x = left + (width - left - 40) * height / top
         (xa, ya), (xb, yb) = at[int(a)], at[int(b)]
         parts.append(el("path", d=f"M{xa:.1f},{ya:.1f}H{x:.1f}V{yb:.1f}H{xb:.1f}", class_="line s0"))
         parts.append(el("text", fmt.number(height, 2), x=x + 4, y=(ya + yb) / 2 + 4, class_="tick"))
         at[n + k] = (x, (ya + yb) / 2)
-    rows = [[text(_node(details, int(a))), text(_node(details, int(b))), Cell(fmt.number(h), (), h)]
-            for a, b, h, _ in details.tree]  # fmt: skip
+    rows = [[text(_node(labels, int(a))), text(_node(labels, int(b))), Cell(fmt.number(h), (), h)]
+            for a, b, h, _ in linkage]  # fmt: skip
     data = table("Distances in the tree", ["Branch", "Branch", "#1 − NCC"], rows)
-    caption = "How alike the methods' mean maps are: distance 1 − correlation, average linkage."
-    yield Chart(picture(width, 20 + step * n, caption, join(parts)), caption, data)
+    return Chart(picture(width, 20 + step * n, caption, join(parts)), caption, data)
 
 
-def _node(details: ExplanationDetails, node: int) -> str:
-    n = len(details.tree_labels)
-    return details.tree_labels[node] if node < n else f"joint {node - n + 1}"
+def _node(labels: Sequence[str], node: int) -> str:
+    return labels[node] if node < len(labels) else f"joint {node - len(labels) + 1}"
 
 
 def _leaf_order(linkage: Sequence[Sequence[float]], n: int) -> list[int]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from facebench.errors import InputError
 from facebench.metrics import paired
-from facebench.runner import moved
+from facebench.runner import alike, moved
 from facebench.runner.comparable import Loaded, labels, load_comparable
 from facebench.runner.paired import Pairing, Side, group_differences, rate_differences
 from facebench.runner.paired_conditions import condition_differences
@@ -23,6 +23,7 @@ from facebench.runner.paired_figures import (
     unpaired_differences,
 )
 from facebench.schema import ComparedModel, Comparison, Difference, Rank, Result, Unmeasured
+from facebench.schema.explanation import read_condition
 from facebench.schema.timed import why_times_differ
 
 MAX_MODELS = 8
@@ -72,6 +73,8 @@ def _comparison(sides: Sequence[Side], seed: int) -> Comparison:
         found += [*own, *unpaired_differences(pairing, own)]
     found, family = _adjusted(found)
     result = base.loaded.result
+    named = [(side.label, side.loaded) for side in sides]
+    explained, not_explained = alike.explanations(named, confidence=confidence)
     return Comparison(
         protocol=result.protocol, base=base.label, models=tuple(_model(side) for side in sides),
         phantom=result.data.phantom, seed=seed, confidence=confidence, identical=tuple(_identical(sides)),
@@ -80,7 +83,9 @@ def _comparison(sides: Sequence[Side], seed: int) -> Comparison:
         ranks=tuple(_ranks(sides, confidence)),
         moved_pairs=tuple(p for side in sides[1:] for p in moved.moved_pairs(base, side, primary)),
         moved_identities=tuple(m for side in sides[1:] for m in moved.moved_identities(base, side, primary)),
-        not_compared=tuple(_not_compared(sides)), cautions=tuple(_cautions([side.loaded for side in sides])),
+        alignments=tuple(alike.alignments(named, seed=seed, confidence=confidence)), explanations=explained,
+        not_compared=(*_not_compared(sides), *not_explained),
+        cautions=tuple(_cautions([side.loaded for side in sides])),
     )  # fmt: skip
 
 
@@ -163,7 +168,11 @@ def _value(difference: Difference, first: bool) -> float | None:
 def _not_compared(sides: Sequence[Side]) -> list[Unmeasured]:
     """Say which estimates one result holds and another lacks, and which parts were not paired."""
     found = []
-    keys = [{(e.metric, e.condition) for e in side.loaded.result.estimates if e.value is not None} for side in sides]
+    keys = [
+        {(e.metric, e.condition) for e in side.loaded.result.estimates
+         if e.value is not None and read_condition(e.condition) is None}
+        for side in sides
+    ]  # fmt: skip
     for side, own in zip(sides[1:], keys[1:], strict=True):
         for metric, condition in sorted(keys[0] ^ own):
             missing = side.label if (metric, condition) in keys[0] else sides[0].label

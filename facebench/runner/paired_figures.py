@@ -15,6 +15,7 @@ from facebench.runner.identification import roles_of
 from facebench.runner.paired import Measure, Pairing, Side, replicate_difference
 from facebench.runner.rates import spread
 from facebench.schema import Difference, Estimate, Flag, Result
+from facebench.schema.explanation import read_condition
 from facebench.schema.timed import EXACT, timed_estimates, why_times_differ
 from facebench.scoring import compare_pairs, similarity
 
@@ -221,7 +222,12 @@ def _estimates(result: Result, *, timed: bool) -> dict[tuple[Any, ...], Estimate
 
 
 def _of_instrument(estimate: Estimate) -> bool:
-    """Tell whether an estimate checks the instrument (random labels) or is a test's statistic, not a model's figure."""
+    """Tell whether an estimate checks the instrument (random labels) or is a test's statistic, not a model's figure.
+
+    Figures of saliency maps are held against each other map by map (`facebench.runner.alike`), not here.
+    """
+    if read_condition(estimate.condition) is not None:
+        return True
     return estimate.condition.startswith("control:") or estimate.metric.endswith("_test")
 
 

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from facebench.schema._base import Strict
+from facebench.schema.alike import Alignment, ExplanationComparison
 from facebench.schema.result import Flag, ProtocolRef, Unmeasured
 
 
@@ -124,5 +125,7 @@ class Comparison(Strict):
     ranks: tuple[Rank, ...] = ()
     moved_pairs: tuple[MovedPair, ...] = ()
     moved_identities: tuple[MovedIdentity, ...] = ()
+    alignments: tuple[Alignment, ...] = ()
+    explanations: ExplanationComparison | None = Field(None, description="maps and games, where all results have them")
     not_compared: tuple[Unmeasured, ...] = ()
     cautions: tuple[str, ...] = ()

@@ -60,10 +60,10 @@ def _boxed(
 
 def _drops(subject: Explained, fill: str, boxes: list[tuple[int, int, int, int]]) -> Floats:
     """Return (P,) how much the score falls when each box is filled."""
-    batches = _boxed(subject.probe, fill_image(subject.probe, fill), boxes, subject.batch_size)
+    # the whole face is the last of the same batches: alone it would cost a padded batch of its own
+    batches = _boxed(subject.probe, fill_image(subject.probe, fill), [*boxes, (0, 0, 0, 0)], subject.batch_size)
     scores = np.concatenate([subject.scores(batch) for batch in batches])
-    whole = float(subject.scores(subject.probe[None])[0])
-    return np.asarray(whole - scores)
+    return np.asarray(scores[-1] - scores[:-1])
 
 
 def occlusion(subject: Explained, *, patch: int = 16, stride: int = 8, fill: str = "black") -> Saliency:

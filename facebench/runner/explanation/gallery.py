@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facebench.metrics.explanation import clustering_tree
-from facebench.runner.explanation.maps import MethodMaps
 from facebench.schema.explanation import GalleryPicture, GalleryRow
 
 # dark blue over grey to orange: even for colour-blind readers, and its lightness rises with the value
@@ -22,7 +21,7 @@ _QUALITY = 80
 def rows(
     pairs: Sequence[tuple[int, int]],
     faces: Mapping[int, NDArray[np.uint8]],
-    drawn: Mapping[str, MethodMaps],
+    drawn: Mapping[str, NDArray[Any]],
     ids: Sequence[str],
     count: int,
     *,
@@ -35,8 +34,8 @@ def rows(
         if with_faces:
             pictures += [_picture("probe", faces[probe]), _picture("mate", faces[mate])]
         for name, maps in drawn.items():
-            if row < len(maps.pairs) and np.isfinite(maps.pairs[row]).all():
-                pictures.append(_picture(name, overlay(maps.pairs[row], faces[probe] if with_faces else None)))
+            if row < len(maps) and np.isfinite(maps[row]).all():
+                pictures.append(_picture(name, overlay(maps[row], faces[probe] if with_faces else None)))
         found.append(GalleryRow(probe=ids[probe], mate=ids[mate], pictures=tuple(pictures)))
     return tuple(found)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,11 +11,15 @@ from numpy.typing import NDArray
 
 from facebench.probes.saliency import GRADIENT_METHODS, METHODS, RANDOM_METHODS, Explained, Saliency
 from facebench.probes.saliency.controls import Masked, random_subject
+from facebench.runner.explanation.kept import Kept
 from facebench.schema.explanation import MethodSpec
 
 Mask = NDArray[np.bool_]
 Maps = NDArray[np.float32]
+GAP = "completeness_gap"
 PLANTED = ("eyes", "nose", "mouth")
+NEARBY, REACH = 2, 4
+"""Copies of a control probe whose pixels differ by up to this many grey levels, for max-sensitivity."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +32,8 @@ class MethodMaps:
         planted: (3, C, H, W) maps of the control pairs behind the eye, nose and mouth mask.
         random: (C, H, W) maps of the control pairs by the network that has learnt nothing.
         again: (C, H, W) maps of the control pairs with another seed; empty for methods without chance.
+        near: (NEARBY, C, H, W) maps of the control pairs with a little noise on the probe.
+        gaps: (P,) completeness gap of each pair's map; empty for methods that promise no completeness.
         first: the first map with its settings and costs, or the reason why there is none.
     """
 
@@ -36,6 +42,8 @@ class MethodMaps:
     planted: Maps
     random: Maps
     again: Maps
+    near: Maps
+    gaps: NDArray[np.float64]
     first: Saliency
 
 
@@ -45,45 +53,56 @@ def draw(
     triplets: Sequence[Explained],
     controls: Sequence[Explained],
     masks: dict[str, Mask],
+    kept: Kept,
     step: Callable[[], None],
 ) -> MethodMaps:
-    """Draw all maps of a method; `step` is called after each."""
+    """Draw all maps of a method that are not kept from a run that was killed; `step` is called after each."""
     function = METHODS.get(method.name)
     shape = (pairs[0].probe.shape[0], pairs[0].probe.shape[1])
+    blank = np.full(shape, np.nan, np.float32)
 
-    def one(subject: Explained) -> Saliency:
-        found = function(subject, **method.options)
+    def one(subject: Explained, control: str = "") -> Saliency:
+        words = [method.name, method.options, control]
+        found = kept.saliency(words, subject, lambda: function(subject, **method.options))
         step()
         return found
 
-    def stack(subjects: Sequence[Explained]) -> Maps:
-        rows = [one(subject).values for subject in subjects]
-        blank = np.full(shape, np.nan, np.float32)
+    def stack(subjects: Iterable[Explained], control: str = "") -> Maps:
+        rows = [one(subject, control).values for subject in subjects]
         return np.stack([blank if row is None else row for row in rows]) if rows else np.empty((0, *shape), np.float32)
 
     first = one(pairs[0])
     if first.flag == "unsupported":
         none = np.empty((0, *shape), np.float32)
-        return MethodMaps(none, none, none[None][:, :0], none, none, first)
+        return MethodMaps(none, none, none[None][:, :0], none, none, none[None][:, :0], np.empty(0), first)
+    each = [first, *(one(pair) for pair in pairs[1:])]
     planted = []
     for name in PLANTED:
         model = Masked(controls[0].embed, controls[0].module, masks[name])
-        planted.append(stack([model.subject(subject) for subject in controls]))
-    chance = method.name in RANDOM_METHODS
-    blank = np.full(shape, np.nan, np.float32)
+        planted.append(stack((model.subject(subject) for subject in controls), f"planted {name}"))
+    reseeded = [replace(subject, seed=subject.seed + 1) for subject in controls]
     return MethodMaps(
-        pairs=np.concatenate([(blank if first.values is None else first.values)[None], stack(pairs[1:])]),
+        pairs=np.stack([blank if found.values is None else found.values for found in each]),
         triplets=stack(triplets),
         planted=np.stack(planted),
-        random=stack([random_subject(subject, seed=subject.seed + 1) for subject in controls]),
-        again=stack([replace(subject, seed=subject.seed + 1) for subject in controls] if chance else []),
+        random=stack((random_subject(subject, seed=subject.seed + 1) for subject in controls), "random"),
+        again=stack(reseeded if method.name in RANDOM_METHODS else []),
+        near=np.stack([stack([nearby(subject, k) for subject in controls]) for k in range(NEARBY)]),
+        gaps=np.array([found.settings[GAP] for found in each if GAP in found.settings], np.float64),
         first=first,
     )
 
 
+def nearby(subject: Explained, number: int) -> Explained:
+    """Return the same question about a probe with uniform noise of up to `REACH` grey levels."""
+    rng = np.random.default_rng([subject.seed, number, 47])
+    noise = rng.integers(-REACH, REACH + 1, subject.probe.shape)
+    return replace(subject, probe=np.clip(subject.probe + noise, 0, 255).astype(np.uint8))
+
+
 def n_maps(method: MethodSpec, pairs: int, triplets: int, controls: int) -> int:
     """Return how many maps `draw` makes."""
-    return pairs + triplets + controls * (len(PLANTED) + 1 + (method.name in RANDOM_METHODS))
+    return pairs + triplets + controls * (len(PLANTED) + 1 + NEARBY + (method.name in RANDOM_METHODS))
 
 
 def is_gradient_family(name: str) -> bool:

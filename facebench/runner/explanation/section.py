@@ -13,18 +13,20 @@ from facebench.errors import InputError
 from facebench.metrics.explanation import centred_gaussian, inpainting_path
 from facebench.probes.saliency import Explained, Target
 from facebench.probes.saliency.regions import PARTS, REGIONS
+from facebench.runner import environment
 from facebench.runner.explanation import gallery
+from facebench.runner.explanation.costs import GAME_LEVELS
+from facebench.runner.explanation.kept import Kept
 from facebench.runner.explanation.maps import PLANTED, MethodMaps, draw, n_maps, removal_scores
-from facebench.runner.explanation.measure import Explainees, Tensors, controls, estimates, rank_stability
+from facebench.runner.explanation.measure import Tensors, controls, estimates, rank_stability
 from facebench.runner.explanation.sampling import Triplet, choose_pairs, find_triplets, read_faces, regions_of
+from facebench.runner.explanation.writer import Explainees
 from facebench.runner.groups import Grouping, make_groupings
 from facebench.runner.measure import Measurement
 from facebench.runner.sample import Images
 from facebench.runner.sections import RunContext, Saved, SectionResult
 from facebench.schema import Comparator, ProtocolSpec, Unmeasured
 from facebench.schema.explanation import ExplanationDetails, ExplanationSpec, MethodVerdict
-
-GAME_LEVELS = 101
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,9 +53,10 @@ def run(context: RunContext) -> SectionResult:
     if len(work.pairs) < 2:
         why = "no identity has two usable images, so there is no match to explain"
         return SectionResult(unmeasured=(Unmeasured(what="explanations", why=why),))
-    tensors = _base_tensors(context, work)
+    kept = _kept(context)
+    tensors = _base_tensors(context, work, kept)
     verdicts: list[MethodVerdict] = []
-    drawn: dict[str, MethodMaps] = {}
+    drawn: dict[str, NDArray[np.float32]] = {}
     count = min(spec.control_pairs, len(work.pairs))
     total = sum(n_maps(m, len(work.pairs), len(work.triplets), count) for m in spec.methods)
     done = 0
@@ -65,14 +68,15 @@ def run(context: RunContext) -> SectionResult:
 
     masks = dict(zip(PLANTED, tensors["planted_masks"].astype(bool), strict=True))
     for method in spec.methods:
-        found = draw(method, work.pair_subjects, work.triplet_subjects, work.pair_subjects[:count], masks, step)
-        drawn[method.name] = found
+        found = draw(method, work.pair_subjects, work.triplet_subjects, work.pair_subjects[:count], masks, kept, step)
         if found.first.flag != "unsupported":
-            tensors |= _method_tensors(method.name, found, work, spec)
-            tensors[f"{method.name}/game"] = _game(context, work, tensors[f"{method.name}/triplets"])
+            tensors |= _method_tensors(method.name, found, work, spec, kept)
+            tensors[f"{method.name}/game"] = _game(work, tensors[f"{method.name}/triplets"], kept)
+        drawn[method.name] = found.pairs[: spec.gallery]
         verdicts.append(_verdict(method.name, found))
     for name, maps in _null_games(tensors, context.options.seed).items():
-        tensors[f"{name}/game"] = _game(context, work, maps)
+        tensors[f"{name}/game"] = _game(work, maps, kept)
+    kept.clear()
     context.options.progress("explain", total, total)
     ids = context.images.image_ids
     details = ExplanationDetails(
@@ -89,21 +93,6 @@ def remeasure(saved: Saved) -> SectionResult:
     if saved.result.explanation is None:
         return SectionResult(unmeasured=tuple(g for g in saved.result.unmeasured if g.what == "explanations"))
     return _measured(saved.spec, saved.images, saved.clean, saved.tensors, saved.result.explanation)
-
-
-def plan(spec: ProtocolSpec, n_images: int, seconds_per_image: float) -> list[tuple[str, float]]:
-    """Return rows of what the section will do and the seconds it is expected to take."""
-    own = _spec(spec)
-    costs = {"occlusion": 226, "x-face": 1500, "minplus": 394, "rise": 1000, "s-rise": 2000, "corrrise": 1000,
-             "dise": 1000, "smoothgrad": 75, "integrated-gradients": 150}  # fmt: skip
-    rows = []
-    for method in own.methods:
-        passes = float(method.options.get("masks", costs.get(method.name, 3)))
-        if method.name == "s-rise" and "masks" in method.options:
-            passes *= 2
-        pairs = min(own.pairs, n_images // 2)
-        rows.append((f"explain: {method.name}", n_maps(method, pairs, own.triplets, own.control_pairs) * passes))
-    return [(name, passes * seconds_per_image) for name, passes in rows]
 
 
 def _spec(spec: ProtocolSpec) -> ExplanationSpec:
@@ -147,7 +136,13 @@ def _centre(vectors: NDArray[np.float32], rows: Sequence[int]) -> NDArray[np.flo
     return np.asarray((chosen / np.linalg.norm(chosen, axis=1, keepdims=True)).mean(0), np.float32)
 
 
-def _base_tensors(context: RunContext, work: _Work) -> dict[str, NDArray[Any]]:
+def _kept(context: RunContext) -> Kept:
+    card, options = context.model.card, context.options
+    basis = [card.name, card.weights_sha256, options.device, environment.packages(), environment.facebench_version()]
+    return Kept(options.out / ".work" / "explanation", basis)
+
+
+def _base_tensors(context: RunContext, work: _Work, kept: Kept) -> dict[str, NDArray[Any]]:
     height, width = work.faces[work.pairs[0][0]].shape[:2]
     regions = [regions_of(context.dataset, a, (height, width)) for a, _ in work.pairs]
     stacked = np.stack([np.stack([found[name] for name in REGIONS]) for found in regions])
@@ -155,7 +150,7 @@ def _base_tensors(context: RunContext, work: _Work) -> dict[str, NDArray[Any]]:
     rng = np.random.default_rng([context.options.seed, 41])
     orders = [rng.permutation(height * width) for _ in work.pairs]
     levels = _spec(context.spec).levels
-    blind = [removal_scores(s, o, levels) for s, o in zip(work.pair_subjects, orders, strict=True)]
+    blind = [_removal(s, o, levels, kept) for s, o in zip(work.pair_subjects, orders, strict=True)]
     found: dict[str, NDArray[Any]] = {
         "regions": stacked.astype(np.uint8),
         "planted_masks": np.stack([planted[PARTS.index(name)] for name in PLANTED]).astype(np.uint8),
@@ -168,15 +163,24 @@ def _base_tensors(context: RunContext, work: _Work) -> dict[str, NDArray[Any]]:
     return found
 
 
-def _method_tensors(name: str, maps: MethodMaps, work: _Work, spec: ExplanationSpec) -> dict[str, NDArray[Any]]:
-    stored = {part: _stored(getattr(maps, part)) for part in ("pairs", "triplets", "planted", "random", "again")}
-    removal = [
-        removal_scores(subject, np.argsort(-h.astype(np.float64).ravel(), kind="stable"), spec.levels)
+def _method_tensors(
+    name: str, maps: MethodMaps, work: _Work, spec: ExplanationSpec, kept: Kept
+) -> dict[str, NDArray[Any]]:
+    parts = ("pairs", "triplets", "planted", "random", "again", "near")
+    stored: dict[str, NDArray[Any]] = {part: _stored(getattr(maps, part)) for part in parts}
+    stored["removal"] = np.stack([
+        _removal(subject, np.argsort(-h.astype(np.float64).ravel(), kind="stable"), spec.levels, kept)
         if np.isfinite(h).all()
         else np.full((2, spec.levels), np.nan)
         for subject, h in zip(work.pair_subjects, stored["pairs"], strict=True)
-    ]
-    return {**{f"{name}/{part}": value for part, value in stored.items()}, f"{name}/removal": np.stack(removal)}
+    ])  # fmt: skip
+    if maps.gaps.size:
+        stored["gaps"] = maps.gaps
+    return {f"{name}/{part}": value for part, value in stored.items()}
+
+
+def _removal(subject: Explained, order: NDArray[np.intp], levels: int, kept: Kept) -> NDArray[np.float64]:
+    return kept.array(["removal", levels], subject, (order,), lambda: removal_scores(subject, order, levels))[0]
 
 
 def _stored(maps: NDArray[np.float32]) -> NDArray[np.float16]:
@@ -204,22 +208,27 @@ def _admitted(vectors: NDArray[np.float32], triplet: Triplet) -> bool:
     return bool(probe > 0 > twin)
 
 
-def _game(context: RunContext, work: _Work, maps: NDArray[Any]) -> NDArray[np.float64]:
+def _game(work: _Work, maps: NDArray[Any], kept: Kept) -> NDArray[np.float64]:
     """Return (T, 2, levels): share of outside pixels replaced, and whether the blend is taken for the twin."""
     found = np.zeros((len(work.triplets), 2, GAME_LEVELS))
     for row, (triplet, subject, h) in enumerate(zip(work.triplets, work.triplet_subjects, maps, strict=True)):
-        if not np.isfinite(h).all() or np.ptp(h) == 0:
-            continue
-        # a high margin means "the mate, not the twin": what carries it is replaced first
-        masks = inpainting_path(h, GAME_LEVELS)
-        outside = ~triplet.changed
-        found[row, 0] = (masks & outside).sum(axis=(1, 2)) / max(int(outside.sum()), 1)
-        probe, twin = work.faces[triplet.probe], work.faces[triplet.twin]
-        blends = np.where(masks[..., None], twin, probe)
-        size = context.options.batch_size
-        scores = np.concatenate([subject.scores(blends[i : i + size]) for i in range(0, GAME_LEVELS, size)])
-        found[row, 1] = scores < 0
+        if np.isfinite(h).all() and np.ptp(h) > 0:
+            inputs = (h, work.faces[triplet.twin], triplet.changed)
+            found[row] = kept.array(["game"], subject, inputs, lambda: _played(subject, *inputs))[0]  # noqa: B023
     return found
+
+
+def _played(
+    subject: Explained, h: NDArray[Any], twin: NDArray[np.uint8], changed: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    # a high margin means "the mate, not the twin": what carries it is replaced first
+    masks = inpainting_path(h, GAME_LEVELS)
+    outside = ~changed
+    share = (masks & outside).sum(axis=(1, 2)) / max(int(outside.sum()), 1)
+    size = subject.batch_size
+    blends = (np.where(masks[i : i + size, ..., None], twin, subject.probe) for i in range(0, GAME_LEVELS, size))
+    scores = np.concatenate([subject.scores(blend) for blend in blends])
+    return np.stack([share, scores < 0]).astype(np.float64)
 
 
 def _null_games(tensors: Tensors, seed: int) -> dict[str, NDArray[Any]]:
