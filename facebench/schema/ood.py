@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from facebench.errors import UnknownNameError
 from facebench.schema._base import Strict
-from facebench.schema.robustness import SEVERITIES, expand
+from facebench.schema.robustness import SEVERITIES, Conditions, expand
 
 
 class RerankSpec(Strict):
@@ -20,17 +19,8 @@ class RerankSpec(Strict):
 class OodSpec(Strict):
     """1:N search: every altered image against all other clean images."""
 
-    conditions: tuple[str, ...] = Field(min_length=1, description="family, family:name or family:name:level")
+    conditions: Conditions = Field(min_length=1, description="family, family:name or family:name:level")
     rerank: RerankSpec | None = None
-
-    @field_validator("conditions")
-    @classmethod
-    def _known(cls, conditions: tuple[str, ...]) -> tuple[str, ...]:
-        try:
-            expand(conditions)
-        except UnknownNameError as error:
-            raise ValueError(str(error)) from None
-        return conditions
 
     @property
     def expanded(self) -> tuple[str, ...]:
