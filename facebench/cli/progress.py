@@ -19,6 +19,7 @@ _NAMES = {
     "select 2": "Finding thresholds again",
     "count": "Counting",
     "time": "Timing",
+    "attack": "Attacking",
 }
 _QUIET_S = 10.0
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from facebench.probes.corruptions import GREY, blur
 from facebench.probes.face import Change, Floats, Pixels, to_pixels
 
+KNEE = 0.7  # brightness from which lights are rolled off
 FINE = 4  # shapes are drawn at so many times the size, for smooth edges
 Points = Sequence[tuple[float, float]]
 Colour = tuple[float, float, float]
@@ -142,7 +143,7 @@ class Canvas:
             (self.height, self.width, 1) if np.ndim(shade) else (1,)
         )
         if lit:
-            shaded = shaded * self.light
+            shaded = _exposed(shaded * self.light)
         self.values = self.values + cover[..., None] * (shaded - self.values)
 
     def glow(self, cover: Floats, strength: float) -> None:
@@ -165,6 +166,13 @@ class Capsule:
 
     def __init__(self, cover: Floats, distance: Floats, side: Floats, along: Floats) -> None:
         self.cover, self.distance, self.side, self.along = cover, distance, side, along
+
+
+def _exposed(values: Floats) -> Floats:
+    """Return values with their lights rolled off as a camera does, so that folds of white cloth still show."""
+    beyond = np.clip(values - KNEE, 0, None)
+    found: Floats = np.where(values > KNEE, KNEE + (1 - KNEE) * (1 - np.exp(-beyond / (1 - KNEE))), values)
+    return found.astype(np.float32)
 
 
 def closed_curve(points: Points, steps: int = 12) -> list[tuple[float, float]]:

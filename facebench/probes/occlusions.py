@@ -34,11 +34,9 @@ def sliding_patch(face: Change) -> Pixels:
     return covered
 
 
+_WORN = (worn.surgical_mask, worn.sunglasses, worn.eyeglasses, worn.hat, worn.scarf, worn.hand)
 KINDS: dict[str, Kind] = {
-    f"occlusion:{function.__name__}": Kind(function)
-    for function in (
-        worn.surgical_mask, worn.sunglasses, worn.eyeglasses, worn.hat, worn.scarf, worn.hand, random_rectangle,
-        sliding_patch,
-    )
-}  # fmt: skip
+    **{f"occlusion:{function.__name__}": Kind(function, 3) for function in _WORN},
+    **{f"occlusion:{function.__name__}": Kind(function) for function in (random_rectangle, sliding_patch)},
+}
 """Every occlusion by its condition without the severity."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from facebench.probes.drawing import Canvas, Points, mirrored, open_curve, ridge
@@ -9,6 +11,7 @@ from facebench.probes.face import Change, Floats, Pixels
 
 MASKS = ((0.60, 0.78, 0.88), (0.60, 0.78, 0.88), (0.93, 0.94, 0.95), (0.17, 0.18, 0.20))
 WOOL = ((0.24, 0.27, 0.42), (0.50, 0.14, 0.16), (0.22, 0.34, 0.27), (0.55, 0.53, 0.50), (0.16, 0.16, 0.17))
+FAR = 0.12  # lean of the nose from which the ear on its side is hidden
 FRAMES = ((0.06, 0.06, 0.07), (0.22, 0.12, 0.07), (0.30, 0.31, 0.33))
 
 
@@ -31,10 +34,12 @@ def surgical_mask(face: Change) -> Pixels:
             (0.0, 1.7),
         ]
     )
-    moved = [(a + lean * float(np.clip(1.2 - abs(a), 0, 1)), b) for a, b in outline]
+    near = {side: 1 - 0.6 * max(0.0, side * lean) for side in (-1, 1)}  # a turned head shows less of its far cheek
+    moved = [(a * near[1 if a > 0 else -1] + lean * float(np.clip(1.2 - abs(a), 0, 1)), b) for a, b in outline]
     cover = canvas.shape(moved)
-    loops = [canvas.stroke([(s * 0.95 + lean * 0.25, b), (s * 1.16, m), (s * 1.32, e)], 0.035)
-             for s in (-1, 1) for b, m, e in ((0.53, 0.36, 0.2), (1.08, 0.95, 0.62))]  # fmt: skip
+    loops = [canvas.stroke([(s * 0.95 * near[s] + lean * 0.25, b), (s * 1.16, m), (s * 1.32, e)], 0.035)
+             for s in (-1, 1) if s * lean < FAR
+             for b, m, e in ((0.53, 0.36, 0.2), (1.08, 0.95, 0.62))]  # fmt: skip
     for loop in loops:
         canvas.shadow(loop, 0.35, size=0.03, drop=0.04)
         canvas.paint(loop, (0.95, 0.95, 0.95), 0.9)
@@ -66,23 +71,16 @@ def _rim(canvas: Canvas, cover: Floats) -> Floats:
 
 def sunglasses(face: Change) -> Pixels:
     """Dark lenses with a sheen, frame, bridge and temples."""
-    canvas = Canvas(face)
-    u, v = canvas.grid
-    colour = FRAMES[face.rng.integers(len(FRAMES))]
-    _temples(canvas, colour, -0.13)
-    for side in (-1, 1):
-        outline = [(side * 0.5 + side * a, b) for a, b in _LENS]
-        lens = canvas.shape(outline)
+
+    def dark(canvas: Canvas, side: int, lens: Floats, _frame: Floats) -> None:
+        u, v = canvas.grid
         canvas.shadow(lens, 0.4, size=0.06, drop=0.07)
         shade = 0.75 + 0.9 * np.clip((v + 0.25) / 0.75, 0, 1)
         canvas.paint(lens * np.float32(0.97), (0.07, 0.075, 0.085), shade.astype(np.float32))
         sheen = ridge(u + 0.55 * v, side * 0.5 - 0.16, 0.06) + 0.5 * ridge(u + 0.55 * v, side * 0.5 + 0.02, 0.03)
         canvas.glow(lens * sheen * np.clip(0.9 - (v + 0.2) / 0.6, 0, 1), 0.32)
-        frame = canvas.stroke(outline, 0.05, closed=True)
-        canvas.paint(frame, colour, 1.1)
-        canvas.glow(canvas.stroke([(side * (0.5 + a), b - 0.012) for a, b in _LENS[:4]], 0.014), 0.35)
-    _bridge(canvas, colour, -0.1, 0.055)
-    return canvas.pixels()
+
+    return _glasses(face, _LENS, dark, arms=-0.13, bridge=-0.1, width=0.05, edge=_LENS[:4], shine=0.35)
 
 
 _LENS: Points = (
@@ -97,20 +95,39 @@ _ROUND: Points = (
 
 def eyeglasses(face: Change) -> Pixels:
     """A frame with clear lenses that catch a little light."""
-    canvas = Canvas(face)
-    u, v = canvas.grid
-    colour = FRAMES[face.rng.integers(len(FRAMES))]
-    _temples(canvas, colour, -0.1)
-    for side in (-1, 1):
-        outline = [(side * 0.5 + side * a, b) for a, b in _ROUND]
-        lens, frame = canvas.shape(outline), canvas.stroke(outline, 0.055, closed=True)
+
+    def clear(canvas: Canvas, side: int, lens: Floats, frame: Floats) -> None:
+        u, v = canvas.grid
         canvas.shadow(frame, 0.4, size=0.03, drop=0.05)
         canvas.glow(lens, 0.05)
         sheen = ridge(u + 0.6 * v, side * 0.5 + 0.16, 0.05) * np.clip(0.6 - v / 0.5, 0, 1)
         canvas.glow(lens * sheen.astype(np.float32), 0.3)
+
+    return _glasses(face, _ROUND, clear, arms=-0.1, bridge=-0.06, width=0.055, edge=_ROUND[1:4], shine=0.4)
+
+
+def _glasses(
+    face: Change,
+    outline: Points,
+    glaze: Callable[[Canvas, int, Floats, Floats], None],
+    *,
+    arms: float,
+    bridge: float,
+    width: float,
+    edge: Points,
+    shine: float,
+) -> Pixels:
+    """Draw a frame of a random colour; `glaze` draws a lens, given the side and what lens and frame cover."""
+    canvas = Canvas(face)
+    colour = FRAMES[face.rng.integers(len(FRAMES))]
+    _temples(canvas, colour, arms)
+    for side in (-1, 1):
+        rim = [(side * 0.5 + side * a, b) for a, b in outline]
+        lens, frame = canvas.shape(rim), canvas.stroke(rim, width, closed=True)
+        glaze(canvas, side, lens, frame)
         canvas.paint(frame, colour, 1.1)
-        canvas.glow(canvas.stroke([(side * (0.5 + a), b - 0.012) for a, b in _ROUND[1:4]], 0.014), 0.4)
-    _bridge(canvas, colour, -0.06, 0.05)
+        canvas.glow(canvas.stroke([(side * (0.5 + a), b - 0.012) for a, b in edge], 0.014), shine)
+    _bridge(canvas, colour, bridge)
     return canvas.pixels()
 
 
@@ -123,8 +140,8 @@ def _temples(canvas: Canvas, colour: tuple[float, float, float], level: float) -
         canvas.paint(arm, colour, 0.95)
 
 
-def _bridge(canvas: Canvas, colour: tuple[float, float, float], level: float, width: float) -> None:
-    arch = canvas.stroke([(-0.17, level), (-0.07, level - 0.05), (0.07, level - 0.05), (0.17, level)], width)
+def _bridge(canvas: Canvas, colour: tuple[float, float, float], level: float) -> None:
+    arch = canvas.stroke([(-0.17, level), (-0.07, level - 0.05), (0.07, level - 0.05), (0.17, level)], 0.05)
     canvas.paint(arch, colour, 1.15)
 
 

@@ -40,7 +40,7 @@ Index = dict[tuple[str, str, str], Estimate]
 def _overall(index: Index, names: list[str], *, reranked: bool) -> Table:
     rows = []
     for name in names:
-        row = [text("clean" if name == "clean" else words(name))]
+        row = [text(_probe(name))]
         for metric in ("precision_at_1", "r_precision", "map_at_r"):
             row.append(value(index.get((metric, name, "all")), fmt.share))
         if reranked:
@@ -52,6 +52,14 @@ def _overall(index: Index, names: list[str], *, reranked: bool) -> Table:
     return table("Searches by kind of probe", ["Probe", "#P@1", "#R-precision", "#MAP@R", *after, "Notes"], rows)
 
 
+def _probe(name: str) -> str:
+    """Return a kind of probe in words."""
+    if name.startswith("attack:"):
+        attack, eps = name.split(":")[1:3]
+        return f"attacked, {attack} {eps}"
+    return "clean" if name == "clean" else words(name)
+
+
 def _groups(index: Index, names: list[str]) -> Table:
     groups = dict.fromkeys(
         group for metric, _, group in reversed(index) if metric == "precision_at_1" and group != "all"
@@ -60,5 +68,5 @@ def _groups(index: Index, names: list[str]) -> Table:
         [text(short_label(group)), *(value(index.get(("precision_at_1", name, group)), fmt.share) for name in names)]
         for group in groups
     ]
-    heads = [f"#{'clean' if name == 'clean' else words(name)}" for name in names]
+    heads = [f"#{_probe(name)}" for name in names]
     return table("P@1 of each group, by kind of probe", ["Group", *heads], rows)

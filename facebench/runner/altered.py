@@ -69,8 +69,12 @@ class AlteredFaces:
 
     def _store(self, name: str) -> EmbeddingStore:
         options = self.context.options
-        runtime = {**runtime_of(options), "condition": conditions.version(name), "seed": options.seed}
+        runtime = {**runtime_of(options), "condition": self.version(name), "seed": options.seed}
         return EmbeddingStore(self._root, self.context.model.card, runtime=runtime)
+
+    def version(self, name: str) -> str:
+        """Return what names the pictures of a condition in a cache."""
+        return conditions.version(name)
 
     def content(self, batch: list[int]) -> list[str]:
         """Return all that decides the altered pictures of a batch besides condition and seed."""

@@ -19,8 +19,10 @@ from facebench.files import cache_dir
 from facebench.metrics import uncertainty
 from facebench.metrics.retrieval import Retrieval, retrieval
 from facebench.runner.altered import CLEAN, AlteredFaces
+from facebench.runner.attacks.cost import passes as cell_passes
 from facebench.runner.embedding import runtime_of, store_root
 from facebench.runner.groups import make_groupings
+from facebench.runner.ood_attack import AttackedFaces
 from facebench.runner.sample import Images
 from facebench.runner.sections import PlanRow, RunContext, Saved, SectionResult
 from facebench.schema import Estimate, Flag, ProtocolSpec, Unmeasured
@@ -32,6 +34,7 @@ from facebench.store import EmbeddingStore, StoredBatch
 Vectors = NDArray[np.float32]
 METRICS = ("precision_at_1", "r_precision", "map_at_r")
 RERANKING = "re-ranking by patches"
+ATTACKED = "search with attacked probes"
 
 
 def run(context: RunContext) -> SectionResult:
@@ -43,10 +46,11 @@ def run(context: RunContext) -> SectionResult:
     spec, images = _spec(context.spec), context.images
     if images.identities is None:
         raise InputError(f"protocol {context.spec.name} searches for identities, and the dataset names none")
-    altered = AlteredFaces(context)
-    probes: dict[str, Vectors] = {CLEAN: context.embedded.vectors, **altered.embed(spec.expanded)}
+    attacked = hasattr(context.model, "module")
+    names, gaps = spec.names(attacked=attacked), _no_gradients(context, spec, attacked=attacked)
+    altered = AttackedFaces(context, spec.attack) if spec.attack and attacked else AlteredFaces(context)
+    probes: dict[str, Vectors] = {CLEAN: context.embedded.vectors, **altered.embed(names)}
     tensors: dict[str, NDArray[Any]] = {name: vectors for name, vectors in probes.items() if name != CLEAN}
-    gaps: tuple[Unmeasured, ...] = ()
     method = None
     if spec.rerank is not None and hasattr(context.model, "embed_patches"):
         work = _Reranking(context, spec.rerank, altered)
@@ -59,10 +63,10 @@ def run(context: RunContext) -> SectionResult:
             f"adapter {context.model.card.adapter!r} offers no patch features (embed_patches); the torch adapter does "
             "when its network has a method of that name"
         )
-        gaps = (Unmeasured(what=RERANKING, why=why),)
+        gaps = (*gaps, Unmeasured(what=RERANKING, why=why))
     identity = images.identity
     details = OodDetails(
-        conditions=spec.expanded, n_queries=int((np.bincount(identity)[identity] > 1).sum()),
+        conditions=names, n_queries=int((np.bincount(identity)[identity] > 1).sum()),
         n_gallery=identity.size - 1, reranking=method,
     )  # fmt: skip
     comparator = context.model.card.comparator.value
@@ -72,21 +76,25 @@ def run(context: RunContext) -> SectionResult:
 
 def remeasure(saved: Saved) -> SectionResult:
     """Compute the estimates again from saved embeddings and patch similarities."""
-    names = _spec(saved.spec).expanded
+    assert saved.result.ood is not None
+    names = saved.result.ood.conditions
     missing = [name for name in names if name not in saved.tensors]
     if missing:
         raise InputError(f"ood.safetensors lacks the embeddings of {missing[0]}; run the protocol again")
     comparator = saved.result.model.comparator.value
     estimates = measure(saved.spec, saved.images, saved.vectors, saved.tensors, comparator)
-    gaps = tuple(gap for gap in saved.result.unmeasured if gap.what == RERANKING)
+    gaps = tuple(gap for gap in saved.result.unmeasured if gap.what in (RERANKING, ATTACKED))
     return SectionResult(estimates=estimates, unmeasured=gaps, details=saved.result.ood, tensors=saved.tensors)
 
 
 def plan(spec: ProtocolSpec, n_images: int, seconds_per_image: float) -> Sequence[PlanRow]:
     """Return what the section will cost; patches are a second pass of the network."""
     own = _spec(spec)
-    names = len(own.expanded)
+    names = len(own.names(attacked=True))
     rows = [PlanRow(f"search with {names} kinds of probes", n_images * names, n_images * names * seconds_per_image)]
+    if own.attack is not None:
+        passes = round(cell_passes(own.attack.cell, n_images))
+        rows.append(PlanRow(own.attack.condition, passes, passes * seconds_per_image))
     if own.rerank is not None:
         passes = n_images * (names + 2)
         compared = n_images * (names + 1) * min(own.rerank.top_k, n_images - 1)
@@ -98,7 +106,7 @@ def measure(spec: ProtocolSpec, images: Images, clean: Vectors, tensors: Any, co
     """Return P@1, R-precision and MAP@R of every condition, plain and re-ranked, and P@1 of each group."""
     own, found = _spec(spec), []
     frame = _Frame(spec, images)
-    for name in (CLEAN, *own.expanded):
+    for name in (CLEAN, *(name for name in own.names(attacked=True) if name in tensors)):
         vectors = clean if name == CLEAN else tensors[name]
         scores = _scores(vectors, clean, comparator)
         plain = frame.judge(scores)
@@ -114,6 +122,14 @@ def measure(spec: ProtocolSpec, images: Images, clean: Vectors, tensors: Any, co
 def _spec(spec: ProtocolSpec) -> OodSpec:
     assert spec.ood is not None  # a section is run only when the protocol asks for it
     return spec.ood
+
+
+def _no_gradients(context: RunContext, spec: OodSpec, *, attacked: bool) -> tuple[Unmeasured, ...]:
+    if spec.attack is None or attacked:
+        return ()
+    adapter = context.model.card.adapter
+    why = f"ood.attack needs gradients, and adapter {adapter!r} has none (no module()); the torch adapter has them"
+    return (Unmeasured(what=ATTACKED, why=why),)
 
 
 def _scores(probes: Vectors, clean: Vectors, comparator: str) -> Vectors:

@@ -7,9 +7,9 @@ A condition is written ``family:name`` or ``family:name:level``, for example ``c
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from facebench.errors import UnknownNameError
 from facebench.schema._base import Strict
@@ -101,22 +101,25 @@ def _with_levels(kind: str, severities: tuple[int, ...]) -> list[str]:
     return [f"{kind}:{n}" for n in levels if levels != SEVERITIES or n in severities] or [kind]
 
 
+def _known(conditions: tuple[str, ...]) -> tuple[str, ...]:
+    try:
+        expand(conditions)
+    except UnknownNameError as error:
+        raise ValueError(str(error)) from None
+    return conditions
+
+
+Conditions = Annotated[tuple[str, ...], AfterValidator(_known)]
+"""Names of conditions in a protocol: family, family:name or family:name:level, each one known."""
+
+
 class RobustnessSpec(Strict):
     """Verification again under altered probe images, at the clean thresholds."""
 
-    conditions: tuple[str, ...] = Field((), description="family, family:name or family:name:level")
+    conditions: Conditions = Field((), description="family, family:name or family:name:level")
     severities: tuple[int, ...] | None = Field(None, description="of 1 to 5; default: all, where no level is given")
     apply_to: Literal["probe", "both"] = Field("probe", description="which images of a comparison are altered")
     attacks: AttackSpec | None = Field(None, description="changes made by an attacker, on a sample of comparisons")
-
-    @field_validator("conditions")
-    @classmethod
-    def _known(cls, conditions: tuple[str, ...]) -> tuple[str, ...]:
-        try:
-            expand(conditions)
-        except UnknownNameError as error:
-            raise ValueError(str(error)) from None
-        return conditions
 
     @field_validator("severities")
     @classmethod

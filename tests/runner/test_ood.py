@@ -14,6 +14,7 @@ from facebench.errors import InputError, UnknownNameError
 from facebench.metrics.retrieval import retrieval
 from facebench.models.contract import check_adapter_contract
 from facebench.models.load import load_model
+from facebench.report.ood import sections as report
 from facebench.runner import RunOptions, evaluate
 from facebench.runner.evaluate import rescore
 from facebench.runner.files import load_inputs, load_section
@@ -98,6 +99,20 @@ class Patches:
         return blocks.reshape(len(faces), 16, 3) - np.float32(0.4)
 
 
+class White(Patches):
+    """The same with gradients."""
+
+    def module(self) -> Any:
+        import torch
+
+        class Network(torch.nn.Module):
+            def forward(self, faces: torch.Tensor) -> torch.Tensor:
+                blocks = torch.nn.functional.avg_pool2d(faces, 28).permute(0, 2, 3, 1).reshape(len(faces), 48)
+                return (blocks - blocks.mean(1, keepdim=True)).repeat_interleave(4, 1)
+
+        return Network()
+
+
 class Plain(Patches):
     embed_patches = None  # type: ignore[assignment]
 
@@ -133,13 +148,22 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def go(model: Any, faces: Path, out: Path, monkeypatch: pytest.MonkeyPatch, **rerank: Any) -> Result:
+def go(
+    model: Any,
+    faces: Path,
+    out: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    attack: dict[str, Any] | None = None,
+    **rerank: Any,
+) -> Result:
     monkeypatch.setenv("FACEBENCH_CACHE", str(out / "cache"))
     asked = {
         "name": "t", "title": "t", "fmr_targets": [0.1], "primary_fmr_target": 0.1, "uncertainty": {"replicates": 100},
         "groups": {"attributes": ["group"], "min_identities": 2},
         "ood": {"conditions": ["occlusion:surgical_mask", "geometry:crop_70"], "rerank": {"top_k": 5, **rerank}},
     }  # fmt: skip
+    if attack is not None:
+        asked["ood"]["attack"] = attack  # type: ignore[index]
     protocol = Protocol(ProtocolSpec.parse(asked, where="test"), out)
     return evaluate(model, protocol, {"faces": faces}, RunOptions(out, batch_size=8, workers=2))
 
@@ -173,6 +197,50 @@ def test_search_end_to_end(faces: Path, tmp_path: Path, monkeypatch: pytest.Monk
         if e.metric == "precision_at_1" and e.ci_low is not None:
             assert e.ci_low <= e.value <= e.ci_high
     assert 0 < value(result, "precision_at_1", "geometry:crop_70", "group=a") <= 1
+    stored, fresh = rescore(tmp_path)
+    assert stored.model_dump_json() == fresh.model_dump_json()
+
+
+ATTACK = {"eps": "48/255", "steps": 5}
+ATTACKED = "attack:pgd-linf:48/255:dodging"
+
+
+def test_attacked_probes_are_searched_and_put_in_order_again(
+    faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = go(White(), faces, tmp_path, monkeypatch, ATTACK)
+    assert result.ood.conditions[-1] == ATTACKED
+    clean, images, _, _ = load_inputs(result, tmp_path)
+    attacked = load_section(result, tmp_path, "ood")[ATTACKED]
+    unit = [vectors / np.linalg.norm(vectors, axis=1, keepdims=True) for vectors in (clean, attacked)]
+    mates = images.identity[:, None] == images.identity[None, :]
+    np.fill_diagonal(mates, False)
+    before, after = (np.where(mates, vectors @ unit[0].T, -np.inf) for vectors in unit)
+    nearest = before[1:].argmax(1)  # the first image has no mate
+    rows = np.arange(1, len(before))
+    assert (after[rows, nearest] < before[rows, nearest] - 0.05).all()
+    assert (attacked[0] == clean[0]).all()
+    assert value(result, "map_at_r", ATTACKED) < value(result, "map_at_r", "clean")
+    assert value(result, "reranked_precision_at_1", ATTACKED) is not None
+    stored, fresh = rescore(tmp_path)
+    assert stored.model_dump_json() == fresh.model_dump_json()
+    (section,) = report(result)
+    assert "attacked, pgd-linf 48/255" in [row[0].text for row in section.blocks[0].tables[0].rows]
+
+    def fail(*_: Any) -> None:
+        raise AssertionError("nothing is left to compute")
+
+    monkeypatch.setattr(White, "module", fail)
+    assert go(White(), faces, tmp_path, monkeypatch, ATTACK).estimates == result.estimates
+
+
+def test_without_gradients_the_attack_is_unmeasured(
+    faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = go(Patches(), faces, tmp_path, monkeypatch, ATTACK)
+    (gap,) = [gap for gap in result.unmeasured if "attacked" in gap.what]
+    assert "needs gradients" in gap.why
+    assert ATTACKED not in result.ood.conditions
     stored, fresh = rescore(tmp_path)
     assert stored.model_dump_json() == fresh.model_dump_json()
 
@@ -214,6 +282,8 @@ def test_without_patches_the_reranking_is_unmeasured(
 def test_bad_input_is_told(faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UnknownNameError, match="Did you mean 'deepface-emd'"):
         go(Patches(), faces, tmp_path / "a", monkeypatch, comparator="deepface-edm")
+    with pytest.raises(InputError, match="300/255 lies outside"):
+        go(White(), faces, tmp_path / "e", monkeypatch, {"eps": "300/255"})
     with pytest.raises(InputError, match="alpha"):
         go(Patches(), faces, tmp_path / "b", monkeypatch, alpha=1.5)
     with pytest.raises(InputError, match="Did you mean"):
@@ -226,6 +296,9 @@ def test_the_cost_is_told_beforehand() -> None:
     assert (search.images, search.seconds) == (100, 50.0)
     assert patches.images == 300
     assert patches.seconds > 150
+    attacked = {"name": "t", "title": "t", "ood": {"conditions": ["geometry:flip"], "attack": {"steps": 10}}}
+    rows = plan(ProtocolSpec.parse(attacked, where="test"), 100, 0.5)
+    assert [row.images for row in rows] == [200, 2200]
 
 
 WEIGHTS = REAL / "weights" / "mobilefacenet_casia.state_dict.pt"

@@ -86,6 +86,7 @@ class _Run:
         victims = {goal: self._victims(goal) for goal in dict.fromkeys(cell.goal for cell in runnable)}
         self.total = sum(passes(cell, len(victims[cell.goal].attacked(self._limit(cell)))) for cell in runnable)
         every, measured = list(victims.values()), []
+        self._progress(0.0)
         for cell in runnable:
             found, gaps = self._cell(cell, victims[cell.goal])
             unmeasured += gaps
