@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
+from turns import least
 
 from facebench.probes.attacks.batch import Rows, Target, run_gradient
 from facebench.schema import Comparator
@@ -75,16 +76,13 @@ def measure() -> tuple[float, float]:
     rows = Rows(pixels, pixels, pixels, True, tuple(range(N)), np.zeros((N, 5, 2)))
     target = Target(model, templates.numpy(), 0.3, Comparator.COSINE)
     noise = torch.empty_like(faces).uniform_(-1, 1)
-    times: tuple[list[float], list[float]] = ([], [])
-    for repetition in range(4):
-        for taken, work in zip(
-            times, (lambda: run_gradient(cell, rows, target), lambda: bare(model, faces, templates, noise)), strict=True
-        ):
-            started = time.process_time()
-            work()
-            if repetition:
-                taken.append(time.process_time() - started)
-    return min(times[0]), min(times[1])
+    ours, plain = least(
+        3,
+        lambda: run_gradient(cell, rows, target),
+        lambda: bare(model, faces, templates, noise),
+        clock=time.process_time,
+    )
+    return ours, plain
 
 
 def main() -> None:

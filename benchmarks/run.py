@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from turns import least
 
 FMR_TARGETS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 
@@ -35,18 +36,6 @@ class Row:
     plain: str
     figure: str
     goal: str
-
-
-def least(repetitions: int, *works: Callable[[], object]) -> list[float]:
-    """Return the least wall time of each piece of work, in seconds, taking turns after one unmeasured round."""
-    times: list[list[float]] = [[] for _ in works]
-    for repetition in range(repetitions + 1):
-        for work, taken in zip(works, times, strict=True):
-            started = time.perf_counter()
-            work()
-            if repetition:
-                taken.append(time.perf_counter() - started)
-    return [min(taken) for taken in times]
 
 
 def start_up() -> Row:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import turns
 from threadpoolctl import threadpool_limits
 
 DIM = 512
@@ -21,16 +22,9 @@ TARGETS = (1e-1, 1e-2, 1e-3, 1e-4)
 
 
 def least(repetitions: int, *works: Callable[[], object]) -> list[float]:
-    """Return the least processor time of each piece of work, taking turns after one unmeasured round."""
-    times: list[list[float]] = [[] for _ in works]
+    """Return the least processor time of each piece of work in one thread."""
     with threadpool_limits(1):
-        for repetition in range(repetitions + 1):
-            for work, taken in zip(works, times, strict=True):
-                started = time.thread_time()
-                work()
-                if repetition:
-                    taken.append(time.thread_time() - started)
-    return [min(taken) for taken in times]
+        return turns.least(repetitions, *works, clock=time.thread_time)
 
 
 def faces(n: int, per_identity: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -50,7 +50,6 @@ NO_TORCH = {"errors", "files", "registry", "schema", "metrics", "scoring", "data
 
 MAX_LINES = 400
 LONGER = {
-    "facebench/scoring/engine.py": "two passes over the same blocks; what one finds the other reads",
     "facebench/phantoms/shading.py": "one compiled kernel shades a pixel; its parts share local state",
     "facebench/phantoms/sampling.py": "the draws of one subject follow each other in one fixed order of random numbers",
 }

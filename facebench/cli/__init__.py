@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from facebench.errors import ExitCode, FaceBenchError
 
+if TYPE_CHECKING:
+    import typer
 
-def main() -> NoReturn:
-    """Run the command the process was started with, and exit with one of `ExitCode`."""
+
+def application() -> typer.Typer:
+    """Return the command line with every command."""
     from facebench.cli import (  # noqa: F401 - they add their commands to the app
         board_commands,
         commands,
@@ -22,6 +25,12 @@ def main() -> NoReturn:
     )
     from facebench.cli.apps import app
 
+    return app
+
+
+def main() -> NoReturn:
+    """Run the command the process was started with, and exit with one of `ExitCode`."""
+    app = application()
     try:
         code = app(standalone_mode=False)
     except FaceBenchError as error:

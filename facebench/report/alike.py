@@ -77,7 +77,8 @@ def _likeness(found: Sequence[MapLikeness]) -> Table:
             reading = "more alike than maps of different pairs" if above else "cannot be told from maps of other pairs"
         rows.append([
             text(each.method), text(fmt.clip(each.model, 60)), _number(each.value, each.ci_low, each.ci_high),
-            _number(each.null), _number(each.of_means), Cell(fmt.count(each.n_pairs), (), each.n_pairs), text(reading),
+            _reference(each.null), _reference(each.of_means), Cell(fmt.count(each.n_pairs), (), each.n_pairs),
+            text(reading),
         ])  # fmt: skip
     columns = ["Method", "Model", "#Likeness (NCC)", "#Other pairs", "#Mean maps", "#Pairs", "~Reading"]
     return table("Likeness of maps to those of the base", columns, rows)
@@ -91,7 +92,8 @@ def _games(found: Sequence[SharedGame], metric: str) -> Table:
             blind = ", ".join(f"{key.replace('_', ' ')} {fmt.number(value)}" for key, value in game.nulls.items())
             rows.append([
                 text(name), text(fmt.clip(game.model, 60)), _number(game.value, game.ci_low, game.ci_high),
-                Cell(fmt.count(game.n_common), (), game.n_common), text(blind), _number(game.own),
+                Cell(fmt.count(game.n_common), (), game.n_common), text(blind),
+                _number(game.own, game.own_low, game.own_high),
                 Cell(fmt.count(game.n_own), (), game.n_own),
             ])  # fmt: skip
     note = (
@@ -103,8 +105,14 @@ def _games(found: Sequence[SharedGame], metric: str) -> Table:
     return table(f"Games won within {percent} % of the other pixels", columns, rows, note)
 
 
-def _number(value: float | None, low: float | None = None, high: float | None = None) -> Cell:
+def _number(value: float | None, low: float | None, high: float | None) -> Cell:
+    """Return a measured figure with its interval, or the note that there is none."""
     if value is None:
         return Cell(fmt.MISSING)
-    note = () if low is None or high is None else (fmt.interval(low, high, fmt.number),)
-    return Cell(fmt.number(value), note, value)
+    note = "no interval" if low is None or high is None else fmt.interval(low, high, fmt.number)
+    return Cell(fmt.number(value), (note,), value)
+
+
+def _reference(value: float | None) -> Cell:
+    """Return a figure that others are read against."""
+    return Cell(fmt.MISSING) if value is None else Cell(fmt.number(value), sort=value)

@@ -139,18 +139,20 @@ def _games(
         return []
     admitted = [own["admitted"].astype(bool) & drawn_rows(own, method) for own in tensors]
     common = np.all(admitted, axis=0)
-    who = identity[tensors[0]["triplet_rows"][:, 0]][common]
+    who = identity[tensors[0]["triplet_rows"][:, 0]]
     found = []
     for label, own, mine, good in zip(labels, tensors, admitted, qualified, strict=True):
         for metric, at in INPAINTING_AT.items():
             taken = won(own[f"{method}/game"], at)
-            rate = game_rate(taken[common], who) if common.any() else None
-            interval = rate.interval(confidence) if rate is not None else {}
+            shared = game_rate(taken[common], who[common]) if common.any() else None
+            alone = game_rate(taken[mine], who[mine]) if mine.any() else None
+            interval, own_interval = (({} if rate is None else rate.interval(confidence)) for rate in (shared, alone))
             found.append(
                 SharedGame(
                     method=method, model=label, metric=metric, qualified=good,
-                    own=float(taken[mine].mean()) if mine.any() else None, n_own=int(mine.sum()),
-                    value=None if rate is None else rate.value, ci_low=interval.get("ci_low"),
+                    own=None if alone is None else alone.value, own_low=own_interval.get("ci_low"),
+                    own_high=own_interval.get("ci_high"), n_own=int(mine.sum()),
+                    value=None if shared is None else shared.value, ci_low=interval.get("ci_low"),
                     ci_high=interval.get("ci_high"), n_common=int(common.sum()),
                     nulls={key: float(won(own[f"{key}/game"], at)[common].mean()) for key in BLIND if common.any()},
                 )

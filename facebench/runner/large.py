@@ -19,7 +19,8 @@ from facebench.runner.rates import Rate, complement, design_effect, rate_estimat
 from facebench.runner.sample import Images
 from facebench.runner.tallied import Tallied, false_non_match_rate, independent_pairs
 from facebench.schema import Curve, Estimate, Flag, ProtocolSpec, Unmeasured
-from facebench.scoring import engine, failed_rows
+from facebench.scoring import failed_rows
+from facebench.scoring.digits import digit_floor, ordered_bits
 
 TOTAL = 0
 N_BARS = 60
@@ -169,7 +170,7 @@ def _curves(tallied: Tallied) -> list[Curve]:
     if not used.size:
         return []
     digits = np.arange(used[0], used[-1] + 2)
-    floors = engine.digit_floor(digits)
+    floors = digit_floor(digits)
     above = np.append(np.cumsum(counts[used[0] : used[-1] + 1][::-1])[::-1], 0)
     found = []
     if genuine.size:
@@ -183,11 +184,11 @@ def _curves(tallied: Tallied) -> list[Curve]:
     if genuine.size:
         low = min(low, float(genuine[0]))
     # edges of digits nearest to even ones: the counts between them are exact
-    even = engine.ordered_bits(np.linspace(low, high, N_BARS + 1).astype(np.float32)) >> 16
+    even = ordered_bits(np.linspace(low, high, N_BARS + 1).astype(np.float32)) >> 16
     edges = np.unique(np.append(even, even[-1] + 1)) + 32768
     over = np.append(np.cumsum(counts[::-1])[::-1], 0)
     bars = over[edges[:-1]] - over[edges[1:]]
-    x = engine.digit_floor(edges)
+    x = digit_floor(edges)
     for name, heights in (("genuine", np.histogram(genuine, x)[0]), ("impostor", bars)):
         if heights.any():
             y = tuple(float(height) for height in heights)

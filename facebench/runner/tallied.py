@@ -18,6 +18,7 @@ from facebench.runner.rates import Rate
 from facebench.runner.sample import Images, Partition
 from facebench.scoring import engine, failed_rows
 from facebench.scoring.arrange import Arrangement, arrange
+from facebench.scoring.digits import digit_floor
 
 Floats = NDArray[np.float64]
 SLOPE_STEP = 0.2
@@ -230,7 +231,7 @@ class Tallied(Partition):
         wanted = min(fmr * self.n, float(above[0]))
         digit = int(np.searchsorted(-above, -wanted, side="right")) - 1
         digit = max(digit, 0)
-        low, high = engine.digit_floor(np.array([digit, digit + 1])).astype(np.float64)
+        low, high = digit_floor(np.array([digit, digit + 1])).astype(np.float64)
         inside = int(self.selection.histogram[digit])
         over = int(above[digit]) - inside
         share = (wanted - over) / inside if inside else 0.5
@@ -250,7 +251,7 @@ def _crossing(found: engine.Selection, genuine: NDArray[np.float32], n: int) -> 
     """Return the threshold at which FMR and FNMR differ least; as `facebench.metrics.verification.equal_error_rate`."""
     if not genuine.size or found.digit is None:
         return None
-    low, high = engine.digit_floor(np.array([found.digit, found.digit + 1]))
+    low, high = digit_floor(np.array([found.digit, found.digit + 1]))
     inside = genuine[(genuine >= low) & (genuine < high)]
     values, counts = found.crossing
     tried = np.unique(np.concatenate([values, inside, [high]])).astype(np.float32)

@@ -54,6 +54,8 @@ class SharedGame(Strict):
     metric: str
     qualified: bool
     own: float | None = Field(description="share of games won on the triplets this model tells apart; not comparable")
+    own_low: float | None = None
+    own_high: float | None = None
     n_own: int
     value: float | None = Field(description="share won on the common triplets")
     ci_low: float | None = None

@@ -8,7 +8,7 @@ lie; should one lie elsewhere, the first pass is run once more, for that digit.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from facebench.errors import InputError
 from facebench.metrics.verification import NEAR_THRESHOLD, just_above
 from facebench.scoring.arrange import Arrangement, blocks
+from facebench.scoring.digits import LONGEST_LIST, Places, digit_at, digits_of
 
 Tensors = dict[str, NDArray[Any]]
 Run = Callable[[str, Callable[[Any, Any], Tensors], Any, Sequence[tuple[int, int]]], Iterator[tuple[int, Tensors]]]
@@ -26,7 +27,6 @@ Run = Callable[[str, Callable[[Any, Any], Tensors], Any, Sequence[tuple[int, int
 SAMPLE = 1500
 _TAIL_SHARE = 2e-4  # of the comparisons: all scores above this rank are listed
 _LISTED = 1 << 24  # scores listed in all, about; digits with more are counted by place
-_LONGEST_LIST = 1 << 20  # scores listed per task
 
 
 def run_here(
@@ -141,7 +141,7 @@ def select(
     slots = _guess(arrangement, ranks, crossing)
     passes = 0
     genuine: list[Tensors] = [{} for _ in tasks]
-    places = _Places()
+    places = Places()
     while True:
         passes += 1
         coarse = np.zeros(DIGITS, np.int64)
@@ -154,7 +154,7 @@ def select(
         if passes == 1:
             scores = np.concatenate([part["genuine"] for part in genuine])
             ends = np.concatenate([part["ends"] for part in genuine])
-        wanted = {_digit_at(coarse, rank) for rank in ranks} - {None}
+        wanted = {digit_at(coarse, rank) for rank in ranks} - {None}
         meeting = _crossing_digit(coarse, scores, n_lowest) if crossing else None
         missing = sorted({d for d in (*wanted, meeting) if d is not None and not places.whole(d, int(coarse[d]))})
         if not missing:
@@ -174,7 +174,7 @@ def tally_panels(shared: tuple[Arrangement, NDArray[np.int16], bool], task: tupl
     arrangement, slots, keep_genuine = shared
     coarse = np.zeros(DIGITS, np.int64)
     fine = np.zeros((int(slots.max()) + 1, DIGITS), np.int32)
-    tail = np.empty(_LONGEST_LIST if (slots == TAIL).any() else 0, np.int32)
+    tail = np.empty(LONGEST_LIST if (slots == TAIL).any() else 0, np.int32)
     n_tail = 0
     genuine, ends = [], []
     for rows, columns in blocks(arrangement, task):
@@ -228,19 +228,19 @@ def _guess(arrangement: Arrangement, ranks: Sequence[int], crossing: bool) -> ND
         return slots
     share = falling.size / max(arrangement.n_comparisons, 1)
     chosen: set[int] = set()
-    tail_from = int(_digits(falling[min(falling.size - 1, int(_TAIL_SHARE * falling.size))]))
+    tail_from = int(digits_of(falling[min(falling.size - 1, int(_TAIL_SHARE * falling.size))]))
     wanted = [rank * share for rank in ranks] + ([_sample_crossing(arrangement, falling)] if crossing else [])
     for rank in wanted:
         if rank < 0:
             continue
         slack = 5 * np.sqrt(rank) + 0.08 * rank + 3  # images of the sample share comparisons, so ranks vary more
         low, high = (int(np.clip(r, 0, falling.size - 1)) for r in (rank + slack, rank - slack))
-        chosen |= set(range(int(_digits(falling[low])), int(_digits(falling[high])) + 1))
+        chosen |= set(range(int(digits_of(falling[low])), int(digits_of(falling[high])) + 1))
         if rank - slack <= 0:
-            tail_from = min(tail_from, int(_digits(falling[low])))
+            tail_from = min(tail_from, int(digits_of(falling[low])))
     slots[tail_from:] = TAIL
     # a list of scores is short where they are few; where they are many, counts by place are shorter
-    expected = np.bincount(_digits(falling), minlength=DIGITS) / share
+    expected = np.bincount(digits_of(falling), minlength=DIGITS) / share
     rare = sorted((d for d in chosen if d < tail_from), key=lambda d: (expected[d], d))
     listed = np.cumsum(expected[rare]) <= _LISTED
     slots[np.array(rare, np.int64)[listed]] = TAIL
@@ -269,43 +269,13 @@ def _sample_crossing(arrangement: Arrangement, falling: NDArray[np.float32]) -> 
     return float(np.argmax(fmr >= fnmr))
 
 
-def ordered_bits(scores: NDArray[np.float32]) -> NDArray[np.int32]:
-    """Return integers that rise with the scores."""
-    raw = np.asarray(scores, np.float32, order="C").view(np.int32)
-    ordered: NDArray[np.int32] = raw ^ ((raw >> 31) & 0x7FFFFFFF)
-    return ordered
-
-
-def from_ordered(ordered: NDArray[np.int32]) -> NDArray[np.float32]:
-    """Return the scores of ordered bits."""
-    return (ordered ^ ((ordered >> 31) & 0x7FFFFFFF)).astype(np.int32).view(np.float32)
-
-
-def _digits(scores: NDArray[np.float32]) -> NDArray[np.int32]:
-    digits: NDArray[np.int32] = (ordered_bits(scores) >> 16) + 32768
-    return digits
-
-
-def digit_floor(digits: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
-    """Return the smallest score of each digit."""
-    return from_ordered(((digits.astype(np.int64) - 32768) << 16).astype(np.int32))
-
-
-def _digit_at(coarse: NDArray[np.int64], rank: int) -> int | None:
-    """Return the digit that holds the score of a rank; None beyond the last score."""
-    reached = np.cumsum(coarse[::-1])
-    if rank >= reached[-1]:
-        return None
-    return coarse.size - 1 - int(np.searchsorted(reached, rank, side="right"))
-
-
 def _crossing_digit(coarse: NDArray[np.int64], genuine: NDArray[np.float32], n_lowest: tuple[int, int]) -> int | None:
     """Return the digit at which the FMR, falling with the threshold, gets below the FNMR."""
     n, n_genuine = int(coarse.sum()) + n_lowest[0], genuine.size + n_lowest[1]
     if not n_genuine or not n:
         return None
     fmr = (coarse[::-1].cumsum()[::-1]) / n  # at or above each digit
-    below = np.searchsorted(np.sort(_digits(genuine)), np.arange(coarse.size), side="left")
+    below = np.searchsorted(np.sort(digits_of(genuine)), np.arange(coarse.size), side="left")
     return max(0, int(np.argmax(fmr <= (below + n_lowest[1]) / n_genuine)) - 1)
 
 
@@ -313,60 +283,6 @@ def _refuse_infinite(coarse: NDArray[np.int64]) -> None:
     infinite = 0x7F80 + 32768
     if coarse[infinite:].any() or coarse[: 65536 - infinite].any():
         raise InputError("some scores are infinite: the embeddings are too large to be compared; scale them down")
-
-
-class _Places:
-    """Scores of single digits by their place, from all tasks."""
-
-    def __init__(self) -> None:
-        self._counts: dict[int, NDArray[np.int64]] = {}
-        self._tail: list[NDArray[np.int32]] = []
-
-    def add(self, found: Mapping[str, NDArray[Any]]) -> None:
-        """Add what a task counted."""
-        for digit in np.unique(found["slot"]):
-            mine = found["slot"] == digit
-            counts = self._counts.setdefault(int(digit), np.zeros(1 << 16, np.int64))
-            counts[found["place"][mine]] += found["times"][mine]
-        self._tail.append(found["tail"])
-        if sum(part.size for part in self._tail) > _LONGEST_LIST:  # memory: what is counted need not be listed
-            self._settle()
-
-    def _settle(self) -> None:
-        if not any(part.size for part in self._tail):
-            return
-        tail = np.sort(np.concatenate(self._tail))  # in order, so that counting walks through memory
-        self._tail = []
-        digits = (tail >> 16) + 32768
-        for scores in np.split(tail, np.flatnonzero(digits[1:] != digits[:-1]) + 1):
-            digit = int(scores[0] >> 16) + 32768
-            counts = self._counts.setdefault(digit, np.zeros(1 << 16, np.int64))
-            counts += np.bincount(scores & 0xFFFF, minlength=1 << 16)
-
-    def whole(self, digit: int, total: int) -> bool:
-        """Tell whether all scores of a digit were counted by place."""
-        self._settle()
-        return total == 0 or (digit in self._counts and int(self._counts[digit].sum()) == total)
-
-    def at(self, coarse: NDArray[np.int64], rank: int) -> float:
-        """Return the score of a rank; ``-inf`` beyond the last score."""
-        digit = _digit_at(coarse, rank)
-        if digit is None:
-            return -np.inf
-        inside = rank - int(coarse[digit + 1 :].sum())
-        reached = np.cumsum(self._counts[digit][::-1])
-        place = (1 << 16) - 1 - int(np.searchsorted(reached, inside, side="right"))
-        return float(self._scores(digit, np.array([place]))[0])
-
-    def values(self, digit: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Return the distinct scores of a digit, rising, and how often each occurs."""
-        counts = self._counts.get(digit, np.zeros(1, np.int64))
-        places = np.flatnonzero(counts)
-        return self._scores(digit, places), counts[places]
-
-    @staticmethod
-    def _scores(digit: int, places: NDArray[Any]) -> NDArray[np.float32]:
-        return from_ordered((((digit - 32768) << 16) + places.astype(np.int64)).astype(np.int32))
 
 
 def thresholds(selection: Selection) -> tuple[float, ...]:

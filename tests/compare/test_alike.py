@@ -94,6 +94,8 @@ def test_common_games_are_those_of_triplets_that_every_model_admits(folders, hel
     own = {game.model: game.n_own for game in found.games if game.method == "gradient"}
     assert list(own.values()) == [int(each.sum()) for each in admitted]
     for game in found.games:
+        assert (game.own is None) == (game.n_own == 0)
+        assert game.own is None or game.own_low <= game.own <= game.own_high
         assert (game.value is None) == (common == 0)
         assert common == 0 or game.nulls["oracle"] == 1.0
 
