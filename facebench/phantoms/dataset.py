@@ -14,7 +14,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from joblib import Parallel, delayed
 from PIL import Image, PngImagePlugin
 
 from facebench.errors import InputError
@@ -30,6 +29,7 @@ from facebench.phantoms.parameters import (
     Subject,
 )
 from facebench.phantoms.plan import Shot, Studio, shots
+from facebench.phantoms.pool import spread
 from facebench.phantoms.population import Cell, Request
 from facebench.phantoms.regions import contact_sheet
 from facebench.phantoms.renderer import RENDERER_VERSION, RenderedFace
@@ -83,7 +83,9 @@ def render_arrays(request: Request, *, workers: int = 1) -> FaceArrays:
     """Render all images of a request into arrays; the result does not depend on `workers`."""
     tasks = zip(request.identity_numbers, request.cells(), strict=True)
     faces = [
-        face for group in _spread(_render_identity, [(request, *task) for task in tasks], workers) for face in group
+        face
+        for group in spread(_render_identity, [(request, *task) for task in tasks], workers, warm_up)
+        for face in group
     ]
     return FaceArrays(
         images=np.stack([face.rendered.image for face in faces]),
@@ -147,7 +149,7 @@ def write_dataset(
     ]
     rows: list[dict[str, str]] = []
     values: list[FloatArray] = []
-    for identity_rows, identity_values in _spread(_write_identity, tasks, workers):
+    for identity_rows, identity_values in spread(_write_identity, tasks, workers, warm_up):
         rows += identity_rows
         values += identity_values
         if progress is not None:
@@ -160,18 +162,6 @@ def write_dataset(
     if sheet:
         write_atomic(out / "contact-sheet.png", _sheet(out, rows))
     return out / "manifest.csv"
-
-
-def _spread(function: Callable, tasks: list[tuple], workers: int) -> Iterator:  # type: ignore[type-arg]
-    """Results of `function(*task)` in order, here or in worker processes."""
-    if workers < 1:
-        raise InputError(f"workers is {workers}; at least one process has to do the work.")
-    if workers == 1 or len(tasks) == 1:
-        return (function(*task) for task in tasks)
-    warm_up()
-    parallel = Parallel(n_jobs=min(workers, len(tasks)), return_as="generator")
-    results: Iterator = parallel(delayed(function)(*task) for task in tasks)  # type: ignore[type-arg]
-    return results
 
 
 def warm_up() -> None:

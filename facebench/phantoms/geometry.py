@@ -303,6 +303,7 @@ def build_head(subject: Subject, expression: Record, hairline: FloatArray) -> He
         shape,
         expression,
         subject.bumps,
+        np.empty((4, len(angles))),
         material,
         position,
     )

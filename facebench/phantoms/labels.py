@@ -86,13 +86,12 @@ ARCFACE_112: FloatArray = np.array(
 def majority(labels: IntArray, factor: int) -> ByteArray:
     """Reduce a super-sampled label map: each pixel gets the class most of its samples have (ties: the lower)."""
     out = np.zeros((labels.shape[0] // factor, labels.shape[1] // factor), np.uint8)
-    _fill_majority(labels, factor, len(Label), out)
+    _fill_majority(labels, factor, np.zeros(len(Label), np.int64), out)
     return out
 
 
 @kernel
-def _fill_majority(labels: IntArray, factor: int, classes: int, out: ByteArray) -> None:
-    counts = np.zeros(classes, np.int64)
+def _fill_majority(labels: IntArray, factor: int, counts: IntArray, out: ByteArray) -> None:
     for row in range(out.shape[0]):
         for column in range(out.shape[1]):
             counts[:] = 0

@@ -18,6 +18,7 @@ from facebench.phantoms.hair import build_hair, covers_ears, groomed, scalp_hair
 from facebench.phantoms.labels import Label, Surface, majority
 from facebench.phantoms.landmarks import five_points, sixty_eight_points
 from facebench.phantoms.lighting import SHADOW_EXTENT, SHADOW_X, SHADOW_Y, SHADOW_Z
+from facebench.phantoms.materials import MATERIAL_FIELDS
 from facebench.phantoms.mesh import Sheet, triangles
 from facebench.phantoms.parameters import Accessory, Nuisance, Subject
 from facebench.phantoms.raster import Fragments, rasterise
@@ -200,6 +201,7 @@ def _draw(
         colours,
         lens,
         ribbed,
+        np.zeros(MATERIAL_FIELDS),
         radiance,
         labels,
     )

@@ -228,12 +228,16 @@ def sculpt_grid(
     shape: Record,
     expression: Record,
     bumps: FloatArray,
+    scratch: FloatArray,
     material: FloatArray,
     position: FloatArray,
 ) -> None:
-    """Fill the head grid: material coordinates (x, y, z of the bare loft) and displaced positions."""
+    """Fill the head grid: material coordinates (x, y, z of the bare loft) and displaced positions.
+
+    `scratch` has four rows as long as `angles`.
+    """
     columns = angles.shape[0]
-    sine, cosine, bulge, face = np.empty(columns), np.empty(columns), np.empty(columns), np.empty(columns)
+    sine, cosine, bulge, face = scratch[0], scratch[1], scratch[2], scratch[3]
     for j in range(columns):
         sine[j] = math.sin(angles[j])
         cosine[j] = math.cos(angles[j])

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from facebench.phantoms._kernel import FloatArray, IntArray, Record, inlined, kernel
 from facebench.phantoms.cloth import DARKNESS, TINT, hair_strands, look_through_lens, plain_skin, set_wrap, worn
 from facebench.phantoms.features import eye_local, eye_outline, mouth_line
@@ -15,7 +13,6 @@ from facebench.phantoms.materials import (
     BLUE,
     GREEN,
     LABEL,
-    MATERIAL_FIELDS,
     OCCLUSION,
     RED,
     ROUGHNESS,
@@ -167,11 +164,14 @@ def shade(
     colours: FloatArray,
     lens: FloatArray,
     ribbed: float,
+    out: FloatArray,
     picture: FloatArray,
     labels: IntArray,
 ) -> None:
-    """Shade every sample that sees a triangle, then lay spectacle lenses over the picture."""
-    out = np.zeros(MATERIAL_FIELDS)
+    """Shade every sample that sees a triangle, then lay spectacle lenses over the picture.
+
+    `out` is scratch space for the material of one sample, `MATERIAL_FIELDS` long.
+    """
     hair_colour = (surface.hair_red, surface.hair_green, surface.hair_blue)
     for row in range(triangle.shape[0]):
         for column in range(triangle.shape[1]):
