@@ -39,7 +39,7 @@ def test_results_come_in_order(workers: int) -> None:
 
 
 def test_a_killed_process_is_reported_with_the_way_on() -> None:
-    with pytest.raises(IncompleteError, match="was killed .* run the same command again"):
+    with pytest.raises(IncompleteError, match=r"was killed .* run the same command again"):
         list(spread(_die, [(k,) for k in range(6)], 2, _nothing))
 
 
