@@ -43,14 +43,15 @@ def model(weakness: float = 1.0, fault: Fault = Fault.NONE) -> ClosedFormModel:
 
 
 def attack(
-    victim: object, faces: Path, out: Path, *cells: dict[str, object], batch_size: int = 32, **section: object
-) -> Result:
+    victim: object, faces: Path, out: Path, *cells: dict[str, object], batch_size: int = 32,
+    conditions: tuple[str, ...] = (), **section: object,
+) -> Result:  # fmt: skip
     """Run a protocol with some cells of attacks on a model."""
     spec = ProtocolSpec.parse(
         {
             "name": "t", "title": "t", "fmr_targets": [0.05], "primary_fmr_target": 0.05,
             "uncertainty": {"replicates": 100}, "groups": {"attributes": ["group"], "min_identities": 2},
-            "robustness": {"attacks": {"cells": list(cells), "max_pairs": 40, **section}},
+            "robustness": {"conditions": conditions, "attacks": {"cells": list(cells), "max_pairs": 40, **section}},
         },
         where="test",
     )  # fmt: skip

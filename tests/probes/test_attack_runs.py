@@ -223,6 +223,15 @@ def test_what_cannot_be_attacked_is_an_error_or_is_told(faces: Path, tmp_path: P
     both = attack(Closed(), faces, tmp_path / "b", white, black)
     assert len(both.robustness.attacks.cells) == 1
     assert any("needs gradients" in gap.why for gap in both.unmeasured)
+    # a protocol that asks for more than attacks is run without them
+    marked = make_faces(tmp_path / "marked")
+    head, *rows = (marked / "manifest.csv").read_text().splitlines()
+    landmarks = "5 6 10 6 8 9 6 12 10 12"
+    (marked / "manifest.csv").write_text("\n".join([head + ",landmarks", *(f"{row},{landmarks}" for row in rows)]))
+    rest = attack(Closed(), marked, tmp_path / "f", white, conditions=("corruption:jpeg:1",))
+    assert any("needs gradients" in gap.why for gap in rest.unmeasured)
+    assert any(estimate.condition == "corruption:jpeg:1" for estimate in rest.estimates)
+    assert rescore(tmp_path / "f").estimates == rest.estimates
     with pytest.raises(InputError, match=r"300/255 lies outside \(0, 1\]"):
         attack(model(), faces, tmp_path / "c", {**white, "eps": ["300/255"]})
     worn = {"attack": "occluder", "goal": "dodging", "pattern": "glasses"}

@@ -37,7 +37,8 @@ def attack_pairs(context: RunContext, spec: AttackSpec) -> SectionResult:
     """Attack a sample of the comparisons and judge what came out at the clean threshold.
 
     Raises:
-        InputError: no cell can be run on this model; a surrogate is the victim; there is nothing to attack.
+        InputError: no cell can be run on this model, and nothing else was asked; a surrogate is the victim; there is
+            nothing to attack.
     """
     return _Run(context, spec).all()
 
@@ -83,6 +84,8 @@ class _Run:
 
     def all(self) -> SectionResult:
         runnable, unmeasured = self._sift()
+        if not runnable:
+            return SectionResult(unmeasured=tuple(unmeasured))
         victims = {goal: self._victims(goal) for goal in dict.fromkeys(cell.goal for cell in runnable)}
         self.total = sum(passes(cell, len(victims[cell.goal].attacked(self._limit(cell)))) for cell in runnable)
         every, measured = list(victims.values()), []
@@ -107,7 +110,10 @@ class _Run:
     # ---- which cells, which pairs
 
     def _sift(self) -> tuple[list[AttackCell], list[Unmeasured]]:
-        """Return the cells that this model can be asked, and why not the others."""
+        """Return the cells that this model can be asked, and why not the others.
+
+        When none can, and the protocol asks for nothing but attacks, there is nothing to report: an error.
+        """
         runnable, gaps = [], []
         for cell in self.spec.cells:
             if cell.knowledge is Knowledge.TRANSFER:
@@ -120,7 +126,8 @@ class _Run:
                 gaps.append(Unmeasured(what=cell.condition(None), why=why))
             else:
                 runnable.append(cell)
-        if not runnable:
+        asked = self.context.spec.robustness
+        if not runnable and not (asked and asked.conditions):
             raise InputError(f"model {self.card.name}: no cell of robustness.attacks can be run: {gaps[0].why}")
         return runnable, gaps
 
