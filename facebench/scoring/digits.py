@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 LONGEST_LIST = 1 << 20
-"""Scores listed one by one before they are counted by place."""
+"""Scores that one task lists, at most."""
+_UNSETTLED = 1 << 22  # listed scores kept before they are counted by place: 16 MB
 
 
 def ordered_bits(scores: NDArray[np.float32]) -> NDArray[np.int32]:
@@ -61,7 +62,7 @@ class Places:
             counts = self._counts.setdefault(int(digit), np.zeros(1 << 16, np.int64))
             counts[found["place"][mine]] += found["times"][mine]
         self._tail.append(found["tail"])
-        if sum(part.size for part in self._tail) > LONGEST_LIST:  # memory: what is counted need not be listed
+        if sum(part.size for part in self._tail) >= _UNSETTLED:  # memory: what is counted need not be listed
             self._settle()
 
     def _settle(self) -> None:

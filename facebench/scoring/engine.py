@@ -309,7 +309,8 @@ def count(arrangement: Arrangement, cells: Cells, cutoffs: Sequence[float], *, r
     squares = np.zeros((len(cells.ends), falling.size), np.int64)
     products, near = np.zeros_like(squares), np.zeros(falling.size, np.int64)
     tasks = arrangement.tasks()
-    for number, found in run("count", count_panels, (arrangement, cells, falling), tasks):
+    shared = (arrangement, cells, cells.table(), _plain(arrangement, cells), falling)
+    for number, found in run("count", count_panels, shared, tasks):
         a, b = tasks[number]
         per_segment[arrangement.segments(a)] += found["rows"]
         per_segment[arrangement.segments(b)] += found["columns"]
@@ -334,17 +335,18 @@ def _plain(arrangement: Arrangement, cells: Cells) -> NDArray[np.int32]:
     return np.where(alone & same, size, 0).astype(np.int32)
 
 
-def count_panels(shared: tuple[Arrangement, Cells, NDArray[np.float32]], task: tuple[int, int]) -> Tensors:
+def count_panels(
+    shared: tuple[Arrangement, Cells, NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]], task: tuple[int, int]
+) -> Tensors:
     """Count what each threshold accepts in a pair of panels."""
     from facebench.scoring.kernels import count_accepted
 
-    arrangement, cells, cutoffs = shared
+    arrangement, cells, table, plain, cutoffs = shared
     own = [arrangement.segments(panel) for panel in task]
     width, n_targets = sum(cells.n_groups), cutoffs.size
     rows_found, columns_found = (np.zeros((s.stop - s.start, width, n_targets), np.int32) for s in own)
     squares = np.zeros((len(cells.ends), n_targets), np.int64)
     products, near = np.zeros_like(squares), np.zeros(n_targets, np.int64)
-    table, plain = cells.table(), _plain(arrangement, cells)
     for rows, columns in blocks(arrangement, task):
         scores = arrangement.scores(rows, columns)
         diagonal = rows.start == columns.start

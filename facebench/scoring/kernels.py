@@ -17,6 +17,11 @@ TAIL = -2
 
 
 @njit(cache=True, nogil=True)
+def _ordered(raw: Any) -> Any:
+    return np.int32(raw ^ ((raw >> np.int32(31)) & np.int32(0x7FFFFFFF)))
+
+
+@njit(cache=True, nogil=True)
 def tally(bits: Any, starts: Any, coarse: Any, slots: Any, fine: Any, tail: Any, n_tail: int) -> int:
     """Count the scores of a block by digit, and those of some digits by their place within it.
 
@@ -34,16 +39,20 @@ def tally(bits: Any, starts: Any, coarse: Any, slots: Any, fine: Any, tail: Any,
     Returns:
         The scores that belong into the list so far, those left out included.
     """
+    n_columns = bits.shape[1]
+    digits = np.empty(n_columns, np.uint16)  # of a row, in a loop of its own: the processor does eight at a time
     for i in range(bits.shape[0]):
-        for j in range(starts[i], bits.shape[1]):
-            raw = bits[i, j]
-            ordered = np.int32(raw ^ ((raw >> np.int32(31)) & np.int32(0x7FFFFFFF)))
-            digit = np.uint32((ordered >> np.int32(16)) + np.int32(32768))  # unsigned: never counted from the end
-            coarse[digit] += 1
-            slot = slots[digit]
+        for j in range(n_columns):
+            digits[j] = np.uint16((_ordered(bits[i, j]) >> np.int32(16)) + np.int32(32768))
+        for j in range(starts[i], n_columns):
+            coarse[digits[j]] += 1
+            slot = slots[digits[j]]
+            if slot == -1:
+                continue
+            ordered = _ordered(bits[i, j])
             if slot >= 0:
                 fine[slot, np.uint32(ordered & np.int32(0xFFFF))] += 1
-            elif slot == TAIL:
+            else:
                 if n_tail < tail.size:
                     tail[n_tail] = ordered
                 n_tail += 1
@@ -88,7 +97,8 @@ def count_accepted(
     for j in range(n_columns):
         column[j] = column_segment[j] - first_column
     run = _runs(labels, first_column, n_found)
-    n_runs = run[n_found - 1] + 1
+    heads = np.flatnonzero(np.diff(run)) + 1  # where each run but the first begins
+    heads = np.concatenate((np.zeros(1, np.int64), heads))
     widest = 1
     width = 1
     for p in range(first_row + 1, row_segment[n_rows - 1] + 1):
@@ -99,7 +109,7 @@ def count_accepted(
     touched = np.empty(n_found, np.uint32)
     hits = np.empty(n_columns, np.uint32)
     by_column = np.zeros((n_found, n_targets), np.int32)  # of all rows with the labels of this one
-    by_run = np.zeros((n_runs, 4, n_targets), np.int64)  # of this identity: k, k m; of all such rows: k², k m
+    by_run = np.zeros((heads.size, 4, n_targets), np.int64)  # of this identity: k, k m; of all such rows: k², k m
     floor = np.float32(cutoffs[n_targets - 1] - 2 * margin)
     some = np.empty((widest * n_found, 2), np.int64)
     sums = np.zeros((squares.shape[0], 1 + n_targets), np.int64)
@@ -138,6 +148,13 @@ def count_accepted(
                     t -= 1
                 if band < n_targets:
                     q = column[hits[index]]
+                    if plain[base] == 1 and plain[first_column + np.int64(q)] == 1:
+                        r = run[q]  # one image each: nothing to gather before it is squared
+                        by_run[r, 0, band] += 1
+                        by_run[r, 1, band] += 1
+                        by_run[r, 2, band] += 1
+                        by_column[q, band] += 1
+                        continue
                     found[own, q, band] += 1
                     if not seen[q]:
                         seen[q] = True
@@ -177,7 +194,7 @@ def count_accepted(
             )  # fmt: skip
             seen[q0:q1] = False
         if plain[base]:
-            _settle_row(base, base - first_row, first_column, run, labels, offsets, plain[base], by_run, row_counts)
+            _settle_row(base, base - first_row, first_column, heads, labels, offsets, plain[base], by_run, row_counts)
         low = high
     if pending >= 0:
         _settle(pending, first_column, run, labels, offsets, cells, by_column, by_run, column_counts, squares, products)
@@ -202,14 +219,12 @@ def _runs(labels: Any, first: int, n: int) -> Any:
 
 @njit(cache=True, nogil=True)
 def _settle_row(
-    p: int, row: int, first_column: int, run: Any, labels: Any, offsets: Any, size: int, by_run: Any, row_counts: Any
+    p: int, row: int, first_column: int, heads: Any, labels: Any, offsets: Any, size: int, by_run: Any, row_counts: Any
 ) -> None:
     """Add what an identity was accepted for, run by run, to its own counts; clear them."""
     n_targets = by_run.shape[2]
-    for q in range(run.size):
-        r = run[q]
-        if q and run[q - 1] == r:
-            continue
+    for r in range(heads.size):
+        q = heads[r]
         for t in range(n_targets):
             k = by_run[r, 0, t]
             if k:
