@@ -79,6 +79,41 @@ def _interval(value: float, left_out: NDArray[np.float64], confidence: float) ->
     return float(np.tanh(centre - half)), float(np.tanh(centre + half))
 
 
+def judge_agreement(
+    judge: NDArray[np.int64], comparison: NDArray[np.int64], similarity: NDArray[np.floating[Any]]
+) -> float | None:
+    """Return how well one judge predicts the others: mean Spearman's correlation of each with the mean of the rest.
+
+    The lower bound of the noise ceiling: a model that predicts the judgements as well as a person does reaches about
+    this value. Source: Nili et al. 2014, "A toolbox for representational similarity analysis".
+
+    Args:
+        judge, comparison: (J,) who judged what.
+        similarity: (J,) what was said.
+
+    Returns:
+        None with fewer than two judges who share three comparisons with others.
+
+    >>> said = np.array([1.0, 2.0, 3.0, 2.0, 4.0, 5.0])
+    >>> judge_agreement(np.array([0, 0, 0, 1, 1, 1]), np.array([0, 1, 2, 0, 1, 2]), said)
+    1.0
+    """
+    found = []
+    total, times = (np.bincount(comparison, weights) for weights in (similarity, None))
+    for one in np.unique(judge):
+        mine = judge == one
+        where = comparison[mine]
+        others = times[where] - 1
+        shared = others > 0
+        if shared.sum() < 3:
+            continue
+        rest = (total[where] - similarity[mine])[shared] / others[shared]
+        agreed = spearman(similarity[mine][shared], rest)
+        if agreed is not None:
+            found.append(agreed)
+    return float(np.mean(found)) if len(found) >= 2 else None
+
+
 def spearman(first: NDArray[np.floating[Any]], second: NDArray[np.floating[Any]]) -> float | None:
     """Return Spearman's correlation, ties at their mean rank; None when one side does not vary."""
     from scipy.stats import rankdata

@@ -19,7 +19,7 @@ LOOKALIKES = "impostors:look-alikes"
 
 def sections(reading: Reading) -> list[Section]:
     """Return the sections a result has something for."""
-    return [*_ladder(reading), *_causal(reading), *_discard(reading)]
+    return [*_ladder(reading), *_causal(reading), *_discard(reading), *_judgements(reading)]
 
 
 def _ladder(reading: Reading) -> list[Section]:
@@ -208,3 +208,30 @@ def _discard_block(reading: Reading, curve: Curve, open_: bool) -> Block:
     found = tables.table(f"FNMR as comparisons of low {fmt.clip(curve.name, 40)} are discarded", heads, rows)
     chart = Chart(drawing, f"Error-versus-discard curve by {fmt.clip(curve.name, 40)}")
     return Block(f"By {fmt.clip(curve.name, 60)}", open_, (chart,), (found,))
+
+
+def _judgements(reading: Reading) -> list[Section]:
+    known = [e for e in reading.result.estimates if e.metric == "judgement_alignment"]
+    if not known:
+        return []
+    lead = (
+        "Whether the model finds those alike whom people find alike: Spearman's correlation of its scores with the "
+        "mean judgement of each pair, 1 for the same order, 0 for none."
+    )
+    agreement = next((e for e in reading.result.estimates if e.metric == "judge_agreement"), None)
+    if agreement is not None and agreement.value is not None:
+        lead += (
+            f" One judge agrees with the mean of the others to {fmt.number(agreement.value)}; more cannot be asked of "
+            "a model."
+        )
+    words = {"all": "all pairs judged", "strangers": "pairs of two people"}
+    rows = [
+        [
+            Cell(words.get(e.condition.rpartition(":")[2], e.condition)), tables.value(e, fmt.number),
+            Cell(fmt.count((e.n_genuine or 0) + (e.n_impostor or 0))),
+            Cell(fmt.count(e.n_identities)), tables.notes(e),
+        ]
+        for e in known
+    ]  # fmt: skip
+    heads = ["Comparisons", "#Correlation", "#Pairs", "#Identities", "Notes"]
+    return [Section("judgements", "Human judgements", lead, (Block(tables=(tables.table("Alignment", heads, rows),)),))]

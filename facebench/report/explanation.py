@@ -12,7 +12,7 @@ from facebench.report.svg import el, join, picture
 from facebench.report.tables import Cell, Table, table, text, value
 from facebench.report.wording import flag_words
 from facebench.schema import Estimate, Flag, Result
-from facebench.schema.explanation import ExplanationDetails, GalleryRow, MethodVerdict, read_condition
+from facebench.schema.explanation import ControlFinding, ExplanationDetails, GalleryRow, MethodVerdict, read_condition
 
 PARTS = ("eyes", "brows", "nose", "mouth", "other_face", "outside")
 _REGION = {"other_face": "rest of the face", "outside": "outside the face", "changed_pixels": "changed pixels"}
@@ -121,12 +121,19 @@ def _region(name: str | None) -> str:
     return _REGION.get(name or "", name or "")
 
 
+def _outcome(control: ControlFinding) -> str:
+    if control.passed:
+        unseen = control.value is None and control.control != "random weights"
+        return "the model does not look there" if unseen else "passed"
+    return f"failed: limit {fmt.number(control.limit)}"
+
+
 def _verdicts(methods: Sequence[MethodVerdict]) -> Table:
     rows = []
     for v in methods:
         controls = {c.control: c for c in v.controls}
         cells = [
-            Cell(fmt.number(c.value), ("passed" if c.passed else f"failed: limit {fmt.number(c.limit)}",), c.value)
+            Cell(fmt.number(c.value), (_outcome(c),), c.value)
             if (c := controls.get(name)) is not None
             else Cell(fmt.MISSING)
             for name in ("eyes", "nose", "mouth", "random weights")

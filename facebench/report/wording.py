@@ -70,6 +70,13 @@ OVERALL = {
     ),
     "edc_fnmr": Measure("FNMR after discarding", "FNMR of what is left when the poorest comparisons are discarded."),
     "edc_area": Measure("Mean FNMR while discarding", "Partial area of the error-versus-discard curve over its width."),
+    "judgement_alignment": Measure(
+        "Alignment with human judgements",
+        "Spearman's correlation of the model's scores with how alike people found the same two faces.",
+    ),
+    "judge_agreement": Measure(
+        "Agreement of the judges", "Mean of Spearman's correlation of each judge with the mean of the others."
+    ),
     "fta": Measure("Failure to acquire", "Share of images the model could not use."),
     "attack_success": Measure(
         "Attack success",

@@ -120,6 +120,7 @@ SECTIONS: dict[str, str] = {
     "causal": "facebench.runner.causal",
     "error_versus_discard": "facebench.runner.error_versus_discard",
     "published_measures": "facebench.runner.published_measures",
+    "judgements": "facebench.runner.judgements",
     "ood": "facebench.runner.ood",
     "efficiency": "facebench.runner.efficiency",
     "explanation": "facebench.runner.explanation",

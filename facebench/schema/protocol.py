@@ -14,6 +14,7 @@ from facebench.schema.efficiency import EfficiencySpec
 from facebench.schema.explanation import ExplanationSpec
 from facebench.schema.fairness import DiscardSpec, LadderSpec, PublishedMeasure, Step
 from facebench.schema.identification import IdentificationSpec
+from facebench.schema.judgements import JudgementSpec
 from facebench.schema.ood import OodSpec
 from facebench.schema.robustness import RobustnessSpec
 from facebench.schema.templates import TemplateSpec
@@ -137,6 +138,7 @@ class ProtocolSpec(Strict):
     ood: OodSpec | None = None
     efficiency: EfficiencySpec | None = None
     explanation: ExplanationSpec | None = None
+    judgements: JudgementSpec | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -199,3 +199,37 @@ def test_a_method_that_knows_nothing_fails_its_controls(run) -> None:
     judged = controls("blind", {**tensors, **blind})
     assert [finding.passed for finding in judged] == [False, False, False, True]
     assert all(abs(finding.value - 0.5) < 0.05 for finding in judged[:3])
+
+
+def test_a_part_the_model_does_not_see_is_no_control(tmp_path) -> None:
+    """An eyes-only model shown a mouth has nothing to look at; one that sees no part at all cannot qualify a method."""
+    from facebench.models import load_model
+
+    asked = protocol(methods=({"name": "gradient"},), pairs=2, triplets=0)
+    verdict = evaluate(load_model("phantom-eyes-only"), asked, {}, RunOptions(out=tmp_path)).explanation.methods[0]
+    found = {finding.control: finding for finding in verdict.controls}
+    assert (found["mouth"].value, found["mouth"].passed) == (None, True)
+    assert found["eyes"].value > 0.95
+    assert verdict.qualified
+
+    class Blind(Small):
+        """Sees the last row of pixels, which no part reaches."""
+
+        def embed(self, faces: np.ndarray) -> np.ndarray:
+            hidden = np.full_like(faces, 127)
+            hidden[:, -1] = faces[:, -1]
+            return super().embed(hidden)
+
+        def module(self) -> torch.nn.Module:
+            return torch.nn.Sequential(_LastRow(), self._network)
+
+    blind = evaluate(Blind(), asked, {}, RunOptions(out=tmp_path / "blind")).explanation.methods[0]
+    assert not blind.qualified
+    assert "nothing could be planted" in blind.why
+
+
+class _LastRow(torch.nn.Module):
+    def forward(self, faces):
+        mask = torch.zeros_like(faces)
+        mask[..., -1, :] = 1
+        return faces * mask + 127 / 255 * (1 - mask)

@@ -38,6 +38,15 @@ class Masked:
         vectors: Vectors = self.embed(shown.astype(np.uint8))
         return vectors
 
+    def response(self, face: Faces) -> float:
+        """Return how much the part that is left moves the embedding of a face (H, W, 3): 1 - cosine to plain grey.
+
+        Zero means that the model does not look there at all, so that nothing was planted.
+        """
+        both = self.embed_masked(np.stack([face, np.full_like(face, round(GREY))])).astype(np.float64)
+        size = np.linalg.norm(both, axis=1)
+        return 0.0 if np.array_equal(both[0], both[1]) else 1.0 - float(both[0] @ both[1] / max(size.prod(), 1e-300))
+
     def module_masked(self) -> nn.Module | None:
         """Return the network behind the mask, or None where there is no network."""
         if self.module is None:

@@ -22,6 +22,8 @@ Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 MIN_MASS, MIN_AUROC, MAX_OVER_NULLS = 0.95, 0.9, 0.05
+RESPONSE = 1e-6
+"""Change of an embedding (1 - cosine) up to which a model does not look at a part."""
 
 
 def controls(method: str, tensors: Tensors) -> tuple[ControlFinding, ...]:
@@ -30,9 +32,15 @@ def controls(method: str, tensors: Tensors) -> tuple[ControlFinding, ...]:
     Planted attention: a gradient-family method must put at least 95 % of its relevance inside the planted mask, any
     other must reach a pixel AUROC of 0.9. Random weights: IoU with a part of the face must not exceed the best null
     (upside-down map, centred Gaussian, chance) by more than 0.05 on average over parts.
+
+    Where the model does not see the part that the mask leaves (an eyes-only model shown a mouth), nothing was planted:
+    such a control has no value and does not count against the method.
     """
     found = []
     strict = is_gradient_family(method)
+    seen = (
+        tensors["planted_response"].max(axis=1) > RESPONSE if "planted_response" in tensors else [True] * len(PLANTED)
+    )
     for k, name in enumerate(PLANTED):
         region = tensors["planted_masks"][k].astype(bool)
         values = [
@@ -42,7 +50,9 @@ def controls(method: str, tensors: Tensors) -> tuple[ControlFinding, ...]:
         known = [value for value in values if value is not None]
         mean = float(np.mean(known)) if known else None
         limit, measure = (MIN_MASS, "relevance_mass") if strict else (MIN_AUROC, "pixel_auroc")
-        passed = mean is not None and mean >= limit
+        if not seen[k]:
+            mean = None
+        passed = mean >= limit if mean is not None else not seen[k]
         found.append(ControlFinding(control=name, measure=measure, value=mean, limit=limit, passed=passed))
     excess = [
         _iou_over_nulls(h, tensors["regions"][row, REGIONS.index(name)].astype(bool))

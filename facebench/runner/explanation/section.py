@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from facebench.errors import InputError
 from facebench.metrics.explanation import centred_gaussian, inpainting_path
 from facebench.probes.saliency import Explained, Target
+from facebench.probes.saliency.controls import Masked
 from facebench.probes.saliency.regions import PARTS, REGIONS
 from facebench.runner import environment
 from facebench.runner.explanation import gallery
@@ -67,6 +68,9 @@ def run(context: RunContext) -> SectionResult:
         context.options.progress("explain", min(done, total), total)
 
     masks = dict(zip(PLANTED, tensors["planted_masks"].astype(bool), strict=True))
+    tensors["planted_response"] = np.array(
+        [[Masked(s.embed, None, masks[name]).response(s.probe) for s in work.pair_subjects[:count]] for name in PLANTED]
+    )
     for method in spec.methods:
         found = draw(method, work.pair_subjects, work.triplet_subjects, work.pair_subjects[:count], masks, kept, step)
         if found.first.flag != "unsupported":
@@ -257,9 +261,11 @@ def _measured(
         judged = controls(verdict.method, tensors)
         failed = [f.control for f in judged if not f.passed]
         why = f"failed the control: {', '.join(failed)}" if failed else ""
-        verdicts.append(verdict.model_copy(update={"qualified": not failed, "why": why, "controls": judged}))
+        if all(f.value is None for f in judged if f.control in PLANTED):
+            why = why or "the model looks at none of the parts that were left: nothing could be planted"
+        verdicts.append(verdict.model_copy(update={"qualified": not why, "why": why, "controls": judged}))
         found += estimates(
-            verdict.method, not failed, tensors, whom, own, confidence=spec.uncertainty.confidence, threshold=threshold
+            verdict.method, not why, tensors, whom, own, confidence=spec.uncertainty.confidence, threshold=threshold
         )
     if not len(whom.triplet_identity) and own.triplets:
         why = "the dataset holds no part swaps (columns swap_of, part, change_mask)"
