@@ -9,7 +9,7 @@ from functools import cached_property
 from facebench.report import format as fmt
 from facebench.report.gate import escaped, one_line, signed
 from facebench.report.reading import grouping_label, short_label
-from facebench.report.verdict import Statement, Tone
+from facebench.report.statement import Statement, Tone
 from facebench.report.wording import flag_words, measure
 from facebench.schema import Comparison, Difference, Flag
 from facebench.schema.timed import EXACT, TIMED

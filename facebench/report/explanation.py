@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from markupsafe import Markup
 
@@ -41,10 +42,11 @@ def sections(result: Result) -> list[Section]:
         return []
     details = result.explanation
     found = [e for e in result.estimates if read_condition(e.condition)]
+    said = believed(result)
     lead = (
         "A saliency map says which pixels of a probe made it match. Before a method may score this model it has to "
         "find attention that was planted: the same model behind a mask that leaves the eyes, the nose or the mouth. It "
-        "must also find nothing in a network with random weights. " + _reading(details, found)
+        f"must also find nothing in a network with random weights. {said.headline} {said.detail}".rstrip()
     )
     blocks = [
         Block(charts=tuple(_gallery(details.gallery)), tables=(_verdicts(details.methods),)),
@@ -71,38 +73,39 @@ def _filled(*found: Table) -> tuple[Table, ...]:
     return tuple(t for t in found if t.rows)
 
 
-def _reading(details: ExplanationDetails, found: Sequence[Estimate]) -> str:
+@dataclass(frozen=True)
+class Believed:
+    """What may be believed of where a model looks; `known` is False when nothing may."""
+
+    known: bool
+    headline: str
+    detail: str = ""
+
+
+def believed(result: Result) -> Believed:
     """Say in plain words what may be believed."""
+    details = result.explanation
+    assert details is not None
     good = [v.method for v in details.methods if v.qualified]
     if not good:
-        return "No method passed on this model, so nothing is said of where it looks."
-    words = f"{len(good)} of {len(details.methods)} methods passed: {', '.join(good)}. "
-    inside = {
-        name: [
-            e
-            for e in found
-            if e.metric == "relevance_mass" and _part(e) == name and e.group == "all" and _method(e) in good
-        ]
-        for name in PARTS
-    }
+        return Believed(False, "No method passed on this model, so nothing is said of where it looks.")
+    words = f"{len(good)} of {len(details.methods)} methods passed: {', '.join(good)}."
+    if details.rank_stability is not None:
+        words += (
+            f" The order of methods under other rules of binarising agrees with Kendall's tau of at least "
+            f"{fmt.number(details.rank_stability, 2)}."
+        )
+    masses = [e for e in result.estimates if e.metric == "relevance_mass" and e.group == "all" and _method(e) in good]
+    inside = {name: [e for e in masses if _part(e) == name] for name in PARTS}
     above = [
         _region(name)
         for name, each in inside.items()
         if each and all(e.ci_low is not None and e.nulls and e.ci_low > e.nulls["chance"] for e in each)
     ]
     if above:
-        words += f"All of them put more relevance than chance on: {', '.join(above)}. "
-    else:
-        words += (
-            "They do not agree on a region that holds more relevance than chance: "
-            "where the model looks cannot be told. "
-        )
-    if details.rank_stability is not None:
-        words += (
-            f"The order of methods under other rules of binarising agrees with Kendall's tau of at least "
-            f"{fmt.number(details.rank_stability, 2)}."
-        )
-    return words
+        return Believed(True, f"All methods that passed put more relevance than chance on: {', '.join(above)}.", words)
+    headline = "Where the model looks cannot be told: no region holds more relevance than chance by every method."
+    return Believed(False, headline, words)
 
 
 def _notes(e: Estimate) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import cached_property
 
+from facebench.report import beyond
 from facebench.report import format as fmt
 from facebench.report.reading import (
     BLIND,
@@ -17,35 +17,11 @@ from facebench.report.reading import (
     short_label,
     upper_bound,
 )
+from facebench.report.statement import Statement, Tone
 from facebench.report.wording import FLAGS, SHORT_FLAGS
 from facebench.schema import Comparator, Estimate, Flag, Result
 
 THIN = frozenset({Flag.FEW_ERRORS, Flag.ZERO_ERRORS, Flag.FEW_IDENTITIES})
-
-
-class Tone(StrEnum):
-    """How a statement is marked: by a word and a shape, never by colour alone."""
-
-    PLAIN = "plain"
-    FINDING = "finding"
-    UNKNOWN = "unknown"
-    CAUTION = "caution"
-
-
-@dataclass(frozen=True)
-class Statement:
-    """One part of the verdict: a headline that stands alone, and the numbers behind it."""
-
-    topic: str
-    tone: Tone
-    headline: str
-    detail: str = ""
-    grouping: str | None = None
-
-    @property
-    def text(self) -> str:
-        """The statement as running text."""
-        return f"{self.headline} {self.detail}".strip()
 
 
 RATES = {"fmr": ("false matches", "false match rate"), "fnmr": ("false non-matches", "false non-match rate")}
@@ -64,7 +40,7 @@ def verdict(reading: Reading) -> list[Statement]:
     else:
         headline = "Not measured: this result compares no demographic groups."
         statements.append(Statement("Differentials", Tone.UNKNOWN, headline))
-    return statements + _cautions(reading)
+    return statements + beyond.statements(reading) + _cautions(reading)
 
 
 def _measured(reading: Reading) -> Statement:

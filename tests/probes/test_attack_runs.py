@@ -256,3 +256,17 @@ def test_a_surrogate_must_be_another_model(faces: Path, tmp_path: Path) -> None:
     (found,) = result.robustness.attacks.cells
     assert found.levels[0].condition == "attack:mim-linf@closed-form-other:8/255:dodging"
     assert found.levels[0].successes > 0
+
+
+def test_a_larger_budget_holds_what_a_smaller_one_reached(faces: Path, tmp_path: Path) -> None:
+    """The worst case per comparison is over budgets too: another attack at a larger one cannot lower it."""
+    strong = {"attack": "pgd", "goal": "dodging", "eps": ["4/255"], "steps": 10}
+    weak = {"attack": "fgsm", "goal": "dodging", "eps": ["1/255", "8/255"]}
+    result = attack(model(), faces, tmp_path, strong, weak)
+    rows = {cell.cell.attack: {level.eps: level.successes for level in cell.levels}
+            for cell in result.robustness.attacks.cells}  # fmt: skip
+    found = {e.condition: e.errors for e in result.estimates if e.metric == "attack_success" and e.group == "all"}
+    at = [found[f"attack:ensemble-white-box-linf:{eps}:dodging"] for eps in ("1/255", "4/255", "8/255")]
+    assert at[0] == rows["fgsm"]["1/255"]
+    assert at[1] >= max(rows["pgd"]["4/255"], at[0])
+    assert at[2] >= max(rows["fgsm"]["8/255"], at[1])

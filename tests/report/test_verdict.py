@@ -5,7 +5,8 @@ import pytest
 
 from facebench.report import verdict_sentences
 from facebench.report.reading import Reading
-from facebench.report.verdict import Statement, Tone, verdict
+from facebench.report.statement import Statement, Tone
+from facebench.report.verdict import verdict
 from facebench.schema import Estimate, Flag, Result
 
 from . import factory

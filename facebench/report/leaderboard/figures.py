@@ -7,8 +7,9 @@ from functools import cached_property
 
 from facebench.report import format as fmt
 from facebench.report.reading import Reading, grouping_label
+from facebench.report.statement import Statement, Tone
 from facebench.report.tables import Cell, limits, value
-from facebench.report.verdict import RATES, Statement, Tone, verdict
+from facebench.report.verdict import RATES, verdict
 from facebench.report.wording import measure
 from facebench.schema import Estimate, Flag
 from facebench.schema.explanation import read_condition

@@ -15,8 +15,8 @@ from facebench.report.leaderboard.overview import overview_section, protocols_se
 from facebench.report.parts import Block, Section
 from facebench.report.provenance import Facts, provenance
 from facebench.report.reading import grouping_label
+from facebench.report.statement import Statement, Tone
 from facebench.report.tables import Cell, Table, text
-from facebench.report.verdict import Statement, Tone
 from facebench.schema.leaderboard import Listed
 
 DATA = "leaderboard.json"

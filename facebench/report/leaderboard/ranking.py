@@ -11,8 +11,9 @@ from facebench.report.leaderboard.charts import pareto
 from facebench.report.leaderboard.figures import Figures, Shown
 from facebench.report.parts import Block, Chart, Section
 from facebench.report.reading import grouping_label
+from facebench.report.statement import Statement, Tone
 from facebench.report.tables import Cell, Table
-from facebench.report.verdict import RATES, Statement, Tone
+from facebench.report.verdict import RATES
 from facebench.schema import Estimate, Flag
 
 EVERY = 100_000

@@ -14,7 +14,7 @@ from facebench.runner.groups import Grouping, make_groupings
 from facebench.runner.rates import Rate, complement, rate_estimate
 from facebench.runner.sample import Images
 from facebench.schema import Estimate, Flag, ProtocolSpec, Unmeasured
-from facebench.schema.attacks import AttackCell, Goal, Norm
+from facebench.schema.attacks import AttackCell, Goal, Norm, epsilon_value
 
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
@@ -141,16 +141,21 @@ def ensemble_estimates(
 ) -> tuple[list[Estimate], list[Unmeasured]]:
     """Return estimates of the worst case per comparison, over all attacks with one kind of knowledge and one budget.
 
+    A change within a smaller budget lies within a larger one too, so what was reached with less counts as well.
     Patterns, universal changes and occluders are left out: they are other threats.
     """
-    members: dict[str, list[tuple[Judged, int]]] = {}
+    threats: dict[tuple[str, str], list[tuple[Judged, int, str]]] = {}
     for one in judged:
         cell = one.cell
         if cell.norm is Norm.PATTERN or cell.known.universal:
             continue
         for e, eps in enumerate(cell.eps):
-            name = f"attack:ensemble-{cell.knowledge}-{cell.norm}:{eps}:{cell.goal}"
-            members.setdefault(name, []).append((one, e))
+            threats.setdefault((f"{cell.knowledge}-{cell.norm}", cell.goal), []).append((one, e, eps))
+    members: dict[str, list[tuple[Judged, int]]] = {}
+    for (threat, goal), every in threats.items():
+        for eps in dict.fromkeys(eps for _, _, eps in every):
+            within = [(one, e) for one, e, own in every if epsilon_value(own) <= epsilon_value(eps)]
+            members[f"attack:ensemble-{threat}:{eps}:{goal}"] = within
     groupings, gaps = _groupings(protocol, images)
     found: list[Estimate] = []
     for name, parts in members.items():
