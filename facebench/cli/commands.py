@@ -112,29 +112,34 @@ def rescore(
     out: Annotated[Path | None, typer.Option(help="Write the recomputed result to this file.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Recompute every number of a result from its saved embeddings; exit 1 if any differs.
+    """Recompute every number of a result from its saved embeddings; exit 1 if any differs by more than rounding.
 
     Example: facebench rescore out/my-model/result.json
     """
     from facebench.runner.evaluate import rescore as recompute
     from facebench.runner.files import save_result
+    from facebench.runner.leaderboard.problems import unequal_estimates
 
     stored, fresh = recompute(result)
     if out is not None:
         save_result(fresh, out)
-    pairs = list(zip(stored.estimates, fresh.estimates, strict=False))
-    differing = [index for index, (a, b) in enumerate(pairs) if a.model_dump_json() != b.model_dump_json()]
-    same = not differing and len(stored.estimates) == len(fresh.estimates)
+    n = len(stored.estimates)
+    identical = stored.estimates == fresh.estimates
+    wrong = [] if identical else [f"{p.field}: {p.why}" for p in unequal_estimates(stored.estimates, fresh.estimates)]
     if as_json:
-        print_json({"identical": same, "estimates": len(stored.estimates), "differing": differing[:100]})
-    elif same:
-        typer.echo(f"All {len(stored.estimates):,} estimates are identical to the bytes.")
+        print_json({"identical": identical, "agrees": not wrong, "estimates": n, "differing": wrong[:100]})
+    elif identical:
+        typer.echo(f"All {n:,} estimates are identical to the bytes.")
+    elif not wrong:
+        typer.echo(
+            f"All {n:,} estimates agree: counts are equal, other figures to 1e-6. Sums are rounded otherwise with "
+            "another processor or number of threads."
+        )
     else:
-        typer.echo(f"{len(differing)} of {len(stored.estimates)} estimates differ:")
-        for index in differing[:10]:
-            a, b = pairs[index]
-            typer.echo(f"  {a.metric} {a.group} at {a.fmr_target}: stored {a.value}, recomputed {b.value}")
-    if not same:
+        typer.echo(f"{len(wrong):,} figures of {n:,} estimates differ:")
+        for line in wrong[:10]:
+            typer.echo(f"  {line}")
+    if wrong:
         raise typer.Exit(int(ExitCode.REGRESSION))
 
 

@@ -102,7 +102,7 @@ def _pictures(result: Result) -> Iterator[Problem]:
 
 def number_problems(stored: Result, fresh: Result) -> list[Problem]:
     """Return where recomputed numbers differ from those an entry states, the first ten by name."""
-    found = list(_estimates(stored.estimates, fresh.estimates))
+    found = list(unequal_estimates(stored.estimates, fresh.estimates))
     for field in ("curves", "unmeasured", "impostor_ladder", "causal", "ood", "robustness", "explanation"):
         a, b = _plain(getattr(stored, field)), _plain(getattr(fresh, field))
         if field in ("robustness", "explanation") and a is not None and b is not None:
@@ -122,7 +122,8 @@ def _without(details: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in details.items() if key not in ("examples", "gallery", "attacks")}
 
 
-def _estimates(stored: tuple[Estimate, ...], fresh: tuple[Estimate, ...]) -> Iterator[Problem]:
+def unequal_estimates(stored: tuple[Estimate, ...], fresh: tuple[Estimate, ...]) -> Iterator[Problem]:
+    """Yield where recomputed estimates differ by more than rounding: counts at all, other figures by 1e-6."""
     if len(stored) != len(fresh):
         yield Problem(field="estimates", why=f"{len(stored):,} are stated, {len(fresh):,} were recomputed")
     for i, (a, b) in enumerate(zip(stored, fresh, strict=False)):
