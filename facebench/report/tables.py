@@ -23,7 +23,7 @@ from facebench.schema.robustness import family_of
 from facebench.schema.timed import EXACT
 
 MAX_ROWS = 200
-OWN_SECTIONS = ("attack:", "impostors:", "causal:", "quality:")
+OWN_SECTIONS = ("attack:", "impostors:", "causal:", "quality:", "judgements:")
 CONTROL = "control:random-labels"
 Write = Callable[[float | None], str]
 
