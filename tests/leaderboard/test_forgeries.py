@@ -15,6 +15,8 @@ from typer.testing import CliRunner
 from facebench.cli import board_commands  # noqa: F401 - adds its commands to the app
 from facebench.cli.apps import app
 from facebench.errors import ExitCode, InputError, NotComparableError
+from facebench.files import sha256_bytes
+from facebench.runner.files import save_result
 from facebench.runner.leaderboard import add_entry
 from facebench.runner.leaderboard.paired import load_paired, save_paired
 from facebench.runner.leaderboard.validate import exit_code, validate_entries, validate_entry
@@ -251,6 +253,25 @@ def test_files_kept_elsewhere_are_incomplete_until_they_are_fetched(runs, tmp_pa
     assert validate_entry(place.path).accepted
     shutil.copy(runs["poor"] / "embeddings.safetensors", fetched)
     assert list(fields(place.path)) == ["artifacts[embeddings].sha256"]
+
+
+def test_the_same_protocol_in_other_words_joins_the_board(board, runs, tmp_path):
+    """A later FaceBench may write a new key without a value; what is asked for is the same."""
+    root, _ = board
+    run = tmp_path / "run"
+    shutil.copytree(runs["poor"], run)
+    asked = json.loads((run / "protocol.json").read_text())
+    later = json.dumps(asked, indent=3).encode()
+    (run / "protocol.json").write_bytes(later)
+    stored = read(run / "result.json")
+    named = tuple(
+        a.model_copy(update={"sha256": sha256_bytes(later)}) if a.path == "protocol.json" else a
+        for a in stored.artifacts
+    )
+    save_result(stored.model_copy(update={"artifacts": named}).with_id(), run / "result.json")
+    shutil.rmtree(next(root.glob("*/poor")))
+    place = add_entry(run, root)
+    assert validate_entry(place.path).accepted
 
 
 def test_rounding_halves_the_entry_and_stays_exact(runs, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tempfile
 from pathlib import Path
@@ -26,8 +27,9 @@ from facebench.runner.leaderboard.folder import (
 )
 from facebench.runner.leaderboard.paired import make_paired, save_paired
 from facebench.runner.leaderboard.problems import definition_problems, number_problems
+from facebench.runner.protocols import Protocol
 from facebench.runner.scored import is_scored
-from facebench.schema import Artifact, Result
+from facebench.schema import Artifact, ProtocolSpec, Result
 from facebench.schema.leaderboard import Board, Elsewhere, Problem
 
 
@@ -50,7 +52,7 @@ def add_entry(run: Path, root: Path, *, half: bool = False, elsewhere: str | Non
     stored = load_result(run)
     with tempfile.TemporaryDirectory() as temporary:
         work = Path(temporary)
-        result = _prepared(stored, folder, work, half=half)
+        result = _prepared(stored, folder, work, half=half, protocol=_shared_protocol(stored, Path(root)))
         place = Place(Path(root), result.protocol.name, result.model.name, result.result_id)
         _check_names(result)
         board = _board(result, work, place)
@@ -86,17 +88,31 @@ def _check_new(place: Place) -> None:
             raise InputError(f"the same result is there already: {other.path}")
 
 
-def _prepared(stored: Result, folder: Path, work: Path, *, half: bool) -> Result:
+def _shared_protocol(stored: Result, root: Path) -> bytes | None:
+    """Return the protocol file of the board, if it asks for the same.
+
+    A later FaceBench may write the same protocol in other words, such as a new key without a value.
+    """
+    path = root / stored.protocol.name / PROTOCOL
+    if not path.is_file():
+        return None
+    content = path.read_bytes()
+    spec = ProtocolSpec.parse(json.loads(content), where=str(path))
+    return content if Protocol(spec, path.parent).sha256 == stored.protocol.sha256 else None
+
+
+def _prepared(stored: Result, folder: Path, work: Path, *, half: bool, protocol: bytes | None) -> Result:
     """Copy the files of a run, without pictures and rounded if asked, and return the result they give."""
     contents = {a.path: read_bytes(folder / a.path, f"{a.kind} file") for a in kept(stored)}
     for name in (IMAGES, PROTOCOL):
         contents[name] = read_bytes(folder / name, name)
+    contents[PROTOCOL] = protocol or contents[PROTOCOL]
     if half:
         contents |= {a.path: _rounded(contents[a.path], stored) for a in kept(stored) if a.kind != "scores"}
     for name, content in contents.items():
         write_atomic(work / name, content)
     wanted = tuple(
-        Artifact(path=a.path, kind=a.kind, sha256=sha256_bytes(contents[a.path]) if half else a.sha256)
+        Artifact(path=a.path, kind=a.kind, sha256=_sha256(a, contents[a.path], half=half))
         for a in stored.artifacts
         if a.path in contents
     )
@@ -107,6 +123,11 @@ def _prepared(stored: Result, folder: Path, work: Path, *, half: bool) -> Result
         result = result.model_copy(update=remeasure(result, work))
         result = result.model_copy(update=_without_pictures(result))
     return result.with_id()
+
+
+def _sha256(artifact: Artifact, content: bytes, *, half: bool) -> str:
+    # what was neither rounded nor taken from the board must still be what the run wrote
+    return sha256_bytes(content) if half or artifact.path == PROTOCOL else artifact.sha256
 
 
 def public(command: str) -> str:
