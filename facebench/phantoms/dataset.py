@@ -269,7 +269,8 @@ def _png(pixels: ByteArray, recipe: str, note: dict[str, str]) -> bytes:
     info = PngImagePlugin.PngInfo()
     info.add_text(_TEXT_KEY, ";".join([recipe, *note.values()]))
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, format="PNG", pnginfo=info)
+    # the default level takes 5 ms a picture, a twelfth of rendering it, to save a tenth of the size
+    Image.fromarray(pixels).save(buffer, format="PNG", pnginfo=info, compress_level=1)
     return buffer.getvalue()
 
 
