@@ -124,7 +124,7 @@ def rescore(
     if out is not None:
         save_result(fresh, out)
     n = len(stored.estimates)
-    identical = stored.estimates == fresh.estimates
+    identical = [e.model_dump_json() for e in stored.estimates] == [e.model_dump_json() for e in fresh.estimates]
     wrong = [] if identical else [f"{p.field}: {p.why}" for p in unequal_estimates(stored.estimates, fresh.estimates)]
     if as_json:
         print_json({"identical": identical, "agrees": not wrong, "estimates": n, "differing": wrong[:100]})

@@ -29,7 +29,7 @@ def kernel(function: _Function) -> _Function:
     be written (a read-only installation without a home folder), the kernel is compiled anew in each process.
 
     Kernels take the arrays they need, scratch space included, and make none: so numba can be told to leave out the
-    counting of references (`_nrt`), whose locked increments took a twelfth of the time of a picture.
+    counting of references (`_nrt`), whose locked increments took a twentieth of the time of a picture.
     """
     return _compiled(function, inline=False)
 

@@ -27,7 +27,7 @@ def spread(
     """Yield the results of `function(*task)` in order, computed here or in `workers` processes.
 
     `warm_up` is called before processes start. On Linux they are forked, so that what it compiled or loaded is there
-    already: importing and loading it again would cost as much as rendering fifty pictures.
+    already: importing and loading it again would cost as much as rendering some forty pictures.
 
     Raises:
         InputError: fewer than one worker.

@@ -25,7 +25,9 @@ def _altered(reading: Reading) -> list[Statement]:
     tars = {
         e.condition: e
         for e in reading.result.estimates
-        if e.metric == "tar" and e.group == "all" and e.fmr_target == reading.primary and e.value is not None
+        if (e.metric, e.group, e.rule, e.failures) == ("tar", "all", "strict", "counted")
+        and e.fmr_target == reading.primary
+        and e.value is not None
     }
     altered = [tars[c] for c in details.conditions if c in tars]
     clean = reading.find("tar", target=reading.primary)
@@ -35,6 +37,9 @@ def _altered(reading: Reading) -> list[Statement]:
     most = f"TAR {_with_limits(worst)} with {words(worst.condition)}"
     headline = f"{most}, the lowest of {fmt.plural(len(altered), 'condition')}."
     detail = f"Clean probes reach {_with_limits(clean)}, at the same threshold."
+    unknown = len(details.conditions) - len(altered)
+    if unknown:
+        detail += f" What {fmt.plural(unknown, 'further condition')} cost cannot be told."
     return [Statement("Altered probes", Tone.PLAIN, headline, detail)]
 
 

@@ -221,8 +221,8 @@ def _judgements(reading: Reading) -> list[Section]:
     agreement = next((e for e in reading.result.estimates if e.metric == "judge_agreement"), None)
     if agreement is not None and agreement.value is not None:
         lead += (
-            f" One judge agrees with the mean of the others to {fmt.number(agreement.value)}; more cannot be asked of "
-            "a model."
+            f" One judge agrees with the mean of the others to {fmt.number(agreement.value)}; no interval is known "
+            "for it. More cannot be asked of a model."
         )
     words = {"all": "all pairs judged", "strangers": "pairs of two people"}
     rows = [

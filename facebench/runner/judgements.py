@@ -121,7 +121,11 @@ def _measured(
     scores = compare_pairs(vectors, first, second, comparator).astype(np.float64)
     left, right = images.identity[first], images.identity[second]
     confidence = spec.uncertainty.confidence
-    estimates, unmeasured = [], []
+    estimates: list[Estimate] = []
+    unmeasured: list[Unmeasured] = []
+    if not kept.all():
+        why = "an image gave no embedding"
+        unmeasured.append(Unmeasured(what=f"{int((~kept).sum()):,} of {kept.size:,} human judgements", why=why))
     everyone = np.ones(len(pairs), bool)
     subsets = [("all", everyone)] + ([("strangers", left != right)] if images.identities is not None else [])
     for name, chosen in subsets:

@@ -106,13 +106,17 @@ def _prepared(stored: Result, folder: Path, work: Path, *, half: bool, protocol:
     contents = {a.path: read_bytes(folder / a.path, f"{a.kind} file") for a in kept(stored)}
     for name in (IMAGES, PROTOCOL):
         contents[name] = read_bytes(folder / name, name)
-    contents[PROTOCOL] = protocol or contents[PROTOCOL]
+    rewritten = {a.path for a in kept(stored)} if half else set()
+    if protocol is not None:
+        contents[PROTOCOL] = protocol
+        rewritten.add(PROTOCOL)
     if half:
         contents |= {a.path: _rounded(contents[a.path], stored) for a in kept(stored) if a.kind != "scores"}
     for name, content in contents.items():
         write_atomic(work / name, content)
+    # what was neither rounded nor taken from the board must still be what the run wrote
     wanted = tuple(
-        Artifact(path=a.path, kind=a.kind, sha256=_sha256(a, contents[a.path], half=half))
+        Artifact(path=a.path, kind=a.kind, sha256=sha256_bytes(contents[a.path]) if a.path in rewritten else a.sha256)
         for a in stored.artifacts
         if a.path in contents
     )
@@ -123,11 +127,6 @@ def _prepared(stored: Result, folder: Path, work: Path, *, half: bool, protocol:
         result = result.model_copy(update=remeasure(result, work))
         result = result.model_copy(update=_without_pictures(result))
     return result.with_id()
-
-
-def _sha256(artifact: Artifact, content: bytes, *, half: bool) -> str:
-    # what was neither rounded nor taken from the board must still be what the run wrote
-    return sha256_bytes(content) if half or artifact.path == PROTOCOL else artifact.sha256
 
 
 def public(command: str) -> str:
