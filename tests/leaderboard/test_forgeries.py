@@ -274,6 +274,15 @@ def test_the_same_protocol_in_other_words_joins_the_board(board, runs, tmp_path)
     assert validate_entry(place.path).accepted
 
 
+def test_a_protocol_changed_beside_a_run_cannot_be_added(runs, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(runs["good"], run)
+    asked = json.loads((run / "protocol.json").read_text())
+    (run / "protocol.json").write_text(json.dumps(asked, indent=3))
+    with pytest.raises(InputError, match=r"protocol\.json was changed"):
+        add_entry(run, tmp_path / "leaderboard")
+
+
 def test_rounding_halves_the_entry_and_stays_exact(runs, tmp_path):
     whole = add_entry(runs["good"], tmp_path / "whole")
     half = add_entry(runs["good"], tmp_path / "half", half=True)

@@ -45,6 +45,11 @@ def test_the_condition_that_costs_most_is_named_with_its_interval() -> None:
     assert found is not None
     assert found.headline == "TAR 0.200 (0.180 to 0.220) with surgical mask, the lowest of 2 conditions."
     assert "Clean probes reach" in found.detail
+    excluded = tar(DARK, 0.1).model_copy(update={"failures": "excluded"})
+    partly = statement(result(tar(DARK, 0.7), excluded, robustness=details), "Altered probes")
+    assert partly is not None
+    assert partly.headline.startswith("TAR 0.700")
+    assert partly.detail.endswith("What 1 further condition cost cannot be told.")
     unknown = statement(result(robustness=details), "Altered probes")
     assert unknown is not None
     assert unknown.tone is Tone.UNKNOWN

@@ -125,3 +125,16 @@ def test_the_report_has_a_section_for_them(folder: Path, tmp_path: Path) -> None
     assert "One judge agrees with the mean of the others" in section.lead
     assert [row[0].text for row in section.blocks[0].tables[0].rows] == ["all pairs judged", "pairs of two people"]
     assert not any("judgements" in cell.text for row in remaining(reading).rows for cell in row)
+
+
+def test_judgements_of_failed_images_are_told() -> None:
+    from facebench.runner.judgements import Judgements, _measured
+
+    spec = ProtocolSpec.parse({"name": "t", "title": "t"}, where="test")
+    vectors = np.random.default_rng(0).standard_normal((4, 8)).astype(np.float32)
+    vectors[3] = np.nan
+    first, second = np.array([0, 0, 1, 2]), np.array([1, 2, 2, 3])
+    said = Judgements(first, second, np.zeros(4, np.int64), np.arange(4.0))
+    found = _measured(spec, Images(("0", "1", "2", "3"), ("a", "b", "c", "d"), {}), vectors, "cosine", said)
+    assert [gap.what for gap in found.unmeasured] == ["1 of 4 human judgements"]
+    assert found.estimates[0].n_impostor == 3
