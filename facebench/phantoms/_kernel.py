@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeAlias, TypeVar, cast
 
 import numba
+import numba.extending
 import numpy as np
 import numpy.typing as npt
 
@@ -41,6 +42,17 @@ def inlined(function: _Function) -> _Function:
     references, which takes longer than many of these functions.
     """
     return _compiled(function, inline=True)
+
+
+def _fused(_context: Any, a: Any, b: Any, c: Any) -> Any:
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.fma(*arguments)
+
+    return numba.float64(a, b, c), generate
+
+
+fused = cast(Callable[[float, float, float], float], numba.extending.intrinsic(_fused))
+"""a * b + c of kernels, rounded once (IEEE 754 fusedMultiplyAdd)."""
 
 
 def _compiled(function: _Function, inline: bool) -> _Function:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from facebench.phantoms._kernel import BoolArray, ByteArray, FloatArray
+from facebench.phantoms._kernel import BoolArray, ByteArray, FloatArray, fused, kernel
 from facebench.phantoms.labels import ARCFACE_112
 from facebench.phantoms.parameters import Development, Light, Nuisance, Pose
+from facebench.phantoms.vectors import read, turned
 
 FOCAL_LENGTH = 1000.0
 AIM = np.array([0.0, -20.0, 20.0])
@@ -92,6 +93,32 @@ def align(landmarks: FloatArray, error: FloatArray) -> FloatArray:
 def transform(points: FloatArray, matrix: FloatArray) -> FloatArray:
     """Apply a 2 x 3 matrix to 2-D points."""
     return np.asarray(points @ matrix[:, :2].T + matrix[:, 2])
+
+
+@kernel
+def to_screen(
+    points: FloatArray,
+    aim: FloatArray,
+    turn: FloatArray,
+    distance: float,
+    matrix: FloatArray,
+    scale: float,
+    lift: FloatArray,
+    out: FloatArray,
+) -> None:
+    """Fill `out` with where points (N, 3) of head space are seen: column, row and depth less `lift` (mm).
+
+    `Camera.to_camera`, `Camera.project` and `transform` for a whole scene, in one pass; `scale` is samples a pixel.
+    """
+    for i in range(points.shape[0]):
+        x, y, z = read(points, i, 0)
+        x, y, z = turned((x - aim[0], y - aim[1], z - aim[2]), turn)
+        z -= distance
+        u = x / -z * FOCAL_LENGTH
+        v = y / z * FOCAL_LENGTH
+        out[i, 0] = (fused(v, matrix[0, 1], u * matrix[0, 0]) + matrix[0, 2] + 0.5) * scale - 0.5
+        out[i, 1] = (fused(v, matrix[1, 1], u * matrix[1, 0]) + matrix[1, 2] + 0.5) * scale - 0.5
+        out[i, 2] = -z - lift[i]
 
 
 def light_tables(light: Light, to_head: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
@@ -13,9 +13,9 @@ from scipy.ndimage import gaussian_filter
 
 from facebench.phantoms._kernel import FloatArray, Record
 from facebench.phantoms.labels import Surface
-from facebench.phantoms.mesh import Sheet, normals, smoothstep_array
-from facebench.phantoms.parameters import SHAPE_DTYPE, Sex, Subject
-from facebench.phantoms.sculpt import LID_RADIUS, sculpt_grid
+from facebench.phantoms.mesh import Sheet, grid_points, normals, smoothstep_array
+from facebench.phantoms.parameters import BUMP_COUNT, SHAPE_DTYPE, Sex, Subject
+from facebench.phantoms.sculpt import LID_RADIUS, REST_FIELDS, move_face, sculpt_at_rest
 
 Profile = Callable[[FloatArray], FloatArray]
 
@@ -144,9 +144,9 @@ class Head:
         """Shape parameters of the identity."""
         return self.subject.shape
 
-    def surface_points(self, points: Sequence[tuple[float, float]]) -> FloatArray:
-        """Points (N, 3) of the sculpted front at material coordinates (x, y), interpolated on the grid."""
-        x, y = np.array(points).T
+    def surface_points(self, points: FloatArray) -> FloatArray:
+        """Points (N, 3) of the sculpted front at material coordinates (N, 2), interpolated on the grid."""
+        x, y = points.T
         half_width = np.interp(y, grid_levels(), self.row_half_width)
         sine = np.clip(x / half_width, -1.0, 1.0)
         return self.angle_points(np.array([math.asin(value) for value in sine]), y)
@@ -155,17 +155,9 @@ class Head:
         """Points (N, 3) of the sculpted head at the loft's angles and levels y."""
         angles = grid_angles()
         column = np.interp(angle, angles, np.arange(len(angles)))
-        left = np.minimum(column.astype(np.int64), len(angles) - 2)
-        across = column - left
-        levels = self.sheet.material[:, left, 1] * (1 - across) + self.sheet.material[:, left + 1, 1] * across
-        rows = np.arange(len(levels))
-        row = np.array([np.interp(height, level, rows) for height, level in zip(y, levels.T, strict=True)])
-        below = np.minimum(row.astype(np.int64), len(levels) - 2)
-        up, across = (row - below)[:, None], across[:, None]
-        position = self.sheet.position
-        low = position[below, left] * (1 - across) + position[below, left + 1] * across
-        high = position[below + 1, left] * (1 - across) + position[below + 1, left + 1] * across
-        return np.asarray(low * (1 - up) + high * up)
+        points = np.empty((len(column), 3))
+        grid_points(column, y, self.sheet.material, self.sheet.position, points)
+        return points
 
 
 @cache
@@ -231,14 +223,8 @@ def _level_warp(shape: Record) -> tuple[FloatArray, FloatArray]:
     return level_from, landmarks(level_from)
 
 
-def head_profiles(shape: Record) -> Profiles:
+def _head_profiles(shape: Record) -> Profiles:
     """Loft profiles of an identity."""
-    return _head_profiles(shape.tobytes())
-
-
-@lru_cache(maxsize=4)  # the pictures of an identity follow one another
-def _head_profiles(fields: bytes) -> Profiles:
-    shape = np.frombuffer(fields, SHAPE_DTYPE)[0]
     levels = np.array(_HALF_WIDTH[0], float)
     width = np.array(_HALF_WIDTH[1], float)
     jaw, face, forehead, chin = shape.jaw_width, shape.face_width, shape.forehead_width, shape.chin_width
@@ -279,18 +265,29 @@ def _head_profiles(fields: bytes) -> Profiles:
     )
 
 
-def build_head(subject: Subject, expression: Record, hairline: FloatArray) -> Head:
-    """Sculpt the head grid. `hairline` holds, per column, the level above which scalp hair grows."""
-    shape = subject.shape
-    profiles = head_profiles(shape)
+@dataclass(frozen=True)
+class _Rest:
+    """The head grid of an identity before an expression moves it; see `sculpt.sculpt_at_rest`."""
+
+    profiles: Profiles
+    eyeball_z: float
+    half_width: FloatArray
+    material: FloatArray
+    fields: FloatArray
+
+
+@lru_cache(maxsize=4)  # the pictures of an identity follow one another
+def _at_rest(shape_fields: bytes, bump_fields: bytes) -> _Rest:
+    shape = np.frombuffer(shape_fields, SHAPE_DTYPE)[0]
+    bumps = np.frombuffer(bump_fields).reshape(BUMP_COUNT, -1).copy()
+    profiles = _head_profiles(shape)
     levels = grid_levels()
     angles = grid_angles()
-    eyeball_z = profiles.front_at(shape.eye_separation, 0.0) - LID_RADIUS - 1.3 - shape.eye_depth
     centre = profiles.centre(levels)
     half_width = profiles.half_width(levels)
     material = np.zeros((len(levels), len(angles), 3))
-    position = np.zeros_like(material)
-    sculpt_grid(
+    fields = np.zeros((len(levels), len(angles), REST_FIELDS))
+    sculpt_at_rest(
         angles,
         levels,
         half_width,
@@ -299,14 +296,22 @@ def build_head(subject: Subject, expression: Record, hairline: FloatArray) -> He
         profiles.back(levels),
         profiles.level_from,
         profiles.level_to,
-        eyeball_z,
         shape,
-        expression,
-        subject.bumps,
-        np.empty((4, len(angles))),
+        bumps,
         material,
-        position,
+        fields,
     )
+    eyeball_z = profiles.front_at(shape.eye_separation, 0.0) - LID_RADIUS - 1.3 - shape.eye_depth
+    return _Rest(profiles, float(eyeball_z), half_width, material, fields)
+
+
+def build_head(subject: Subject, expression: Record, hairline: FloatArray) -> Head:
+    """Sculpt the head grid. `hairline` holds, per column, the level above which scalp hair grows."""
+    rest = _at_rest(subject.shape.tobytes(), subject.bumps.tobytes())
+    levels = grid_levels()
+    material = rest.material
+    position = np.empty_like(material)
+    move_face(material, rest.fields, rest.eyeball_z, subject.shape, expression, position)
     # Ambient occlusion from depth: what lies below its smoothed surroundings receives less sky.
     relief = position[:, :, 2] - material[:, :, 2]
     wide = np.minimum(0, relief - gaussian_filter(relief, (6, 6)))
@@ -321,7 +326,7 @@ def build_head(subject: Subject, expression: Record, hairline: FloatArray) -> He
         hairline=material[..., 1] - hairline[None, :],
         facing=1,
     )
-    return Head(subject, profiles, eyeball_z, sheet, half_width)
+    return Head(subject, rest.profiles, rest.eyeball_z, sheet, rest.half_width)
 
 
 def build_ears(head: Head) -> list[Sheet]:

@@ -21,7 +21,7 @@ from facebench.phantoms.materials import (
 )
 from facebench.phantoms.noise import smoothstep, value_noise
 from facebench.phantoms.raster import lit_fraction
-from facebench.phantoms.vectors import Vector, dot, read, unit
+from facebench.phantoms.vectors import Vector, dot, read, turned, unit
 
 # Columns of the table of lights: direction, colour, whether it casts shadows, softness of these.
 DIRECTION, COLOUR, CASTS, SOFTNESS = 0, 3, 6, 7
@@ -32,6 +32,17 @@ SHADOW_EXTENT = 135.0
 SHADOW_X, SHADOW_Y, SHADOW_Z = 0.0, -10.0, 10.0
 _LIFT = 1.2
 """How far off the surface (mm) shadows are looked up, so that it does not shade itself."""
+
+
+@kernel
+def to_shadow_map(points: FloatArray, axes: FloatArray, size: int, out: FloatArray) -> None:
+    """Fill `out` with column, row and depth of points (N, 3) on the shadow map of `size` x `size` texels."""
+    for i in range(points.shape[0]):
+        x, y, z = read(points, i, 0)
+        u, v, towards = turned((x - SHADOW_X, y - SHADOW_Y, z - SHADOW_Z), axes)
+        out[i, 0] = (u / SHADOW_EXTENT * 0.5 + 0.5) * size - 0.5
+        out[i, 1] = (v / SHADOW_EXTENT * 0.5 + 0.5) * size - 0.5
+        out[i, 2] = -towards
 
 
 @inlined

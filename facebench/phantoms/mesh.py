@@ -62,6 +62,35 @@ def normals(position: FloatArray, sign: float = 1.0) -> FloatArray:
     return normal
 
 
+@kernel
+def grid_points(
+    columns: FloatArray, heights: FloatArray, material: FloatArray, position: FloatArray, out: FloatArray
+) -> None:
+    """Fill `out` (N, 3) with the points of a grid at fractional `columns` and material heights, which rise by row."""
+    last_row, last_column = position.shape[0] - 1, position.shape[1] - 1
+    for k in range(columns.shape[0]):
+        left = min(int(columns[k]), last_column - 1)
+        across = columns[k] - left
+        below = 0
+        above = last_row
+        while above - below > 1:
+            middle = (below + above) // 2
+            if material[middle, left, 1] * (1 - across) + material[middle, left + 1, 1] * across <= heights[k]:
+                below = middle
+            else:
+                above = middle
+        low = material[below, left, 1] * (1 - across) + material[below, left + 1, 1] * across
+        high = material[above, left, 1] * (1 - across) + material[above, left + 1, 1] * across
+        row = min(max(1 / (high - low) * (heights[k] - low) + below, 0.0), float(last_row))
+        below = min(int(row), last_row - 1)
+        above = below + 1
+        up = row - below
+        for axis in range(3):
+            near = position[below, left, axis] * (1 - across) + position[below, left + 1, axis] * across
+            far = position[above, left, axis] * (1 - across) + position[above, left + 1, axis] * across
+            out[k, axis] = near * (1 - up) + far * up
+
+
 @cache
 def triangles(rows: int, columns: int) -> IntArray:
     """Two triangles per cell of a (rows, columns) grid; vertices are numbered row by row."""

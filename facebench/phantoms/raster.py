@@ -88,13 +88,9 @@ def rasterise(
         for y in range(top, bottom + 1):
             for x in range(left, right + 1):
                 w0 = ((bx - x) * (cy - y) - (by - y) * (cx - x)) * inverse
-                if w0 < EDGE_SLACK:
-                    continue
                 w1 = ((cx - x) * (ay - y) - (cy - y) * (ax - x)) * inverse
-                if w1 < EDGE_SLACK:
-                    continue
                 w2 = 1 - w0 - w1
-                if w2 < EDGE_SLACK:
+                if min(w0, w1, w2) < EDGE_SLACK:  # one branch that is hard to foresee instead of three
                     continue
                 z = w0 * screen[a, 2] + w1 * screen[b, 2] + w2 * screen[c, 2]
                 if z >= depth[y, x]:

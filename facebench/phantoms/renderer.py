@@ -17,7 +17,7 @@ from facebench.phantoms.geometry import Head, build_ears, build_head, build_neck
 from facebench.phantoms.hair import build_hair, covers_ears, groomed, scalp_hairline, strand_parameters
 from facebench.phantoms.labels import Label, Surface, majority
 from facebench.phantoms.landmarks import five_points, sixty_eight_points
-from facebench.phantoms.lighting import SHADOW_EXTENT, SHADOW_X, SHADOW_Y, SHADOW_Z
+from facebench.phantoms.lighting import to_shadow_map
 from facebench.phantoms.materials import MATERIAL_FIELDS
 from facebench.phantoms.mesh import Sheet, triangles
 from facebench.phantoms.parameters import Accessory, Nuisance, Subject
@@ -29,7 +29,6 @@ RENDERER_VERSION = "4"
 SUPERSAMPLING = 2
 SHADOW_SIZE = 160
 FRAME_SIZE = 112
-_SHADOW_CENTRE = np.array([SHADOW_X, SHADOW_Y, SHADOW_Z])
 _OVERLAY_LIFT = 6.0
 # Layout of a scene: surface, facing, rows and columns of each sheet.
 _Layout: TypeAlias = tuple[tuple[Surface, int, int, int], ...]
@@ -220,11 +219,9 @@ def _see(
     glasses: FloatArray,
 ) -> tuple[Fragments, Fragments]:
     """What the camera sees, and the layer of spectacle lenses in front of it."""
-    in_camera = camera.to_camera(scene.position)
-    screen = np.empty_like(in_camera)
-    flat = optics.transform(camera.project(in_camera), alignment)
-    screen[:, :2] = (flat + 0.5) * (samples / FRAME_SIZE) - 0.5
-    screen[:, 2] = -in_camera[:, 2] - scene.lift
+    screen = np.empty_like(scene.position)
+    scale = samples / FRAME_SIZE
+    optics.to_screen(scene.position, optics.AIM, camera.turn, camera.distance, alignment, scale, scene.lift, screen)
     seen = _rasterised(scene, screen, scene.facing, False, strands, glasses, Fragments.empty(samples))
     lens_layer = Fragments.empty(samples)
     if has_lenses:
@@ -235,9 +232,8 @@ def _see(
 
 def _shadow_map(scene: _Scene, axes: FloatArray, strands: FloatArray, glasses: FloatArray) -> FloatArray:
     """Depths seen from the key light."""
-    from_light = (scene.position - _SHADOW_CENTRE) @ axes.T
-    from_light[:, :2] = (from_light[:, :2] / SHADOW_EXTENT * 0.5 + 0.5) * SHADOW_SIZE - 0.5
-    from_light[:, 2] *= -1
+    from_light = np.empty_like(scene.position)
+    to_shadow_map(scene.position, axes, SHADOW_SIZE, from_light)
     both_sides = np.zeros_like(scene.facing)
     return _rasterised(scene, from_light, both_sides, False, strands, glasses, Fragments.empty(SHADOW_SIZE)).depth
 

@@ -1,4 +1,8 @@
-"""Displacement of the head's loft into a face: what every shape and expression parameter does to the surface."""
+"""Displacement of the head's loft into a face: what every shape and expression parameter does to the surface.
+
+In two steps, since the pictures of an identity follow one another: `sculpt_at_rest` is the identity's, `move_face` lays
+the expression of one picture over it.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +21,18 @@ from facebench.phantoms.features import (
     nose_tip_level,
 )
 from facebench.phantoms.noise import bell, bump, smooth_max, smoothstep
+from facebench.phantoms.vectors import read
 
 EYEBALL_RADIUS = 12.3
 LID_RADIUS = 13.3
+# What is known of a vertex before the face moves: its level on this head (mm), how far it belongs to the face (0 to 1),
+# bone and fat, the nasolabial fold's shape and extent, eye bag, tear trough, private bumps and nose (mm).
+HEIGHT, IN_FACE, BONE, FOLD, FOLD_EXTENT, BAG, TROUGH, BUMP, NOSE = range(9)
+REST_FIELDS = 9
 
 
-@kernel
-def _relief(x: float, y: float, shape: Record, expression: Record) -> float:
+@inlined
+def _relief(x: float, y: float, shape: Record, rest: FloatArray) -> None:
     """Bone and fat: forehead, sockets, cheeks, chin, folds."""
     ax = abs(x)
     _, above_brow, _ = brow_local(x, y, shape)
@@ -38,19 +47,17 @@ def _relief(x: float, y: float, shape: Record, expression: Record) -> float:
     z += shape.chin_boss * bell(x - shape.chin_asymmetry, y + 101, 13, 9)
     z -= shape.chin_cleft * bell(x, y + 102, 2.2, 7)
     z -= (1.4 + shape.chin_sulcus * 0.8) * bell(x, y + 84, 13, 5.2)
-    z += 3.2 * bell(x, y + 66, 23, 17)
+    rest[BONE] = z + 3.2 * bell(x, y + 66, 23, 17)
     # Nasolabial fold, from the wing of the nose to beside the mouth corner: a ridge outside, a furrow on the line.
     along = (-40 - y) / 34.0
     line = 19.0 + along * 14 + 3.0 * math.sin(3.1416 * min(max(along, 0.0), 1.0))
-    extent = smoothstep(-0.15, 0.15, along) * (1 - smoothstep(0.8, 1.15, along))
-    depth = shape.nasolabial + 0.9 * expression.smile
+    rest[FOLD_EXTENT] = smoothstep(-0.15, 0.15, along) * (1 - smoothstep(0.8, 1.15, along))
     ridge = smoothstep(-4.0, 5.0, ax - line) * (1 - smoothstep(5, 24, ax - line))
-    z += extent * depth * (0.9 * ridge - 0.75 * bump(ax, line, 3.4))
+    rest[FOLD] = 0.9 * ridge - 0.75 * bump(ax, line, 3.4)
     # Eye bag and the tear trough under it.
     bag = y + 11.5 - 0.012 * (ax - 31) ** 2
-    z += shape.eye_bag * 1.1 * bump(bag, 0.0, 3.0) * bell(ax - 30, 0, 11, 1)
-    z -= shape.eye_bag * 1.2 * bump(bag, -6.5, 2.8) * bell(ax - 27, 0, 11, 1)
-    return z  # type: ignore[no-any-return]
+    rest[BAG] = shape.eye_bag * 1.1 * bump(bag, 0.0, 3.0) * bell(ax - 30, 0, 11, 1)
+    rest[TROUGH] = shape.eye_bag * 1.2 * bump(bag, -6.5, 2.8) * bell(ax - 27, 0, 11, 1)
 
 
 @inlined
@@ -215,7 +222,7 @@ def _height(level: float, level_from: FloatArray, level_to: FloatArray) -> float
 
 
 @kernel
-def sculpt_grid(
+def sculpt_at_rest(
     angles: FloatArray,
     levels: FloatArray,
     half_width: FloatArray,
@@ -224,49 +231,57 @@ def sculpt_grid(
     back: FloatArray,
     level_from: FloatArray,
     level_to: FloatArray,
-    eyeball_z: float,
     shape: Record,
-    expression: Record,
     bumps: FloatArray,
-    scratch: FloatArray,
     material: FloatArray,
-    position: FloatArray,
+    rest: FloatArray,
 ) -> None:
-    """Fill the head grid: material coordinates (x, y, z of the bare loft) and displaced positions.
-
-    `scratch` has four rows as long as `angles`.
-    """
-    columns = angles.shape[0]
-    sine, cosine, bulge, face = scratch[0], scratch[1], scratch[2], scratch[3]
-    for j in range(columns):
-        sine[j] = math.sin(angles[j])
-        cosine[j] = math.cos(angles[j])
-        bulge[j] = cosine[j] ** shape.squareness if cosine[j] > 0 else -cosine[j]
-        face[j] = smoothstep(-0.05, 0.35, cosine[j])
-    for i in range(levels.shape[0]):
-        row_height = _height(levels[i], level_from, level_to)
-        for j in range(columns):
-            x = half_width[i] * sine[j]
+    """Fill the head grid: material coordinates (x, y, z of the bare loft) and `REST_FIELDS` numbers a vertex."""
+    for j in range(angles.shape[0]):
+        sine = math.sin(angles[j])
+        cosine = math.cos(angles[j])
+        bulge = cosine**shape.squareness if cosine > 0 else -cosine
+        in_face = smoothstep(-0.05, 0.35, cosine)
+        for i in range(levels.shape[0]):
+            x = half_width[i] * sine
             y = levels[i]
-            height = row_height
-            if cosine[j] > 0 and -95 < y < -45:
+            if cosine > 0 and -95 < y < -45:
                 # Rows follow the mouth line, so that the slit between the lips is never cut by a triangle.
                 near = bump(y, MOUTH_LEVEL, 8.0) * smoothstep(48, 34, abs(x))
                 y += (mouth_line(x, shape) - MOUTH_LEVEL) * near
-                height = _height(y, level_from, level_to)
-            base = centre_z[i] + (front[i] if cosine[j] > 0 else -back[i]) * bulge[j]
             material[i, j, 0] = x
             material[i, j, 1] = y
-            material[i, j, 2] = base
+            material[i, j, 2] = centre_z[i] + (front[i] if cosine > 0 else -back[i]) * bulge
+            known = rest[i, j]
+            known[HEIGHT] = _height(y, level_from, level_to)
+            known[IN_FACE] = in_face
+            if in_face > 0:
+                _relief(x, y, shape, known)
+                known[BUMP] = _bumps(x, y, bumps)
+                known[NOSE] = _nose(x, y, shape)
+
+
+@kernel
+def move_face(
+    material: FloatArray, rest: FloatArray, eyeball_z: float, shape: Record, expression: Record, position: FloatArray
+) -> None:
+    """Fill `position` with where the vertices of the head grid lie under an expression (mm)."""
+    fold_depth = shape.nasolabial + 0.9 * expression.smile
+    for i in range(material.shape[0]):
+        for j in range(material.shape[1]):
+            x, y, base = read(material[i], j, 0)
+            known = rest[i, j]
             position[i, j, 0] = x
-            position[i, j, 1] = height
+            position[i, j, 1] = known[HEIGHT]
             position[i, j, 2] = base
-            if face[j] <= 0:
+            in_face = known[IN_FACE]
+            if in_face <= 0:
                 continue
-            z = base + _relief(x, y, shape, expression) + _bumps(x, y, bumps)
-            z += _nose(x, y, shape) + _lips(x, y, shape, expression)
+            relief = known[BONE] + known[FOLD_EXTENT] * fold_depth * known[FOLD] + known[BAG] - known[TROUGH]
+            z = base + relief + known[BUMP]
+            z += known[NOSE] + _lips(x, y, shape, expression)
             dx, dy, dz = _expression_offset(x, y, shape, expression)
             z = _lids(x, y, z + dz, eyeball_z, shape, expression)
-            position[i, j, 0] += dx * face[j]
-            position[i, j, 1] += dy * face[j]
-            position[i, j, 2] += (z - base) * face[j]
+            position[i, j, 0] += dx * in_face
+            position[i, j, 1] += dy * in_face
+            position[i, j, 2] += (z - base) * in_face

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TypeAlias
 
-from facebench.phantoms._kernel import FloatArray, IntArray, inlined, kernel
+from facebench.phantoms._kernel import FloatArray, IntArray, fused, inlined, kernel
 
 Vector: TypeAlias = tuple[float, float, float]
 
@@ -21,6 +21,16 @@ def unit(x: float, y: float, z: float) -> Vector:
     """The vector scaled to length 1."""
     scale = 1 / (math.sqrt(x * x + y * y + z * z) + 1e-9)
     return x * scale, y * scale, z * scale
+
+
+@inlined
+def turned(a: Vector, axes: FloatArray) -> Vector:
+    """The vector along three axes, the rows of a matrix; rounded as BLAS does it where it has fused multiply-adds."""
+    return (
+        fused(a[2], axes[0, 2], fused(a[1], axes[0, 1], a[0] * axes[0, 0])),
+        fused(a[2], axes[1, 2], fused(a[1], axes[1, 1], a[0] * axes[1, 0])),
+        fused(a[2], axes[2, 2], fused(a[1], axes[2, 1], a[0] * axes[2, 0])),
+    )
 
 
 @inlined
