@@ -182,10 +182,11 @@ def meter(radiance: FloatArray, face: BoolArray, gain: float) -> float:
 def develop(linear: FloatArray, nuisance: Nuisance) -> ByteArray:
     """Saturation, shoulder, gamma, blur, noise: linear light to 8-bit RGB."""
     settings: Development = nuisance.development
-    grey = linear.mean(-1, keepdims=True)
-    picture = np.clip(grey + (linear - grey) * settings.saturation, 0, None)
-    picture = np.where(picture < 0.6, picture, 0.6 + 0.4 * np.tanh((picture - 0.6) / 0.4))
-    curved = 1.055 * np.clip(picture, 1e-9, None) ** (1 / (2.4 * settings.gamma)) - 0.055
+    grey = ((linear[..., 0] + linear[..., 1] + linear[..., 2]) / 3)[..., None]
+    picture = np.maximum(grey + (linear - grey) * settings.saturation, 0)
+    bright = picture >= 0.6
+    picture[bright] = 0.6 + 0.4 * np.tanh((picture[bright] - 0.6) / 0.4)
+    curved = 1.055 * np.maximum(picture, 1e-9) ** (1 / (2.4 * settings.gamma)) - 0.055
     picture = np.where(picture < 0.0031308, 12.92 * picture, curved)
     if settings.blur > 0.12:
         picture = gaussian_filter(picture, (settings.blur, settings.blur, 0))

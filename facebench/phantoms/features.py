@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import math
 
-from facebench.phantoms._kernel import Record, kernel
+from facebench.phantoms._kernel import Record, inlined, kernel
 from facebench.phantoms.noise import smoothstep
 
 MOUTH_LEVEL = -68.0
 DEGREE = math.pi / 180.0
 
 
-@kernel
+@inlined
 def eye_local(x: float, y: float, shape: Record) -> tuple[float, float, float]:
     """Return (side, lateral, height): coordinates about the nearer eye's centre with the tilt taken out."""
     side = 1.0 if x > 0 else -1.0

@@ -112,6 +112,8 @@ def strand_kept(angle: float, level: float, depth: float, strands: FloatArray) -
         across, along = strand_coordinates(angle, level, strands)
         ragged = value_noise(across * 0.06, along * 0.01, 7.0, seed) * 0.6
         ragged += value_noise(across * 0.31, along * 0.03, 0.0, seed) * 0.5
+        if abs(depth + ragged * strands[RAG]) > 0.61 * strands[RAG]:  # nor the last of it
+            return bool(depth + ragged * strands[RAG] > 0)
         ragged += value_noise(across * 1.3, along * 0.10, 5.0, seed) * 0.6
     return bool(depth + ragged * strands[RAG] > 0)
 
@@ -216,7 +218,7 @@ def _shell_rows(style: HairStyle) -> FloatArray:
 
 
 def _shell_thickness(subject: Subject, angle: FloatArray, level: FloatArray, depth: FloatArray) -> FloatArray:
-    """Thickness before lumps (mm), thinning to the edge."""
+    """Thickness before lumps (mm), thinning to the edge; angles are a row, levels a column, depths their grid."""
     hair = subject.hair
     style = hair.style
     base = _THICKNESS[style] * hair.thickness
@@ -224,7 +226,7 @@ def _shell_thickness(subject: Subject, angle: FloatArray, level: FloatArray, dep
     if style in (HairStyle.SHORT, HairStyle.CROP, HairStyle.SIDE, HairStyle.FRINGE):
         thickness = base * (0.45 + 0.55 * top)
     elif style is HairStyle.TIED:
-        thickness = np.full_like(angle, base)
+        thickness = np.full_like(level, base)
     else:
         thickness = base * (0.75 + 0.25 * top)
     if style is HairStyle.SIDE:
@@ -261,17 +263,17 @@ def build_hair(head: Head) -> list[Sheet]:
     outward = normals(base)
     outward[-3:] = [0, 1, 0]
     outward /= np.linalg.norm(outward, axis=-1, keepdims=True) + 1e-9
-    thickness = _shell_thickness(subject, angle, level, depth)
+    thickness = _shell_thickness(subject, columns, rows, depth)
     frequency, height = _LUMPS.get(style, _PLAIN_LUMPS)
     lumps = np.zeros_like(angle)
     grid_noise(base, frequency, hair.seed, lumps)
     if style not in _BUSHY:
-        lumps += _clumps(angle, level, strand_parameters(subject))
+        lumps += _clumps(columns, rows, strand_parameters(subject))
     thickness = thickness + height * lumps * smoothstep_array(0, 12, depth)
     if style is HairStyle.WAVY:
-        thickness = thickness + 4 * np.sin(level * 0.13 + 3 * np.sin(angle * 4)) * smoothstep_array(10, -60, level)
+        thickness = thickness + 4 * np.sin(rows * 0.13 + 3 * np.sin(columns * 4)) * smoothstep_array(10, -60, rows)
     if falling:
-        thickness = thickness + smoothstep_array(0, -90, level) * 6 * (away > 1.0)
+        thickness = thickness + smoothstep_array(0, -90, rows) * 6 * (away > 1.0)
     thickness = np.maximum(thickness, 0.8)
     position = base + outward * thickness[..., None]
     lit_from_above = np.interp(rows, [-170, -60, 0, 40], [0.5, 0.6, 0.85, 1])
@@ -291,12 +293,12 @@ def build_hair(head: Head) -> list[Sheet]:
 
 def _clumps(angle: FloatArray, level: FloatArray, strands: FloatArray) -> FloatArray:
     """Ridges along the strands, as noise of the size of a lock; fades at the crown, where angles crowd."""
-    out = np.zeros_like(angle)
     turned = angle * HEAD_RADIUS
     combed = smoothstep_array(0.0, 45.0, level)
     cosine = 1 - combed + combed * strands[COSINE]
     sine = combed * strands[SINE]
     across, along = turned * cosine + level * sine, level * cosine - turned * sine
-    points = np.stack([across * 0.10, along * 0.012, np.zeros_like(angle)], -1)
+    points = np.stack([across * 0.10, along * 0.012, np.zeros_like(across)], -1)
+    out = np.empty_like(across)
     grid_noise(points, 1.0, int(strands[SEED]) + 17, out)
     return out * smoothstep_array(122, 95, level)

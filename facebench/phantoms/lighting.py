@@ -57,7 +57,7 @@ def _key_visibility(point: Vector, normal: Vector, shadow: FloatArray, axes: Flo
     return lit_fraction(shadow, u, v, depth, SHADOW_EXTENT, softness)
 
 
-@kernel
+@inlined
 def _highlight(normal: Vector, view: Vector, half: Vector, roughness: float) -> float:
     """GGX distribution with Schlick's Fresnel term and a simple visibility term."""
     nh = max(0.0, dot(normal, half))
@@ -86,7 +86,7 @@ def _strand_tangent(point: Vector, normal: Vector, strands: FloatArray) -> Vecto
     return unit(tx, ty, tz)
 
 
-@kernel
+@inlined
 def _hair_response(
     light: Vector, visibility: float, normal: Vector, half: Vector, tangent: Vector, shine: float
 ) -> tuple[float, float]:
@@ -99,13 +99,13 @@ def _hair_response(
     return scattered, streak
 
 
-@kernel
+@inlined
 def _wrapped(facing: float, wrap: float, visibility: float) -> float:
     """Diffuse light that wraps round the terminator."""
     return max(0.0, (facing + wrap) / (1 + wrap)) * visibility
 
 
-@kernel
+@inlined
 def _catch_light(light: Vector, first: bool, normal: Vector, view: Vector, below_lid: float) -> float:
     """Reflection of a lamp in the cornea."""
     twice = 2 * dot(normal, view)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from facebench.phantoms._kernel import FloatArray, Record, inlined, kernel
+from facebench.phantoms._kernel import FloatArray, Record, inlined
 from facebench.phantoms.features import brow_local, eye_outline, lip_heights, mouth_line
 from facebench.phantoms.labels import Label
 from facebench.phantoms.noise import bell, bump, noise_slope, smoothstep, value_noise
@@ -18,7 +18,7 @@ MATERIAL_FIELDS = 12
 BEARD_GAP = 25.5
 
 
-@kernel
+@inlined
 def skin_colour(melanin: float, haemoglobin: float, yellow: float) -> tuple[float, float, float]:
     """Reflectance of skin after Beer and Lambert: each pigment absorbs exponentially, most in the blue."""
     red = 0.72 * math.exp(-1.75 * melanin - 0.10 * haemoglobin)
@@ -65,7 +65,7 @@ def _pigments(
     return melanin, haemoglobin, medium, fine
 
 
-@kernel
+@inlined
 def _lip_cover(x: float, e: float, shape: Record) -> float:
     """How much a point `e` mm above the mouth line is lip, 0 to 1."""
     upper, lower = lip_heights(x, shape)
@@ -241,7 +241,7 @@ def skin(
     out[SPECULAR] *= 1 + 0.35 * bell(x, y - 45, 35, 25) + 0.5 * bell(x, y + 30, 10, 18)
 
 
-@kernel
+@inlined
 def _lines(x: float, y: float, age: float, expression: Record, seed: int) -> float:
     """Height (mm) of forehead lines, crow's feet, frown and the folds beside the chin."""
     ax = abs(x)
@@ -312,7 +312,7 @@ def lashes(ex: float, ey: float, shape: Record, expression: Record, surface: Rec
         _scale(out, 1 - paint * 0.6, 1 - paint * 0.8, 1 - paint * 0.6)
 
 
-@kernel
+@inlined
 def lid_label(side: float, ex: float, ey: float, shape: Record) -> int:
     """Label of skin about an eye: its lid, from under the bag to the fold above; SKIN further away."""
     t = ex / shape.eye_width

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from facebench.phantoms._kernel import FloatArray, kernel
+from facebench.phantoms._kernel import FloatArray, inlined, kernel
 
 NEGLIGIBLE = 24.0
 """Squared distance, in widths, from which a bell (below 1e-5 there) counts as 0 and saves an exponential."""
@@ -12,7 +12,7 @@ NEGLIGIBLE = 24.0
 STEP_X, STEP_Y, STEP_Z, STEP_SEED = 374761393, 668265263, 2147483647, 1274126177
 
 
-@kernel
+@inlined
 def smoothstep(low: float, high: float, value: float) -> float:
     """Cubic step from 0 at `low` to 1 at `high`; `low > high` gives a falling step."""
     t = (value - low) / (high - low)
@@ -23,7 +23,7 @@ def smoothstep(low: float, high: float, value: float) -> float:
     return t * t * (3.0 - 2.0 * t)
 
 
-@kernel
+@inlined
 def bell(dx: float, dy: float, width_x: float, width_y: float) -> float:
     """Gaussian bell of height 1."""
     u = dx / width_x
@@ -32,7 +32,7 @@ def bell(dx: float, dy: float, width_x: float, width_y: float) -> float:
     return math.exp(-0.5 * r) if r < NEGLIGIBLE else 0.0
 
 
-@kernel
+@inlined
 def bump(value: float, centre: float, width: float) -> float:
     """exp(-((value - centre) / width)^2)."""
     t = (value - centre) / width
@@ -40,14 +40,14 @@ def bump(value: float, centre: float, width: float) -> float:
     return math.exp(-r) if r < 0.5 * NEGLIGIBLE else 0.0
 
 
-@kernel
+@inlined
 def smooth_max(a: float, b: float, blend: float) -> float:
     """Maximum of two heights, rounded over `blend` mm so that the seam casts no line."""
     h = max(blend - abs(a - b), 0.0) / blend
     return max(a, b) + h * h * blend * 0.25
 
 
-@kernel
+@inlined
 def _hash(h: int) -> float:
     """Scramble 32 bits to a number, uniform in [-1, 1)."""
     h &= 0xFFFFFFFF
@@ -56,7 +56,7 @@ def _hash(h: int) -> float:
     return float(((h ^ (h >> 15)) & 0xFFFFFF) / 8388608.0 - 1.0)
 
 
-@kernel
+@inlined
 def value_noise(x: float, y: float, z: float, seed: int) -> float:
     """Smooth noise in [-1, 1] with one lattice cell per unit; the same seed gives the same field."""
     i = math.floor(x)
@@ -77,7 +77,7 @@ def value_noise(x: float, y: float, z: float, seed: int) -> float:
     return (a * (1 - fy) + b * fy) * (1 - fz) + (c * (1 - fy) + d * fy) * fz
 
 
-@kernel
+@inlined
 def noise_slope(x: float, y: float, z: float, seed: int) -> tuple[float, float]:
     """Derivatives of `value_noise` with respect to x and y."""
     i = math.floor(x)

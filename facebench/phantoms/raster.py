@@ -85,15 +85,16 @@ def rasterise(
         if left > right or top > bottom:
             continue
         inverse = 1.0 / area
+        az, bz, cz = screen[a, 2], screen[b, 2], screen[c, 2]
         for y in range(top, bottom + 1):
+            nearest = depth[y]
             for x in range(left, right + 1):
                 w0 = ((bx - x) * (cy - y) - (by - y) * (cx - x)) * inverse
                 w1 = ((cx - x) * (ay - y) - (cy - y) * (ax - x)) * inverse
                 w2 = 1 - w0 - w1
-                if min(w0, w1, w2) < EDGE_SLACK:  # one branch that is hard to foresee instead of three
-                    continue
-                z = w0 * screen[a, 2] + w1 * screen[b, 2] + w2 * screen[c, 2]
-                if z >= depth[y, x]:
+                z = w0 * az + w1 * bz + w2 * cz
+                # One branch that is hard to foresee instead of four.
+                if (min(w0, w1, w2) < EDGE_SLACK) | (z >= nearest[x]):
                     continue
                 if kind >= Surface.HAIR:
                     u = w0 * material[a, 0] + w1 * material[b, 0] + w2 * material[c, 0]
@@ -101,7 +102,7 @@ def rasterise(
                     w = w0 * material[a, 2] + w1 * material[b, 2] + w2 * material[c, 2]
                     if _cut_out(kind, u, v, w, strands, glasses):
                         continue
-                depth[y, x] = z
+                nearest[x] = z
                 triangle[y, x] = i
                 weight0[y, x] = w0
                 weight1[y, x] = w1

@@ -195,7 +195,7 @@ def _draw(
         head.shape,
         nuisance.expression,
         head.subject.surface,
-        _moles(head.subject),
+        _moles(int(head.subject.surface.seed), int(head.subject.surface.mole_count)),
         strands,
         colours,
         lens,
@@ -252,10 +252,10 @@ def _rasterised(
     return into
 
 
-def _moles(subject: Subject) -> FloatArray:
+@lru_cache(maxsize=4)  # the pictures of an identity follow one another
+def _moles(seed: int, count: int) -> FloatArray:
     """Positions and radii (mm) of the identity's moles."""
-    rng = np.random.default_rng(int(subject.surface.seed))
-    count = int(subject.surface.mole_count)
+    rng = np.random.default_rng(seed)
     return np.stack([rng.uniform(-55, 55, count), rng.uniform(-105, 60, count), rng.uniform(0.7, 1.5, count)], 1)
 
 

@@ -73,7 +73,7 @@ def _bumps(x: float, y: float, bumps: FloatArray) -> float:
     return z
 
 
-@kernel
+@inlined
 def _nose_ridge(y: float, shape: Record) -> float:
     """Height of the nose's mid-line above the face: root, bridge with its hump, tip and the underside."""
     root = shape.nose_root
@@ -92,7 +92,7 @@ def _nose_ridge(y: float, shape: Record) -> float:
     return projection * ((1 - smoothstep(0.05, 0.80, q)) * 0.92 + 0.08 * max(0.0, 1 - q))  # type: ignore[no-any-return]
 
 
-@kernel
+@inlined
 def _nose(x: float, y: float, shape: Record) -> float:
     """Nose: ridge, tip, wings, nostrils."""
     nx = x - shape.nose_asymmetry * smoothstep(10, -40, y)
@@ -120,7 +120,7 @@ def _nose(x: float, y: float, shape: Record) -> float:
     return z  # type: ignore[no-any-return]
 
 
-@kernel
+@inlined
 def _lips(x: float, y: float, shape: Record, expression: Record) -> float:
     """Philtrum and lips."""
     ax = abs(x)
@@ -145,7 +145,7 @@ def _lips(x: float, y: float, shape: Record, expression: Record) -> float:
     return z + expression.pucker * 4 * bell(x, e, 14, 9)  # type: ignore[no-any-return]
 
 
-@kernel
+@inlined
 def _expression_offset(x: float, y: float, shape: Record, expression: Record) -> tuple[float, float, float]:
     """Movement of the skin (dx, dy, dz) under smile, pucker, jaw opening and brow action."""
     side = 1.0 if x > 0 else -1.0
@@ -183,7 +183,7 @@ def _expression_offset(x: float, y: float, shape: Record, expression: Record) ->
     return dx, dy, dz
 
 
-@kernel
+@inlined
 def _lids(x: float, y: float, z: float, eyeball_z: float, shape: Record, expression: Record) -> float:
     """Return z with the lids laid over the eyeball: fold, rims, inner corner, hood."""
     _, ex, ey = eye_local(x, y, shape)

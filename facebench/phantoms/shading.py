@@ -54,7 +54,7 @@ def _mouth_gap(x: float, y: float, shape: Record, expression: Record, normal: Ve
     return unit(0.5 * normal[0], 0.25 * normal[1], normal[2])
 
 
-@kernel
+@inlined
 def _is_open_eye(x: float, y: float, normal_z: float, shape: Record, expression: Record) -> bool:
     """Whether the head sheet has a hole there, through which the eyeball is seen."""
     if abs(y) >= 18 or not 8 < abs(x) < 60 or normal_z <= 0:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import math
 from typing import TypeAlias
 
-from facebench.phantoms._kernel import FloatArray, IntArray, fused, inlined, kernel
+from facebench.phantoms._kernel import FloatArray, IntArray, fused, inlined
 
 Vector: TypeAlias = tuple[float, float, float]
 
 
-@kernel
+@inlined
 def dot(a: Vector, b: Vector) -> float:
     """Scalar product."""
     return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 
 
-@kernel
+@inlined
 def unit(x: float, y: float, z: float) -> Vector:
     """The vector scaled to length 1."""
     scale = 1 / (math.sqrt(x * x + y * y + z * z) + 1e-9)
