@@ -1,4 +1,4 @@
-"""The one place where numba is imported: compiled kernels and the types they share."""
+"""Compiled kernels and the types they share; with `_instructions`, the only place where numba is imported."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, TypeAlias, TypeVar, cast
 
 import numba
-import numba.extending
 import numpy as np
 import numpy.typing as npt
 
@@ -44,17 +43,6 @@ def inlined(function: _Function) -> _Function:
     return _compiled(function, inline=True)
 
 
-def _fused(_context: Any, a: Any, b: Any, c: Any) -> Any:
-    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        return builder.fma(*arguments)
-
-    return numba.float64(a, b, c), generate
-
-
-fused = cast(Callable[[float, float, float], float], numba.extending.intrinsic(_fused))
-"""a * b + c of kernels, rounded once (IEEE 754 fusedMultiplyAdd)."""
-
-
 def _compiled(function: _Function, inline: bool) -> _Function:
     compile_ = partial(numba.njit, nogil=True, fastmath=False, error_model="numpy", forceinline=inline, _nrt=False)
     compiled: Any
@@ -83,6 +71,6 @@ def _sources_digest() -> str:
     digest = hashlib.sha256()
     for path in sorted(Path(__file__).parent.glob("*.py")):
         content = path.read_bytes()
-        if b"@kernel\n" in content or b"@inlined\n" in content:
+        if any(mark in content for mark in (b"@kernel\n", b"@inlined\n", b"@intrinsic\n")):
             digest.update(path.name.encode() + content)
     return digest.hexdigest()

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from facebench.phantoms._kernel import BoolArray, ByteArray, FloatArray, fused, kernel
+from facebench.phantoms._instructions import fused
+from facebench.phantoms._kernel import BoolArray, ByteArray, FloatArray, kernel
 from facebench.phantoms.labels import ARCFACE_112
 from facebench.phantoms.parameters import Development, Light, Nuisance, Pose
 from facebench.phantoms.vectors import read, turned

@@ -128,8 +128,8 @@ def look_through_lens(
 ) -> Vector:
     """Dim what lies behind a spectacle lens at (u, v), and add what the lens reflects."""
     reflection = smoothstep(0.1, 0.6, value_noise(u * 0.05 + lens[OFFSET], v * 0.06 - u * 0.03, 0.0, 9)) * 0.6
-    reflection = lens[REFLECTION] * (reflection + 0.4 * smoothstep(-20, 20, v))
-    passed = 1 - lens[DARKNESS] * (0.88 + 0.10 * smoothstep(-18, 12, v))
+    reflection = lens[REFLECTION] * (reflection + 0.4 * smoothstep(-20.0, 20.0, v))
+    passed = 1 - lens[DARKNESS] * (0.88 + 0.10 * smoothstep(-18.0, 12.0, v))
     passed *= 0.97
     glow = lens[DARKNESS] * 0.15
     return (

@@ -301,4 +301,4 @@ def _clumps(angle: FloatArray, level: FloatArray, strands: FloatArray) -> FloatA
     points = np.stack([across * 0.10, along * 0.012, np.zeros_like(across)], -1)
     out = np.empty_like(across)
     grid_noise(points, 1.0, int(strands[SEED]) + 17, out)
-    return out * smoothstep_array(122, 95, level)
+    return np.asarray(out * smoothstep_array(122, 95, level))

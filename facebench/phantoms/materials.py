@@ -42,22 +42,28 @@ def _pigments(
     fine = value_noise(x * 0.45, y * 0.45, z * 0.45, seed + 2)
     melanin = surface.melanin + surface.mottling * (0.032 * coarse + 0.028 * medium + 0.036 * fine)
     haemoglobin = surface.haemoglobin + surface.mottling * (0.12 * medium + 0.10 * coarse + 0.08 * fine)
-    flush = 0.36 * bell(ax - 38, y + 30, 13, 12) + 0.30 * bell(x, y + 38, 12, 8) + 0.16 * bell(x, y + 104, 14, 9)
+    flush = (
+        0.36 * bell(ax - 38, y + 30, 13.0, 12.0)
+        + 0.30 * bell(x, y + 38, 12.0, 8.0)
+        + 0.16 * bell(x, y + 104, 14.0, 9.0)
+    )
     haemoglobin += surface.cheek_redness * flush
-    melanin += 0.035 * bell(x, y - 60, 50, 22) + 0.04 * smoothstep(-66, -110, y)
-    ring = surface.under_eye * bell(ax - 29, y + 12, 12, 5.5)
+    melanin += 0.035 * bell(x, y - 60, 50.0, 22.0) + 0.04 * smoothstep(-66.0, -110.0, y)
+    ring = surface.under_eye * bell(ax - 29, y + 12, 12.0, 5.5)
     haemoglobin += 0.25 * ring
-    melanin += 0.11 * ring + 0.05 * bell(ax - shape.eye_separation, y - 2, 15, 8) + 0.07 * bell(ax - 17, y + 1, 5, 6)
+    melanin += (
+        0.11 * ring + 0.05 * bell(ax - shape.eye_separation, y - 2, 15.0, 8.0) + 0.07 * bell(ax - 17, y + 1, 5.0, 6.0)
+    )
     if surface.freckles > 0:
         specks = value_noise(x * 0.42, y * 0.42, z * 0.42, seed + 9) * 0.6
         specks += value_noise(x * 0.8, y * 0.8, z * 0.8, seed + 10) * 0.5
-        where = bell(ax - 20, y + 24, 26, 22) + 0.3 * bell(x, y - 40, 40, 25)
+        where = bell(ax - 20, y + 24, 26.0, 22.0) + 0.3 * bell(x, y - 40, 40.0, 25.0)
         melanin += surface.freckles * 0.30 * smoothstep(0.28, 0.55, specks) * where
     if surface.age > 48:
         # Two turned octaves: the lattice of a single one would show as squares.
         spots = value_noise(x * 0.13 + y * 0.09, y * 0.13 - x * 0.09, z * 0.16, seed + 11) * 0.7
         spots += value_noise(x * 0.31 - y * 0.17, y * 0.31 + x * 0.17, z * 0.3, seed + 12) * 0.5
-        melanin += 0.08 * smoothstep(48, 75, surface.age) * smoothstep(0.25, 0.65, spots)
+        melanin += 0.08 * smoothstep(48.0, 75.0, surface.age) * smoothstep(0.25, 0.65, spots)
     for k in range(moles.shape[0]):
         r2 = (x - moles[k, 0]) ** 2 + (y - moles[k, 1]) ** 2
         if r2 < 9 * moles[k, 2] ** 2:
@@ -109,18 +115,18 @@ def _beard(
     ax = abs(x)
     seed = int(surface.seed)
     cheek_line = min(-63 + 1.15 * max(0.0, ax - 34), -12.0)
-    beard = smoothstep(5.5, -7.5, y - cheek_line + 6 * medium + 3 * fine) * smoothstep(-125, -116, y)
+    beard = smoothstep(5.5, -7.5, y - cheek_line + 6 * medium + 3 * fine) * smoothstep(-125.0, -116.0, y)
     moustache = 0.0
     line = mouth_line(x, shape)
     _, lower = lip_heights(x, shape)
     if y > line:
         moustache = smoothstep(BEARD_GAP + 8, BEARD_GAP - 7, ax + 0.55 * (y - line) + 3 * medium)
-        moustache *= smoothstep(-47.5, -53.5, y + 2.5 * fine) * (1 - 0.5 * bell(x, y + 50, 2.5, 5))
+        moustache *= smoothstep(-47.5, -53.5, y + 2.5 * fine) * (1 - 0.5 * bell(x, y + 50, 2.5, 5.0))
         if ax < BEARD_GAP + 6:
             beard *= smoothstep(BEARD_GAP + 2, BEARD_GAP + 7, ax)
     else:
         below = y - (line - lower)
-        beard *= 1 - 0.75 * bell(x, below + 4.5, 9, 4) * (1 - smoothstep(-3, -12, below))
+        beard *= 1 - 0.75 * bell(x, below + 4.5, 9.0, 4.0) * (1 - smoothstep(-3.0, -12.0, below))
     strand = 0.5 + 0.5 * (
         value_noise(x * 0.8, y * 0.45, z * 0.8, seed + 20) * 0.6
         + value_noise(x * 1.6, y * 0.8, z * 1.6, seed + 21) * 0.5
@@ -161,7 +167,7 @@ def _brow(x: float, y: float, shape: Record, surface: Record, out: FloatArray) -
 @inlined
 def _nose_marks(x: float, y: float, shape: Record, out: FloatArray) -> None:
     """Nostril shadows, and the nose's label."""
-    ax = abs(x - shape.nose_asymmetry * smoothstep(10, -40, y))
+    ax = abs(x - shape.nose_asymmetry * smoothstep(10.0, -40.0, y))
     if ax < 30 and -56 < y < -30:
         centre = 0.42 * shape.nose_width
         hole = math.exp(-(((ax - centre) / 3.0) ** 2) - ((y + 45.6 + 0.22 * (ax - centre)) / 1.6) ** 2)
@@ -169,7 +175,7 @@ def _nose_marks(x: float, y: float, shape: Record, out: FloatArray) -> None:
         dark = max(min(hole * shape.nostril * 1.15, 0.92), under)
         _scale(out, 1 - dark * 0.93, 1 - dark, 1 - dark)
         out[SPECULAR] *= 1 - dark
-    if out[LABEL] == Label.SKIN.value and -52 < y < 8 and ax < 8 + (shape.nose_width - 6) * smoothstep(4, -32, y):
+    if out[LABEL] == Label.SKIN.value and -52 < y < 8 and ax < 8 + (shape.nose_width - 6) * smoothstep(4.0, -32.0, y):
         out[LABEL] = Label.NOSE.value
 
 
@@ -238,7 +244,7 @@ def skin(
     _brow(x, y, shape, surface, out)
     _nose_marks(x, y, shape, out)
     _scalp(x, y, z, hairline, surface, out)
-    out[SPECULAR] *= 1 + 0.35 * bell(x, y - 45, 35, 25) + 0.5 * bell(x, y + 30, 10, 18)
+    out[SPECULAR] *= 1 + 0.35 * bell(x, y - 45, 35.0, 25.0) + 0.5 * bell(x, y + 30, 10.0, 18.0)
 
 
 @inlined
@@ -250,17 +256,17 @@ def _lines(x: float, y: float, age: float, expression: Record, seed: int) -> flo
     if 22 < y < 70 and forehead > 0.02:
         wander = value_noise(x * 0.03, y * 0.05, 1.0, seed + 52)
         phase = (y + 1.8 * math.cos(x * 0.06) + 2.2 * wander) / 8.5
-        h -= forehead * 0.65 * max(0.0, math.cos(phase * 6.2832)) ** 5 * bell(x, y - 45, 34, 15)
+        h -= forehead * 0.65 * max(0.0, math.cos(phase * 6.2832)) ** 5 * bell(x, y - 45, 34.0, 15.0)
     feet = age * 0.8 + 0.5 * expression.smile * (0.3 + age)
     if 44 < ax < 70 and abs(y) < 22 and feet > 0.02:
         phase = y / (2.5 + 0.22 * (ax - 42))
-        h -= feet * 0.5 * max(0.0, math.cos(phase * 5.2)) ** 4 * smoothstep(44, 50, ax) * smoothstep(68, 58, ax)
+        h -= feet * 0.5 * max(0.0, math.cos(phase * 5.2)) ** 4 * smoothstep(44.0, 50.0, ax) * smoothstep(68.0, 58.0, ax)
     frown = age * 0.5 + 0.7 * expression.furrow
     if abs(y - 18) < 14 and frown > 0.02:
-        h -= frown * 0.7 * bump(ax, 4.2, 1.3) * bell(0, y - 18, 1, 7)
+        h -= frown * 0.7 * bump(ax, 4.2, 1.3) * bell(0.0, y - 18, 1.0, 7.0)
     if age > 0.1 and -100 < y < -70:
         line = 29.5 + 0.12 * (-72 - y)
-        h -= age * 0.55 * bump(ax, line, 1.5) * smoothstep(-70, -76, y) * smoothstep(-100, -88, y)
+        h -= age * 0.55 * bump(ax, line, 1.5) * smoothstep(-70.0, -76.0, y) * smoothstep(-100.0, -88.0, y)
     return h
 
 
@@ -268,7 +274,7 @@ def _lines(x: float, y: float, age: float, expression: Record, seed: int) -> flo
 def relief_slope(x: float, y: float, z: float, expression: Record, surface: Record) -> tuple[float, float]:
     """Slope of the skin's fine relief, used to bend normals: pores, unevenness that grows with age, lines."""
     seed = int(surface.seed)
-    age = smoothstep(28, 72, surface.age)
+    age = smoothstep(28.0, 72.0, surface.age)
     step = 0.35
     here = _lines(x, y, age, expression, seed)
     dx = (_lines(x + step, y, age, expression, seed) - here) / step
@@ -308,7 +314,7 @@ def lashes(ex: float, ey: float, shape: Record, expression: Record, surface: Rec
     _scale(out, 1 - dark, 1 - dark, 1 - dark)
     out[SPECULAR] *= 1 - dark
     if surface.makeup > 0.45 and ey > 0 and within:
-        paint = 0.35 * surface.makeup * smoothstep(9, 2, above) * smoothstep(0, 0.5, above)
+        paint = 0.35 * surface.makeup * smoothstep(9.0, 2.0, above) * smoothstep(0.0, 0.5, above)
         _scale(out, 1 - paint * 0.6, 1 - paint * 0.8, 1 - paint * 0.6)
 
 

@@ -1,15 +1,19 @@
-"""Scalar building blocks of the kernels: steps, bells, a smooth maximum and value noise."""
+"""Scalar building blocks of the kernels: steps, bells, a smooth maximum and value noise.
+
+Call them with `12.0`, not `12`: numba compiles a function once more for each whole number written in a call.
+"""
 
 from __future__ import annotations
 
 import math
 
+from facebench.phantoms._instructions import STEP_X, STEP_Y, STEP_Z, corners
 from facebench.phantoms._kernel import FloatArray, inlined, kernel
 
 NEGLIGIBLE = 24.0
 """Squared distance, in widths, from which a bell (below 1e-5 there) counts as 0 and saves an exponential."""
-# Odd multipliers that spread lattice coordinates and the seed over the bits of the hash.
-STEP_X, STEP_Y, STEP_Z, STEP_SEED = 374761393, 668265263, 2147483647, 1274126177
+_STEP_SEED = 1274126177
+"""Tells the noise of one seed from another's; odd, as the lattice's steps are."""
 
 
 @inlined
@@ -48,15 +52,6 @@ def smooth_max(a: float, b: float, blend: float) -> float:
 
 
 @inlined
-def _hash(h: int) -> float:
-    """Scramble 32 bits to a number, uniform in [-1, 1)."""
-    h &= 0xFFFFFFFF
-    h = ((h ^ (h >> 13)) * 1274126177) & 0xFFFFFFFF
-    h = ((h ^ (h >> 16)) * 2246822519) & 0xFFFFFFFF
-    return float(((h ^ (h >> 15)) & 0xFFFFFF) / 8388608.0 - 1.0)
-
-
-@inlined
 def value_noise(x: float, y: float, z: float, seed: int) -> float:
     """Smooth noise in [-1, 1] with one lattice cell per unit; the same seed gives the same field."""
     i = math.floor(x)
@@ -68,12 +63,11 @@ def value_noise(x: float, y: float, z: float, seed: int) -> float:
     fx = fx * fx * (3 - 2 * fx)
     fy = fy * fy * (3 - 2 * fy)
     fz = fz * fz * (3 - 2 * fz)
-    h = i * STEP_X + j * STEP_Y + k * STEP_Z + seed * STEP_SEED
-    g = h + STEP_Z
-    a = _hash(h) * (1 - fx) + _hash(h + STEP_X) * fx
-    b = _hash(h + STEP_Y) * (1 - fx) + _hash(h + STEP_X + STEP_Y) * fx
-    c = _hash(g) * (1 - fx) + _hash(g + STEP_X) * fx
-    d = _hash(g + STEP_Y) * (1 - fx) + _hash(g + STEP_X + STEP_Y) * fx
+    at = corners(i * STEP_X + j * STEP_Y + k * STEP_Z + seed * _STEP_SEED)
+    a = at[0] * (1 - fx) + at[1] * fx
+    b = at[2] * (1 - fx) + at[3] * fx
+    c = at[4] * (1 - fx) + at[5] * fx
+    d = at[6] * (1 - fx) + at[7] * fx
     return (a * (1 - fy) + b * fy) * (1 - fz) + (c * (1 - fy) + d * fy) * fz
 
 
@@ -89,12 +83,11 @@ def noise_slope(x: float, y: float, z: float, seed: int) -> tuple[float, float]:
     fx = u * u * (3 - 2 * u)
     fy = v * v * (3 - 2 * v)
     fz = w * w * (3 - 2 * w)
-    h = i * STEP_X + j * STEP_Y + k * STEP_Z + seed * STEP_SEED
-    g = h + STEP_Z
-    a = _hash(h) * (1 - fz) + _hash(g) * fz
-    b = _hash(h + STEP_X) * (1 - fz) + _hash(g + STEP_X) * fz
-    c = _hash(h + STEP_Y) * (1 - fz) + _hash(g + STEP_Y) * fz
-    d = _hash(h + STEP_X + STEP_Y) * (1 - fz) + _hash(g + STEP_X + STEP_Y) * fz
+    at = corners(i * STEP_X + j * STEP_Y + k * STEP_Z + seed * _STEP_SEED)
+    a = at[0] * (1 - fz) + at[4] * fz
+    b = at[1] * (1 - fz) + at[5] * fz
+    c = at[2] * (1 - fz) + at[6] * fz
+    d = at[3] * (1 - fz) + at[7] * fz
     slope_x = ((b - a) * (1 - fy) + (d - c) * fy) * 6 * u * (1 - u)
     slope_y = ((c - a) * (1 - fx) + (d - b) * fx) * 6 * v * (1 - v)
     return slope_x, slope_y

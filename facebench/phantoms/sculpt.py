@@ -36,28 +36,28 @@ def _relief(x: float, y: float, shape: Record, rest: FloatArray) -> None:
     """Bone and fat: forehead, sockets, cheeks, chin, folds."""
     ax = abs(x)
     _, above_brow, _ = brow_local(x, y, shape)
-    z = shape.brow_ridge * bump(above_brow, -2.0, 8.0) * smoothstep(2, 14, ax) * (1 - smoothstep(40, 58, ax))
-    z += 0.5 * shape.brow_ridge * bell(x, y - 20, 8, 6)
-    z -= (1.5 + shape.temple_hollow) * bell(ax - 62, y - 26, 9, 16)
-    z += 1.2 * bell(ax - 26, y - 52, 14, 14)
+    z = shape.brow_ridge * bump(above_brow, -2.0, 8.0) * smoothstep(2.0, 14.0, ax) * (1 - smoothstep(40.0, 58.0, ax))
+    z += 0.5 * shape.brow_ridge * bell(x, y - 20, 8.0, 6.0)
+    z -= (1.5 + shape.temple_hollow) * bell(ax - 62, y - 26, 9.0, 16.0)
+    z += 1.2 * bell(ax - 26, y - 52, 14.0, 14.0)
     socket = ((ax - shape.eye_separation) / 17.0) ** 2 + ((y - 2.5) / 10.5) ** 2
-    z -= shape.socket_depth * math.exp(-(socket**1.25)) + (3.4 + 0.5 * shape.eye_depth) * bell(ax - 17, y - 4, 5, 7)
-    z += shape.cheekbone * (bell(ax - 47, y + 22, 13, 9) + 0.4 * bell(ax - 33, y + 20, 11, 9))
-    z += shape.cheek_fat * bell(ax - 40, y + 63, 16, 14) - shape.cheek_hollow * bell(ax - 46, y + 58, 9, 12)
-    z += shape.chin_boss * bell(x - shape.chin_asymmetry, y + 101, 13, 9)
-    z -= shape.chin_cleft * bell(x, y + 102, 2.2, 7)
-    z -= (1.4 + shape.chin_sulcus * 0.8) * bell(x, y + 84, 13, 5.2)
-    rest[BONE] = z + 3.2 * bell(x, y + 66, 23, 17)
+    z -= shape.socket_depth * math.exp(-(socket**1.25)) + (3.4 + 0.5 * shape.eye_depth) * bell(ax - 17, y - 4, 5.0, 7.0)
+    z += shape.cheekbone * (bell(ax - 47, y + 22, 13.0, 9.0) + 0.4 * bell(ax - 33, y + 20, 11.0, 9.0))
+    z += shape.cheek_fat * bell(ax - 40, y + 63, 16.0, 14.0) - shape.cheek_hollow * bell(ax - 46, y + 58, 9.0, 12.0)
+    z += shape.chin_boss * bell(x - shape.chin_asymmetry, y + 101, 13.0, 9.0)
+    z -= shape.chin_cleft * bell(x, y + 102, 2.2, 7.0)
+    z -= (1.4 + shape.chin_sulcus * 0.8) * bell(x, y + 84, 13.0, 5.2)
+    rest[BONE] = z + 3.2 * bell(x, y + 66, 23.0, 17.0)
     # Nasolabial fold, from the wing of the nose to beside the mouth corner: a ridge outside, a furrow on the line.
     along = (-40 - y) / 34.0
     line = 19.0 + along * 14 + 3.0 * math.sin(3.1416 * min(max(along, 0.0), 1.0))
     rest[FOLD_EXTENT] = smoothstep(-0.15, 0.15, along) * (1 - smoothstep(0.8, 1.15, along))
-    ridge = smoothstep(-4.0, 5.0, ax - line) * (1 - smoothstep(5, 24, ax - line))
+    ridge = smoothstep(-4.0, 5.0, ax - line) * (1 - smoothstep(5.0, 24.0, ax - line))
     rest[FOLD] = 0.9 * ridge - 0.75 * bump(ax, line, 3.4)
     # Eye bag and the tear trough under it.
     bag = y + 11.5 - 0.012 * (ax - 31) ** 2
-    rest[BAG] = shape.eye_bag * 1.1 * bump(bag, 0.0, 3.0) * bell(ax - 30, 0, 11, 1)
-    rest[TROUGH] = shape.eye_bag * 1.2 * bump(bag, -6.5, 2.8) * bell(ax - 27, 0, 11, 1)
+    rest[BAG] = shape.eye_bag * 1.1 * bump(bag, 0.0, 3.0) * bell(ax - 30, 0.0, 11.0, 1.0)
+    rest[TROUGH] = shape.eye_bag * 1.2 * bump(bag, -6.5, 2.8) * bell(ax - 27, 0.0, 11.0, 1.0)
 
 
 @inlined
@@ -80,7 +80,7 @@ def _nose_ridge(y: float, shape: Record) -> float:
     projection = shape.nose_projection
     tip = nose_tip_level(shape)
     if y > 6:
-        return root * smoothstep(19, 6, y)  # type: ignore[no-any-return]
+        return root * smoothstep(19.0, 6.0, y)  # type: ignore[no-any-return]
     if y > tip:
         q = (6 - y) / (6 - tip)
         hump = shape.nose_hump * bump(q, 0.48, 0.2) * 1.3
@@ -95,14 +95,14 @@ def _nose_ridge(y: float, shape: Record) -> float:
 @inlined
 def _nose(x: float, y: float, shape: Record) -> float:
     """Nose: ridge, tip, wings, nostrils."""
-    nx = x - shape.nose_asymmetry * smoothstep(10, -40, y)
+    nx = x - shape.nose_asymmetry * smoothstep(10.0, -40.0, y)
     ax = abs(nx)
     if ax >= 34 or y <= -60 or y >= 24:
         return 0.0
     tip = nose_tip_level(shape)
-    width = shape.bridge_width * (0.86 + 0.30 * smoothstep(5, -34, y))
+    width = shape.bridge_width * (0.86 + 0.30 * smoothstep(5.0, -34.0, y))
     if y < -38:
-        width *= 1 - 0.12 * smoothstep(-38, -48, y)
+        width *= 1 - 0.12 * smoothstep(-38.0, -48.0, y)
     # A narrow ridge on a broad foot, or the bridge looks like a box.
     profile = 0.72 * math.exp(-((ax / width) ** 1.9) * 0.66) + 0.28 * math.exp(-((ax / (1.55 * width)) ** 2))
     # To the sides the underside begins higher: the base of a nose is a gull's wing, not a ledge.
@@ -115,7 +115,7 @@ def _nose(x: float, y: float, shape: Record) -> float:
     r2 = ((ax - wing) / 5.6) ** 2 + ((y + 41.0) / 5.8) ** 2
     z += shape.ala_depth * math.exp(-(r2**1.45) * 0.75)
     crease = bump(math.sqrt(r2), 1.62, 0.24)
-    z -= 1.9 * crease * smoothstep(wing - 2, wing + 3, ax) * smoothstep(-50, -45, y)
+    z -= 1.9 * crease * smoothstep(wing - 2, wing + 3, ax) * smoothstep(-50.0, -45.0, y)
     z -= shape.nostril * 4.2 * bell(ax - 0.44 * shape.nose_width, y + 46.0, 2.9, 1.7)
     return z  # type: ignore[no-any-return]
 
@@ -126,7 +126,7 @@ def _lips(x: float, y: float, shape: Record, expression: Record) -> float:
     ax = abs(x)
     z = 0.0
     if ax < 12 and -64 < y < -44:
-        extent = smoothstep(-46, -50, y) * (1 - smoothstep(-59, -63, y))
+        extent = smoothstep(-46.0, -50.0, y) * (1 - smoothstep(-59.0, -63.0, y))
         z += shape.philtrum * extent * (0.7 * bump(ax, 4.6, 1.8) - 0.9 * math.exp(-((x / 2.2) ** 2)))
     if ax >= 42 or y <= -92 or y >= -48:
         return z
@@ -141,8 +141,8 @@ def _lips(x: float, y: float, shape: Record, expression: Record) -> float:
         z += shape.lower_lip_pout * body * stretch * bump(e, -0.52 * lower, 0.58 * lower + 1.4)
         z -= 1.2 * body * bump(e, -lower - 2.5, 2.5)
     z -= 3.0 * math.exp(-((e / 1.5) ** 2)) * smoothstep(1.25, 0.9, t)
-    z -= 1.8 * bell(ax - shape.mouth_width - 2, e, 4.5, 5)
-    return z + expression.pucker * 4 * bell(x, e, 14, 9)  # type: ignore[no-any-return]
+    z -= 1.8 * bell(ax - shape.mouth_width - 2, e, 4.5, 5.0)
+    return z + expression.pucker * 4 * bell(x, e, 14.0, 9.0)  # type: ignore[no-any-return]
 
 
 @inlined
@@ -155,13 +155,13 @@ def _expression_offset(x: float, y: float, shape: Record, expression: Record) ->
     dz = 0.0
     smile = expression.smile
     if smile != 0:
-        corner = bell(ax - 27, y + 69, 13, 11)
-        cheek = bell(ax - 38, y + 34, 12, 11)
-        dx += side * smile * (5.5 * corner + 1.2 * bell(ax - 16, y + 42, 5, 6))
+        corner = bell(ax - 27, y + 69, 13.0, 11.0)
+        cheek = bell(ax - 38, y + 34, 12.0, 11.0)
+        dx += side * smile * (5.5 * corner + 1.2 * bell(ax - 16, y + 42, 5.0, 6.0))
         dy += smile * (5.0 * corner + 2.6 * cheek)
-        dz += smile * (2.8 * cheek - 3.0 * corner - 1.8 * bell(x, y + 67, 12, 7))
+        dz += smile * (2.8 * cheek - 3.0 * corner - 1.8 * bell(x, y + 67, 12.0, 7.0))
     if expression.pucker != 0:
-        dx -= side * 5 * expression.pucker * bell(ax - 24, y + 68, 12, 9)
+        dx -= side * 5 * expression.pucker * bell(ax - 24, y + 68, 12.0, 9.0)
     opening = expression.jaw_open
     if opening != 0:
         e = y - mouth_line(x, shape)
@@ -171,15 +171,15 @@ def _expression_offset(x: float, y: float, shape: Record, expression: Record) ->
             dy -= opening * 9.5 * part * min(1.0, -e / 0.5) * math.exp(min(0.0, (e + 14) / 9.0))
         else:
             dy += opening * 1.6 * part * min(1.0, e / 0.5) * math.exp(-((e / 9.0) ** 2))
-        jaw = smoothstep(-52 - 0.25 * ax, -88 - 0.12 * ax, y) * smoothstep(66, 30, ax)
+        jaw = smoothstep(-52 - 0.25 * ax, -88 - 0.12 * ax, y) * smoothstep(66.0, 30.0, ax)
         dy -= opening * 8 * jaw
         dz -= opening * 2.5 * jaw
     if expression.brow_raise != 0:
-        lift = bump(y, 22.0, 13.0) * smoothstep(0, 14, ax + 6) * (1 - smoothstep(46, 62, ax))
+        lift = bump(y, 22.0, 13.0) * smoothstep(0.0, 14.0, ax + 6) * (1 - smoothstep(46.0, 62.0, ax))
         dy += 5.5 * expression.brow_raise * lift
     if expression.furrow != 0:
-        dy -= 4.0 * expression.furrow * bump(y, 20.0, 9.0) * bell(ax - 12, 0, 12, 1)
-        dx -= side * 2.5 * expression.furrow * bell(ax - 12, y - 19, 9, 8)
+        dy -= 4.0 * expression.furrow * bump(y, 20.0, 9.0) * bell(ax - 12, 0.0, 12.0, 1.0)
+        dx -= side * 2.5 * expression.furrow * bell(ax - 12, y - 19, 9.0, 8.0)
     return dx, dy, dz
 
 
@@ -191,7 +191,7 @@ def _lids(x: float, y: float, z: float, eyeball_z: float, shape: Record, express
     if r2 >= 420:
         return z
     upper, lower, t = eye_outline(ex, shape, expression)
-    radius = LID_RADIUS + 0.45 * shape.lid_fullness * smoothstep(0, 6, ey)
+    radius = LID_RADIUS + 0.45 * shape.lid_fullness * smoothstep(0.0, 6.0, ey)
     edge = radius * radius - 9
     ball = math.sqrt(radius * radius - r2) if r2 < edge else 3.0 - (math.sqrt(r2) - math.sqrt(edge)) * 3.0
     z = smooth_max(z, eyeball_z + ball, 3.2)
@@ -204,7 +204,7 @@ def _lids(x: float, y: float, z: float, eyeball_z: float, shape: Record, express
         z += 0.55 * bump(ey, upper + 0.5, 1.0) + 0.45 * bump(ey, lower - 0.5, 1.0)
     inner = ex + shape.eye_width
     z -= 1.6 * bell(inner + 1.5, ey, 2.6, 2.6) * (1 - shape.epicanthus)
-    z += shape.lid_hood * 2.2 * bell(ex - 8, ey - 7, 8, 3.5)
+    z += shape.lid_hood * 2.2 * bell(ex - 8, ey - 7, 8.0, 3.5)
     return z + shape.epicanthus * 1.6 * bell(inner - 2.5, ey - 2, 3.5, 4.0)  # type: ignore[no-any-return]
 
 
@@ -247,7 +247,7 @@ def sculpt_at_rest(
             y = levels[i]
             if cosine > 0 and -95 < y < -45:
                 # Rows follow the mouth line, so that the slit between the lips is never cut by a triangle.
-                near = bump(y, MOUTH_LEVEL, 8.0) * smoothstep(48, 34, abs(x))
+                near = bump(y, MOUTH_LEVEL, 8.0) * smoothstep(48.0, 34.0, abs(x))
                 y += (mouth_line(x, shape) - MOUTH_LEVEL) * near
             material[i, j, 0] = x
             material[i, j, 1] = y

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import TypeAlias
 
-from facebench.phantoms._kernel import FloatArray, IntArray, fused, inlined
+from facebench.phantoms._instructions import fused
+from facebench.phantoms._kernel import FloatArray, IntArray, inlined
 
 Vector: TypeAlias = tuple[float, float, float]
 
