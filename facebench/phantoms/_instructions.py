@@ -52,6 +52,6 @@ fused = cast(Callable[[float, float, float], float], _fused)
 corners = cast(Callable[[int], Eight], _corners)
 """Numbers in [-1, 1) at the corners of a lattice's cell, x running fastest, from the sum of the first one's steps.
 
-Its 32 lowest bits are scrambled. All eight corners are worked on side by side in vector registers; written out one by
-one, they took twice as long.
+Its 32 lowest bits are scrambled, for all eight corners side by side in vector registers: 3 % less time for a picture
+than one by one, and a sixth less to compile all kernels.
 """

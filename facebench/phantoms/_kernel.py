@@ -37,8 +37,8 @@ def kernel(function: _Function) -> _Function:
 def inlined(function: _Function) -> _Function:
     """A kernel whose code is copied into its callers.
 
-    For those that take arrays and run once per sample: a call copies every array's description and counts its
-    references, which takes longer than many of these functions.
+    For those that run once per sample or vertex: a call saves registers and copies every array's description, which
+    takes longer than many of these functions.
     """
     return _compiled(function, inline=True)
 

@@ -267,7 +267,10 @@ def _head_profiles(shape: Record) -> Profiles:
 
 @dataclass(frozen=True)
 class _Rest:
-    """The head grid of an identity before an expression moves it; see `sculpt.sculpt_at_rest`."""
+    """The head grid of an identity before an expression moves it; see `sculpt.sculpt_at_rest`.
+
+    All pictures of the identity share these arrays: nothing may write to them.
+    """
 
     profiles: Profiles
     eyeball_z: float
