@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from typing import Any
 
@@ -70,12 +71,16 @@ def run(
             futures.add(future)
         for future in futures:
             number = numbers.pop(future.key)
-            lost = future.cancelled() or (future.status == "error" and isinstance(future.exception(), KilledWorker))
-            if not lost:
-                yield number, _result(future)
-                continue
-            if future.cancelled():  # the shared data went with its last holder
+            try:
+                # A result is fetched from its worker, which may die in the meantime: also a finished task can be lost.
+                found = _result(future)
+            except KilledWorker:
+                pass
+            except CancelledError:  # the shared data went with its last holder
                 handle = client.scatter(shared, broadcast=True, hash=False)
+            else:
+                yield number, found
+                continue
             again = submit(number)
             numbers[again.key] = number
             futures.add(again)

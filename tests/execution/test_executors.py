@@ -115,6 +115,25 @@ def test_a_killed_worker_loses_nothing(cluster: str, request: pytest.FixtureRequ
     assert len(pids) >= 2
 
 
+@dask
+def test_a_result_lost_before_it_is_fetched_is_made_again(dask_cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from distributed import Future
+    from distributed.client import FutureCancelledError
+
+    fetch, calls = Future.result, []
+
+    def lost_at_times(self: Future) -> object:
+        calls.append(self.key)
+        if len(calls) in (3, 7):  # its worker, and with it the shared data, died after the task was done
+            raise FutureCancelledError(self.key, "already forgotten")
+        return fetch(self)
+
+    monkeypatch.setattr(Future, "result", lost_at_times)
+    answers = {number: value for number, (_, value) in run_tiles(square, 5, range(20), dask_cluster, workers=2)}
+    assert answers == {i: 5 + i * i for i in range(20)}
+    assert len(calls) == 22
+
+
 def whereabouts(_shared: None, _task: int) -> int:
     time.sleep(0.05)
     return os.getpid()
