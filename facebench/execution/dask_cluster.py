@@ -77,13 +77,22 @@ def run(
             except KilledWorker:
                 pass
             except CancelledError:  # the shared data went with its last holder
-                handle = client.scatter(shared, broadcast=True, hash=False)
+                handle = _shared_again(client, shared)
             else:
                 yield number, found
                 continue
             again = submit(number)
             numbers[again.key] = number
             futures.add(again)
+
+
+def _shared_again(client: Any, shared: Any) -> Any:
+    try:
+        return client.scatter(shared, broadcast=True, hash=False)
+    except OSError as error:  # among them TimeoutError
+        raise IncompleteError(
+            f"the Dask scheduler is gone ({error}); start one again, and run again to go on from here"
+        ) from error
 
 
 def _result(future: Any) -> Any:

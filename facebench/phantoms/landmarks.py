@@ -99,9 +99,10 @@ def _fill_brow(side: int, first: int, shape: Record, out: FloatArray) -> None:
 
 @inlined
 def _fill_eye(side: int, first: int, shape: Record, expression: Record, out: FloatArray) -> None:
-    """Four points of the upper rim from left to right in the image, then two of the lower one."""
+    """Once round, as the scheme has it: the upper rim from left to right in the image, the lower one back."""
     for k in range(6):
-        t = _ON_RIM[k if side < 0 else 3 - k] if k < 4 else _ON_RIM[6 - k]
+        from_left = k if k < 4 else 6 - k
+        t = _ON_RIM[from_left if side < 0 else 3 - from_left]
         lateral = t * shape.eye_width
         upper, lower, _ = eye_outline(lateral, shape, expression)
         tilt = math.tan(shape.eye_tilt * DEGREE) * lateral

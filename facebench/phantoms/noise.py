@@ -1,6 +1,6 @@
 """Scalar building blocks of the kernels: steps, bells, a smooth maximum and value noise.
 
-Call them with `12.0`, not `12`: numba compiles a function once more for each whole number written in a call.
+Call them with `12.0`, not `12` (but for seeds): numba compiles a function once more for each whole number in a call.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from facebench.errors import InputError
+from facebench.errors import IncompleteError, InputError
 from facebench.execution import check_executor, run_tiles
 
 dask = pytest.mark.skipif(find_spec("distributed") is None, reason="the extra dask is not installed")
@@ -132,6 +132,18 @@ def test_a_result_lost_before_it_is_fetched_is_made_again(dask_cluster: str, mon
     answers = {number: value for number, (_, value) in run_tiles(square, 5, range(20), dask_cluster, workers=2)}
     assert answers == {i: 5 + i * i for i in range(20)}
     assert len(calls) == 22
+
+
+@dask
+def test_a_scheduler_that_is_gone_is_told() -> None:
+    from facebench.execution.dask_cluster import _shared_again
+
+    class Gone:
+        def scatter(self, *_: object, **__: object) -> None:
+            raise OSError("Timed out trying to connect to tcp://127.0.0.1:1 after 20 s")
+
+    with pytest.raises(IncompleteError, match=r"scheduler is gone .*run again to go on"):
+        _shared_again(Gone(), None)
 
 
 def whereabouts(_shared: None, _task: int) -> int:

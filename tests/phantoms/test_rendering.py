@@ -46,6 +46,21 @@ def test_landmarks_lie_in_their_labels(seed: int) -> None:
         assert near(points[k], Label.UPPER_LIP, Label.LOWER_LIP, Label.MOUTH)
     assert (np.diff(points[:17, 0]) > 0).all()
     assert points[8, 1] == points[:, 1].max()
+    x, y = points.T
+    assert (np.diff(x[17:27]) > 0).all()  # brows
+    assert (np.diff(y[27:31]) > 0).all()  # bridge
+    assert (np.diff(x[31:36]) > 0).all()  # wings
+    for first in (36, 42):
+        corner, high_left, high_right, other, low_right, low_left = range(first, first + 6)
+        assert x[corner] < x[high_left] < x[high_right] < x[other]
+        assert x[corner] < x[low_left] < x[low_right] < x[other]
+        assert y[high_left] < y[low_left]
+        assert y[high_right] < y[low_right]
+    for left, right, end in ((48, 54, 60), (60, 64, 68)):  # lips, outside and inside
+        assert (np.diff(x[left : right + 1]) > 0).all()
+        assert (np.diff(x[right:end]) < 0).all()
+        middle = (left + right) // 2
+        assert y[middle] < y[(right + end) // 2]
 
 
 def test_alignment_puts_the_landmarks_on_the_template() -> None:
