@@ -1,7 +1,7 @@
 """Measure the coverage of every kind of interval, record it, and write its table into docs/metrics.md.
 
-python -m benchmarks.coverage --runs 2000        measures and records; hours on one core (`--only`, `--source` for a part)
-python -m benchmarks.coverage --table            writes the table of docs/metrics.md from the recorded study
+python -m benchmarks.coverage --runs 2000    measures and records; hours on one core (`--only`, `--source`: a part)
+python -m benchmarks.coverage --table        writes the table of docs/metrics.md from the recorded study
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import json
 import platform
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
-from pathlib import Path
 
 import facebench
 from benchmarks.coverage import study
@@ -56,7 +55,7 @@ def _measure(arguments: argparse.Namespace) -> list[study.Count]:
                 ]  # fmt: skip
                 found = study.count(design, [each for job in jobs for each in job.result()])
                 for each in found:
-                    print(  # noqa: T201
+                    print(
                         f"{design.name:45} {each.kind:28} {each.coverage:.3f} of {each.intervals} "
                         f"(missing {each.missing}, too high {each.below}, loose {each.loose}) width {each.width:.4f}",
                         flush=True,

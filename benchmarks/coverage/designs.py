@@ -1,7 +1,7 @@
 """Designs whose truth is known: who is compared with whom, and how scores of shared people depend on each other.
 
 An impostor score of images x, y of people u, v is ``lift + sqrt(effect/2) (a_u + a_v) + sqrt(IMAGE/2) (b_x + b_y) +
-noise`` with total variance 1; a genuine score of u is ``separation + sqrt(effect) g_u + ... + noise`` with total variance
+noise`` with total variance 1; a genuine score of u is ``separation + sqrt(effect) g_u + ... + noise``, also of variance
 1, where g_u correlates with a_u. So every rate of the population is known in closed form (`truths`).
 """
 

@@ -1,7 +1,7 @@
 """Repeat a design many times and count, per kind of interval, how often it holds the truth.
 
-A source takes a design and random numbers and yields every interval one run would print. Add a source to `SOURCES`, or a
-truth to `truths.TRUTHS`, and its kinds are studied with all others.
+A source takes a design and random numbers and yields every interval one run would print. Add a source to `SOURCES`, or
+a truth to `truths.TRUTHS`, and its kinds are studied with all others.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ def protocol(design: Design, *, replicates: int, **more: Any) -> ProtocolSpec:
     groups = GroupSpec(attributes="all", intersections="none", min_identities=2) if len(design.groups) > 1 else None
     return ProtocolSpec.model_validate(
         {
-            "name": "coverage", "title": "coverage", "fmr_targets": (design.target,), "primary_fmr_target": design.target,
+            "name": "coverage", "title": "coverage", "fmr_targets": (design.target,),
+            "primary_fmr_target": design.target,
             "groups": groups, "uncertainty": {"replicates": replicates}, **more,
         }
     )  # fmt: skip

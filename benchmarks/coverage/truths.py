@@ -1,8 +1,8 @@
 """What the population of a design holds: the truth an interval is to cover, per metric.
 
-`TRUTHS` maps a metric to a function of the design and the estimate; None where a group or target has none. For metrics of
-`EXPECTED` no closed form is known, because they depend on the size of the sample (rank-k on that of the gallery): there
-the truth is the mean of the estimate over all runs.
+`TRUTHS` maps a metric to a function of the design and the estimate; None where a group or target has none. For metrics
+of `EXPECTED` no closed form is known, because they depend on the size of the sample (rank-k on that of the gallery):
+there the truth is the mean of the estimate over all runs.
 """
 
 from __future__ import annotations
