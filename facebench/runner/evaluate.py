@@ -27,6 +27,7 @@ from facebench.runner.measure import Measurement
 from facebench.runner.options import RunOptions, check_options
 from facebench.runner.protocols import Protocol, bind_dataset, reference
 from facebench.runner.sample import Images, Pairs
+from facebench.runner.sanity import picture_doubts, score_doubts
 from facebench.runner.scored import is_scored, remeasure_scores
 from facebench.runner.sections import RunContext, Saved, SectionResult, sections_of
 from facebench.runner.sized import measure_any, why_not_at_this_size
@@ -74,6 +75,7 @@ def evaluate(model: Any, protocol: Protocol, data: Mapping[str, Path], options: 
         compute=compute,
     )  # fmt: skip
     options.progress("measure", 1, 1)
+    doubts = picture_doubts(dataset, model.card, embedded.failures, options.workers)
     context = RunContext(
         model, protocol.spec, dataset, images, pairs, embedded, found, options, edited,
         lambda faces: embed_faces(model, faces, options.batch_size),
@@ -92,7 +94,8 @@ def evaluate(model: Any, protocol: Protocol, data: Mapping[str, Path], options: 
             options, started=started, wall_s=time.monotonic() - clock, embedded_images=embedded.n_embedded
         ),
         failures=(*embedded_all.failures, *(failure for part in parts.values() for failure in part.failures)),
-        artifacts=artifacts, **_findings(found, parts),
+        artifacts=artifacts,
+        doubts=(*doubts, *score_doubts(found.estimates, found.curves)), **_findings(found, parts),
     ).with_id()  # fmt: skip
     save_result(result, options.out / RESULT)
     compute.clear()
