@@ -184,10 +184,11 @@ def check(
         print_json([vars(finding) for finding in findings])
     else:
         for finding in findings:
-            typer.echo(f"{'ok  ' if finding.passed else 'FAIL'}  {finding.name}: {finding.detail}")
+            word = "ok  " if finding.passed else "WARN" if finding.warning else "FAIL"
+            typer.echo(f"{word}  {finding.name}: {finding.detail}")
             if not finding.passed:
                 typer.echo(f"      likely cause: {finding.likely_cause}")
-    if not all(finding.passed for finding in findings):
+    if not all(finding.passed or finding.warning for finding in findings):
         raise typer.Exit(int(ExitCode.REGRESSION))
 
 

@@ -26,6 +26,7 @@ from facebench.runner.files import (
 from facebench.runner.measure import Measurement
 from facebench.runner.options import RunOptions, check_options
 from facebench.runner.protocols import Protocol, bind_dataset, reference
+from facebench.runner.repeat import reembed
 from facebench.runner.sample import Images, Pairs
 from facebench.runner.scored import is_scored, remeasure_scores
 from facebench.runner.sections import RunContext, Saved, SectionResult, sections_of
@@ -55,7 +56,9 @@ def evaluate(model: Any, protocol: Protocol, data: Mapping[str, Path], options: 
     templates = protocol.spec.templates
     if templates is not None:
         _refuse_sections(protocol.spec)
-    embedded = _embed(model if templates is None else template_model(model, templates), dataset, options)
+    embedder = model if templates is None else template_model(model, templates)
+    embedded = _embed(embedder, dataset, options)
+    reembedded = reembed(embedder, dataset, embedded.vectors, options)
     manifest_sha256 = dataset_sha256(dataset, embedded.sha256s)
     _check_manifest(protocol, manifest_sha256, options.limit)
     embedded_all, edited = embedded, None
@@ -89,7 +92,8 @@ def evaluate(model: Any, protocol: Protocol, data: Mapping[str, Path], options: 
         model=model.card,
         data=_summary(dataset, len(embedded.failures)),
         run=environment.run_info(
-            options, started=started, wall_s=time.monotonic() - clock, embedded_images=embedded.n_embedded
+            options, started=started, wall_s=time.monotonic() - clock, embedded_images=embedded.n_embedded,
+            reembedded=reembedded,
         ),
         failures=(*embedded_all.failures, *(failure for part in parts.values() for failure in part.failures)),
         artifacts=artifacts, **_findings(found, parts),

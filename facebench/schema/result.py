@@ -158,6 +158,19 @@ class DataSummary(Strict):
     phantom: bool = Field(False, description="faces are rendered: results say nothing about people")
 
 
+class Reembedded(Strict):
+    """Some images embedded a second time, in another batch: a model that is random or looks at the batch is seen."""
+
+    n_images: int
+    n_differing: int = Field(description="images whose embedding, scaled to length 1, moved by more than 1e-5")
+    largest_difference: float | None = Field(description="null when the second call failed")
+
+    @property
+    def differs(self) -> bool:
+        """Whether the model did not give the same embeddings."""
+        return self.n_differing > 0
+
+
 class RunInfo(Strict):
     """How, when and with what the run was made."""
 
@@ -177,6 +190,7 @@ class RunInfo(Strict):
     wall_s: float
     trust_code: bool = False
     embedded_images: int = Field(description="images the model was run on; the rest came from the cache")
+    reembedded: Reembedded | None = Field(None, description="a check of the model; null for stored embeddings")
     rounded: bool = Field(False, description="embeddings were rounded to half precision, and the numbers are theirs")
 
 
