@@ -143,7 +143,7 @@ def _walk(root: Path) -> tuple[list[str], list[str]]:
     """
     found: list[str] = []
     circles: list[str] = []
-    pending = [("", (_folder_id(root),))]
+    pending: list[tuple[str, tuple[tuple[int, int], ...]]] = [("", (_folder_id(root),))]
     while pending:
         place, above = pending.pop()
         try:
