@@ -286,3 +286,17 @@ def test_a_protocol_without_the_key_keeps_its_sha256(tmp_path: Path) -> None:
     plain = ProtocolSpec.parse({"name": "t", "title": "t"}, where="test")
     assert "robustness" not in plain.model_dump(mode="json", exclude_none=True)
     assert "ood" not in plain.model_dump(mode="json", exclude_none=True)
+
+
+def test_the_cache_keeps_conditions_apart(faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = ("geometry:rotation:3", "geometry:rotation:5", "corruption:brightness:3")
+
+    def vectors(condition: str, out: Path) -> np.ndarray:
+        result = go(Blocks(), faces, out, conditions=[condition])
+        return load_section(result, out, "robustness")[condition]
+
+    shared = [vectors(condition, tmp_path / f"shared{n}") for n, condition in enumerate(asked)]
+    for n, condition in enumerate(asked):
+        monkeypatch.setenv("FACEBENCH_CACHE", str(tmp_path / f"cache of {n}"))
+        np.testing.assert_array_equal(shared[n], vectors(condition, tmp_path / f"own{n}"))
+    assert not np.allclose(shared[0], shared[1])
