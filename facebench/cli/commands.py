@@ -170,25 +170,29 @@ def check(
     trust_code: Annotated[bool, typer.Option("--trust-code", help="Run Python code the model file names.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Look for wrong colours, wrong normalisation, NaN and instability in a model; exit 1 if any is found.
+    """Look for wrong colours, wrong normalisation, NaN, instability, unaligned faces and scores without meaning; exit 1
+    if any is found.
 
     Example: facebench check my-model.yaml
     """
     from facebench.models import load_model
     from facebench.models.preflight import check_model
-    from facebench.runner.preflight import sample_faces
+    from facebench.runner.preflight import check_pipeline, sample_faces
 
     loaded = load_model(model, device=device, trust_code=trust_code)
     faces, identities = sample_faces(data)
     findings = check_model(loaded, faces, identities)
+    if all(finding.passed for finding in findings[:2]):
+        findings += check_pipeline(loaded, faces, identities)
     if as_json:
         print_json([vars(finding) for finding in findings])
     else:
         for finding in findings:
-            typer.echo(f"{'ok  ' if finding.passed else 'FAIL'}  {finding.name}: {finding.detail}")
+            word = "ok  " if finding.passed else "WARN" if finding.warning else "FAIL"
+            typer.echo(f"{word}  {finding.name}: {finding.detail}")
             if not finding.passed:
                 typer.echo(f"      likely cause: {finding.likely_cause}")
-    if not all(finding.passed for finding in findings):
+    if not all(finding.passed or finding.warning for finding in findings):
         raise typer.Exit(int(ExitCode.REGRESSION))
 
 

@@ -26,7 +26,9 @@ from facebench.runner.files import (
 from facebench.runner.measure import Measurement
 from facebench.runner.options import RunOptions, check_options
 from facebench.runner.protocols import Protocol, bind_dataset, reference
+from facebench.runner.repeat import reembed
 from facebench.runner.sample import Pairs
+from facebench.runner.sanity import picture_doubts, score_doubts
 from facebench.runner.scored import is_scored, remeasure_scores
 from facebench.runner.sections import RunContext, Saved, SectionResult, sections_of
 from facebench.runner.sized import measure_any, why_not_at_this_size
@@ -56,7 +58,9 @@ def evaluate(model: Any, protocol: Protocol, data: Mapping[str, Path], options: 
     templates = protocol.spec.templates
     if templates is not None:
         _refuse_sections(protocol.spec)
-    embedded = _embed(model if templates is None else template_model(model, templates), dataset, options)
+    embedder = model if templates is None else template_model(model, templates)
+    embedded = _embed(embedder, dataset, options)
+    reembedded = reembed(embedder, dataset, embedded.vectors, options)
     manifest_sha256 = dataset_sha256(dataset, embedded.sha256s)
     _check_manifest(protocol, manifest_sha256, options.limit)
     embedded_all, edited = embedded, None
@@ -75,6 +79,7 @@ def evaluate(model: Any, protocol: Protocol, data: Mapping[str, Path], options: 
         compute=compute,
     )  # fmt: skip
     options.progress("measure", 1, 1)
+    doubts = picture_doubts(dataset, model.card, embedded.failures, options.workers)
     context = RunContext(
         model, protocol.spec, dataset, images, pairs, embedded, found, options, edited,
         lambda faces: embed_faces(model, faces, options.batch_size),
@@ -90,10 +95,12 @@ def evaluate(model: Any, protocol: Protocol, data: Mapping[str, Path], options: 
         model=model.card,
         data=_summary(dataset, embedded),
         run=environment.run_info(
-            options, started=started, wall_s=time.monotonic() - clock, embedded_images=embedded.n_embedded
+            options, started=started, wall_s=time.monotonic() - clock, embedded_images=embedded.n_embedded,
+            reembedded=reembedded,
         ),
         failures=(*embedded_all.failures, *(failure for part in parts.values() for failure in part.failures)),
-        artifacts=artifacts, **_findings(found, parts),
+        artifacts=artifacts,
+        doubts=(*doubts, *score_doubts(found.estimates, found.curves)), **_findings(found, parts),
     ).with_id()  # fmt: skip
     save_result(result, options.out / RESULT)
     compute.clear()
