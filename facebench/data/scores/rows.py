@@ -196,7 +196,7 @@ def count_once(table: ScoreTable, where: str) -> ScoreTable:
     Raises:
         InputError: one order is called genuine and the other impostor.
     """
-    again = repeated_pairs(table.a, table.b)
+    again = repeated_pairs(table.a.astype(np.int64), table.b.astype(np.int64))
     if table.names is None or not again.size:
         return table
     low, high = np.minimum(table.a, table.b).astype(np.int64), np.maximum(table.a, table.b)
