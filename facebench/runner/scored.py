@@ -120,4 +120,6 @@ def _summary(model: ScoredModel) -> DataSummary:
         n_identities=None if table.identities is None else len(set(table.identities)),
         n_failed=0,
         attributes=counts,
+        left_out=table.left_out or None,
+        notes=table.notes or None,
     )
