@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from facebench.report.differences import COSTS
+from facebench.comparison.differences import COSTS
 from facebench.schema import Comparison, Difference, Efficiency, EfficiencySpec, Policy, Rule
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"

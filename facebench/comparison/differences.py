@@ -1,0 +1,264 @@
+"""Paired differences in words, for the terminal, the Markdown page and the verdict of the HTML page alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from facebench.gate.output import escaped, one_line, signed
+from facebench.report import format as fmt
+from facebench.report.reading import grouping_label, short_label
+from facebench.report.statement import Statement, Tone
+from facebench.report.wording import flag_words, measure
+from facebench.schema import Comparison, Difference, Flag
+from facebench.schema.timed import EXACT, TIMED
+
+LEADING = ("tar", "fmr", "eer", "auc", "rank", "accuracy", "dprime", "min_cllr", "cllr", "fnmr_at_zero_fmr")
+COSTS = frozenset({*EXACT, *TIMED})
+HEADER = ["measure", "base", "model", "difference", "interval", "changed sides", "told apart"]
+
+
+@dataclass(frozen=True)
+class Differences:
+    """The differences of one model against the base, with look-ups."""
+
+    comparison: Comparison
+    model: str
+
+    @cached_property
+    def rows(self) -> tuple[Difference, ...]:
+        """All of them, in the order of the comparison."""
+        return tuple(d for d in self.comparison.differences if d.model == self.model)
+
+    @property
+    def primary(self) -> float:
+        """The operating point the protocol leads with."""
+        return self.comparison.protocol.primary_fmr_target
+
+    def find(self, metric: str, *, target: float | None = None, group: str = "all") -> Difference | None:
+        """Return a difference on untouched images, or None."""
+        for d in self.rows:
+            if (d.metric, d.fmr_target, d.group, d.condition) == (metric, target, group, "clean"):
+                return d
+        return None
+
+    def overall(self) -> list[Difference]:
+        """Return the differences over all comparisons; fnmr, the complement of tar, is left out."""
+        rows = [d for d in self.rows if d.group == "all" and d.condition == "clean" and d.metric in LEADING]
+        return sorted(rows, key=lambda d: (LEADING.index(d.metric), -(d.fmr_target or 0)))
+
+    def groups(self, rate: str) -> list[Difference]:
+        """Return the differences of one rate of every group at the primary operating point."""
+        return [
+            d
+            for d in self.rows
+            if d.metric == rate and "=" in d.group and d.fmr_target == self.primary and d.condition == "clean"
+        ]
+
+    def differentials(self) -> list[Difference]:
+        """Return the differences of the differential measures at the primary operating point."""
+        return [
+            d
+            for d in self.rows
+            if d.group != "all" and "=" not in d.group and d.fmr_target == self.primary and d.condition == "clean"
+        ]
+
+    def conditions(self) -> list[Difference]:
+        """Return the differences under altered images."""
+        return [d for d in self.rows if d.condition != "clean" and d.metric not in COSTS]
+
+    def costs(self) -> list[Difference]:
+        """Return the differences in size, multiply-adds, latency and memory."""
+        return [d for d in self.rows if d.metric in COSTS]
+
+
+def told_apart(difference: Difference, alpha: float) -> str:
+    """Say whether a difference is beyond chance after the correction for all differences shown.
+
+    Never more than "better" or "worse": a difference that was not found is no proof of equality.
+    """
+    if difference.difference is None:
+        return "not known"
+    if difference.standard_error == 0 and difference.difference == 0:
+        return "equal"
+    if difference.ci_method == "exact":
+        return "more" if difference.difference > 0 else "less"
+    if difference.p_adjusted is None:
+        return "no interval"
+    if difference.p_adjusted >= alpha or not difference.worsening:
+        return "cannot tell"
+    return "worse" if difference.worsening > 0 else "better"
+
+
+def name_of(difference: Difference) -> str:
+    """Return the measure of a difference in words."""
+    label = {"tar": "TAR", "fmr": "FMR"}.get(difference.metric) or measure(difference.metric).label
+    if difference.metric == "fmr" and difference.group == "all" and difference.fmr_target is not None:
+        return f"Achieved FMR, target {fmt.target(difference.fmr_target)}"
+    if difference.k is not None:
+        label = label.replace("-k", f"-{difference.k}")
+    return label if difference.fmr_target is None else f"{label} at FMR {fmt.target(difference.fmr_target)}"
+
+
+def interval_of(difference: Difference) -> str:
+    """Return the interval of a difference with signs."""
+    if difference.ci_low is None or difference.ci_high is None:
+        return fmt.MISSING
+    return f"{signed(difference.ci_low)} to {signed(difference.ci_high)}"
+
+
+def changes_of(difference: Difference) -> str:
+    """Say how many comparisons changed sides, and which way."""
+    if difference.newly_wrong is None or difference.newly_right is None:
+        return fmt.MISSING
+    return f"{fmt.count(difference.newly_wrong)} wrong, {fmt.count(difference.newly_right)} right"
+
+
+def row_of(difference: Difference, alpha: float) -> list[str]:
+    """Return one difference as a row under `HEADER`."""
+    write = measure(difference.metric).write
+    where = "" if difference.group == "all" else f", {difference.group}"
+    under = "" if difference.condition == "clean" else f", {difference.condition}"
+    return [
+        one_line(fmt.clip(f"{name_of(difference)}{where}{under}")), write(difference.base_value),
+        write(difference.value), signed(difference.difference), interval_of(difference), changes_of(difference),
+        told_apart(difference, alpha),
+    ]  # fmt: skip
+
+
+def comparison_sentences(comparison: Comparison) -> list[str]:
+    """Return the verdict as plain sentences, one statement per item."""
+    return [
+        one_line(f"{s.topic}: {s.text}" if s.tone is not Tone.PLAIN or i else s.text)
+        for i, s in enumerate(comparison_statements(comparison))
+    ]
+
+
+def comparison_statements(comparison: Comparison) -> list[Statement]:
+    """Return the verdict of a comparison as statements in the order they are read."""
+    names = [model.label for model in comparison.models]
+    others = [name for name in names if name != comparison.base]
+    listed = ", ".join(fmt.clip(name, 60) for name in others)
+    tar = next((d for d in comparison.differences if d.metric == "fmr" and d.group == "all"), None)
+    on = f" of {fmt.plural(tar.n_identities, 'identity', 'identities')}" if tar and tar.n_identities else ""
+    statements = [
+        Statement(
+            "Measured", Tone.PLAIN,
+            f"FaceBench held {listed} against {fmt.clip(comparison.base, 60)} on the same comparisons{on}.",
+            f"Protocol: {fmt.clip(comparison.protocol.title)}, version {comparison.protocol.version}. "
+            f"{comparison.family_size:,} differences were tested together.",
+        )
+    ]  # fmt: skip
+    for name in others:
+        found = Differences(comparison, name)
+        statements += [_recognition(found), *_groups(found)]
+    cautions = [*comparison.cautions]
+    if comparison.phantom:
+        cautions.insert(0, "Phantom data: the faces are rendered. This comparison says nothing about people.")
+    return statements + [Statement("Caution", Tone.CAUTION, text) for text in cautions]
+
+
+def _recognition(found: Differences) -> Statement:
+    comparison, point = found.comparison, f"at FMR target {fmt.target(found.primary)}"
+    topic = fmt.clip(found.model, 40)
+    if found.model in comparison.identical:
+        return Statement(topic, Tone.PLAIN, f"The same embeddings as {fmt.clip(comparison.base, 60)}, to the last bit.")
+    row = found.find("tar", target=found.primary) or found.find("fmr", target=found.primary)
+    if row is None or row.metric != "tar" or row.difference is None or Flag.UNRESOLVABLE in row.flags:
+        why = flag_words(row.flags) if row is not None and row.flags else "no genuine comparisons"
+        return Statement(topic, Tone.UNKNOWN, f"Recognition {point} cannot be compared.", f"Reason: {why}.")
+    level = fmt.percent(comparison.confidence)
+    values = f"TAR {fmt.share(row.base_value)} becomes {fmt.share(row.value)} {point}"
+    detail = f"{values}: {signed(row.difference)} ({level} interval {interval_of(row)}). {_sides(row)}"
+    settled = row.p_value is not None and row.p_value < (1 - comparison.confidence) / (len(comparison.models) - 1)
+    if not settled:
+        reach = max(abs(row.ci_low or 0.0), abs(row.ci_high or 0.0))
+        return Statement(
+            topic, Tone.UNKNOWN, f"Cannot tell whether it recognises better or worse than {comparison.base}.",
+            f"{detail} A difference of up to {fmt.number(reach)} may have gone unseen.",
+        )  # fmt: skip
+    worse = row.difference < 0
+    headline = f"It recognises {'worse' if worse else 'better'} than {comparison.base}, more than chance explains."
+    return Statement(topic, Tone.FINDING if worse else Tone.PLAIN, headline, detail)
+
+
+def _sides(row: Difference) -> str:
+    if row.newly_wrong is None or row.newly_right is None:
+        return ""
+    return (
+        f"{fmt.plural(row.newly_wrong, 'genuine comparison is', 'genuine comparisons are')} newly missed and "
+        f"{fmt.count(row.newly_right)} newly accepted, of {fmt.count(row.n_comparisons)}."
+    )
+
+
+def _groups(found: Differences) -> list[Statement]:
+    """Name the groups and the differential measures that changed beyond chance, or say that none can be told."""
+    rows = [*found.groups("fnmr"), *found.groups("fmr")]
+    topic = f"{fmt.clip(found.model, 30)}, groups"
+    if not rows or found.model in found.comparison.identical:
+        return []
+    alpha = 1 - found.comparison.confidence
+    changed = [d for d in rows if told_apart(d, alpha) in ("better", "worse")]
+    measures = [d for d in found.differentials() if told_apart(d, alpha) in ("better", "worse")]
+    if not changed and not measures:
+        widest = max(rows, key=lambda d: (d.ci_high or 0.0) if d.metric == "fnmr" else -1.0)
+        unseen = ""
+        if widest.metric == "fnmr" and widest.ci_high:
+            who = fmt.clip(short_label(widest.group), 60)
+            unseen = f"An FNMR higher by up to {fmt.number(widest.ci_high)} ({who}) may have gone unseen."
+        headline = (
+            f"Cannot tell whether any of {fmt.plural(len({d.group for d in rows}), 'group')} is treated differently."
+        )
+        return [Statement(topic, Tone.UNKNOWN, headline, unseen)]
+    changed.sort(key=lambda d: d.p_adjusted or 0.0)
+    parts = [_change(d) for d in changed[:4]]
+    if len(changed) > 4:
+        parts.append(f"{len(changed) - 4} more in the tables")
+    parts += [f"{name_of(d)} by {grouping_label(d.group)} {signed(d.difference)}" for d in measures[:2]]
+    worse = any((d.worsening or 0) > 0 for d in [*changed, *measures])
+    headline = f"{fmt.plural(len(changed), 'group rate')} changed by more than chance explains."
+    if not changed:
+        headline = "A differential measure changed by more than chance explains."
+    return [Statement(topic, Tone.FINDING if worse else Tone.PLAIN, headline, f"{'; '.join(parts)}.")]
+
+
+def _change(d: Difference) -> str:
+    write = measure(d.metric).write
+    return (
+        f"{d.metric.upper()} of {fmt.clip(short_label(d.group), 60)}: {write(d.base_value)} becomes {write(d.value)} "
+        f"({interval_of(d)})"
+    )
+
+
+def comparison_rows(comparison: Comparison) -> list[list[str]]:
+    """Return a header and the leading differences of every model, for a terminal."""
+    alpha = 1 - comparison.confidence
+    several = len(comparison.models) > 2
+    rows = [["model", *HEADER] if several else HEADER]
+    for model in comparison.models[1:]:
+        found = Differences(comparison, model.label)
+        shown = [*found.overall(), *(d for d in found.differentials() if d.metric in ("fmr_gap", "fnmr_gap"))]
+        shown += found.costs()
+        rows += [[model.label, *row_of(d, alpha)] if several else row_of(d, alpha) for d in shown]
+    return rows
+
+
+def comparison_markdown(comparison: Comparison) -> str:
+    """Return the comparison as Markdown: the verdict, then one table per model."""
+    alpha = 1 - comparison.confidence
+    lines = ["# FaceBench comparison", ""]
+    lines += [f"- **{escaped(s.topic)}**: {escaped(s.text)}" for s in comparison_statements(comparison)]
+    for model in comparison.models[1:]:
+        found = Differences(comparison, model.label)
+        lines += ["", f"## {escaped(model.label)} against {escaped(comparison.base)}", ""]
+        lines += [f"| {' | '.join(HEADER)} |", f"|{'---|' * len(HEADER)}"]
+        rows: Sequence[Difference] = [
+            *found.overall(),
+            *found.costs(),
+            *found.differentials(),
+            *found.groups("fnmr"),
+            *found.groups("fmr"),
+        ]
+        lines += [f"| {' | '.join(escaped(cell) for cell in row_of(d, alpha))} |" for d in rows]
+    return "\n".join(lines) + "\n"
