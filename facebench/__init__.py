@@ -9,12 +9,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from facebench.comparison.compare import compare
     from facebench.errors import FaceBenchError
     from facebench.gate import check_gate, load_policy
+    from facebench.measure.saved import load_result
     from facebench.models import FaceModel, load_model, register_model
     from facebench.models.preflight import check_model
     from facebench.report import write_report
-    from facebench.runner import compare, evaluate, load_protocol, load_result, plan, rescore
+    from facebench.run.evaluate import evaluate, rescore
+    from facebench.run.plan import plan
+    from facebench.run.protocols import load_protocol
     from facebench.schema import Comparison, Estimate, ModelCard, Policy, Result, Verdict
 
 _HOMES = {

@@ -14,7 +14,7 @@ from markupsafe import Markup, escape
 
 from facebench.files import asset_dir, write_atomic
 from facebench.report import format as fmt
-from facebench.report import sections
+from facebench.report import recognition as sections
 from facebench.report.provenance import provenance
 from facebench.report.reading import Reading
 from facebench.report.verdict import verdict

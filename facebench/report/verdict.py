@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from facebench.report import beyond
 from facebench.report import format as fmt
 from facebench.report.model_cautions import model_cautions
 from facebench.report.reading import (
@@ -21,6 +20,7 @@ from facebench.report.reading import (
 from facebench.report.statement import Statement, Tone
 from facebench.report.wording import FLAGS, SHORT_FLAGS
 from facebench.schema import Comparator, Estimate, Flag, Result
+from facebench.sections import verdicts as beyond
 
 THIN = frozenset({Flag.FEW_ERRORS, Flag.ZERO_ERRORS, Flag.FEW_IDENTITIES})
 

@@ -1,12 +1,12 @@
 """Runs: bind data to a protocol, embed, measure, write the result; and recompute it."""
 
-from facebench.runner.compare import compare
-from facebench.runner.evaluate import evaluate, rescore
-from facebench.runner.files import load_result
-from facebench.runner.options import RunOptions
-from facebench.runner.planning import plan
-from facebench.runner.protocols import Protocol, load_protocol, protocol_names
-from facebench.runner.scored import evaluate_scores
+from facebench.comparison.compare import compare
+from facebench.execution.options import RunOptions
+from facebench.measure.saved import load_result
+from facebench.run.evaluate import evaluate, rescore
+from facebench.run.external_scores import evaluate_scores
+from facebench.run.plan import plan
+from facebench.run.protocols import Protocol, load_protocol, protocol_names
 
 __all__ = [
     "Protocol",

@@ -156,9 +156,9 @@ def whereabouts(_shared: None, _task: int) -> int:
 def test_a_measurement_that_loses_a_worker_is_the_same(cluster: str, request: pytest.FixtureRequest) -> None:
     import numpy as np
 
-    from facebench.runner.compute import Compute
-    from facebench.runner.sample import Images
-    from facebench.runner.sized import measure_any
+    from facebench.execution.compute import Compute
+    from facebench.measure.choose_engine import measure_any
+    from facebench.measure.sample import Images
     from facebench.schema import ProtocolSpec
 
     executor = request.getfixturevalue(cluster)

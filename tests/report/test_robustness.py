@@ -6,14 +6,16 @@ import re
 
 import pytest
 
+from facebench.execution.options import RunOptions
 from facebench.models import load_model
-from facebench.report import ood, robustness
 from facebench.report.html import render_report
 from facebench.report.reading import Reading
-from facebench.runner import RunOptions, evaluate
-from facebench.runner.protocols import Protocol
+from facebench.run.evaluate import evaluate
+from facebench.run.protocols import Protocol
 from facebench.schema import ProtocolSpec, Result
 from facebench.schema.ood import OodDetails
+from facebench.sections.ood import report as ood
+from facebench.sections.robustness import report as robustness
 
 ASKED = {
     "name": "t", "title": "t", "fmr_targets": [0.1, 0.01], "primary_fmr_target": 0.1,
