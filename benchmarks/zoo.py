@@ -24,7 +24,7 @@ from facebench.models.zoo.by_name import train_model
 from facebench.models.zoo.catalogue import describe
 from facebench.models.zoo.convolutional import WEIGHTS
 from facebench.models.zoo.recipes import RECIPES
-from facebench.run import evaluate
+from facebench.run.evaluate import evaluate
 from facebench.run.protocols import load_protocol
 from facebench.schema import Estimate, Result
 

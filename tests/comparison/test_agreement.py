@@ -12,7 +12,7 @@ from facebench.comparison.compare import compare, compare_results
 from facebench.comparison.page import render_comparison
 from facebench.execution.options import RunOptions
 from facebench.measure.saved import load_result, load_section
-from facebench.run import evaluate
+from facebench.run.evaluate import evaluate
 from facebench.run.protocols import Protocol, load_protocol
 from facebench.schema import InputSpec, ModelCard, ProtocolSpec
 

@@ -117,7 +117,7 @@ def test_without_strangers_the_open_set_says_so() -> None:
 def test_real_faces_as_a_search(tmp_path: Path) -> None:
     from facebench.execution.options import RunOptions
     from facebench.models import load_model
-    from facebench.run import evaluate
+    from facebench.run.evaluate import evaluate
     from facebench.run.protocols import load_protocol
 
     wanted = json.loads((REAL / "oracles" / "real_att.json").read_text())

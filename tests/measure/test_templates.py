@@ -16,8 +16,7 @@ from facebench.errors import InputError
 from facebench.execution.options import RunOptions
 from facebench.measure.templates import WithMirrored, pool, template_units
 from facebench.models import load_model
-from facebench.run import evaluate
-from facebench.run.evaluate import rescore
+from facebench.run.evaluate import evaluate, rescore
 from facebench.run.protocols import load_protocol
 from facebench.schema import Flip, InputSpec, ModelCard, TemplateSpec
 from facebench.schema.protocol import ProtocolSpec

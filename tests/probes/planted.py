@@ -9,7 +9,7 @@ import numpy as np
 from facebench.data.png import encode_png
 from facebench.execution.options import RunOptions
 from facebench.models.zoo.closed_form import ClosedFormModel, Fault
-from facebench.run import evaluate
+from facebench.run.evaluate import evaluate
 from facebench.run.protocols import Protocol
 from facebench.schema import ProtocolSpec, Result
 

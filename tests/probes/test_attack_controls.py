@@ -8,7 +8,7 @@ import pytest
 
 from facebench.execution.options import RunOptions
 from facebench.models import load_model
-from facebench.run import evaluate
+from facebench.run.evaluate import evaluate
 from facebench.run.protocols import Protocol
 from facebench.schema import ProtocolSpec, Result
 

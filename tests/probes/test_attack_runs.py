@@ -12,8 +12,7 @@ from facebench.data import decode_batches, load_dataset
 from facebench.errors import InputError
 from facebench.execution.options import RunOptions
 from facebench.models.zoo.closed_form import ClosedFormModel, Fault
-from facebench.run import evaluate
-from facebench.run.evaluate import rescore
+from facebench.run.evaluate import evaluate, rescore
 from facebench.run.protocols import Protocol
 from facebench.schema import ProtocolSpec, Result
 from tests.probes.planted import attack, make_faces, model

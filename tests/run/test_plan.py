@@ -9,7 +9,7 @@ from PIL import Image
 from facebench.execution.options import RunOptions
 from facebench.metrics import power
 from facebench.metrics.uncertainty import errors_needed
-from facebench.run import evaluate
+from facebench.run.evaluate import evaluate
 from facebench.run.plan import needed_for_double, plan, sentences
 from facebench.run.protocols import Protocol
 from facebench.schema import InputSpec, ModelCard, ProtocolSpec

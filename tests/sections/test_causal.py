@@ -8,8 +8,7 @@ from facebench.data import dataset_sha256, load_dataset
 from facebench.errors import InputError, UnknownNameError
 from facebench.execution.options import RunOptions
 from facebench.metrics.paired_change import mean_change
-from facebench.run import evaluate
-from facebench.run.evaluate import rescore
+from facebench.run.evaluate import evaluate, rescore
 from facebench.run.protocols import Protocol
 from facebench.schema import Flag, InputSpec, ModelCard, ProtocolSpec
 

@@ -13,8 +13,7 @@ from facebench.errors import InputError
 from facebench.execution.options import RunOptions
 from facebench.measure.saved import load_section
 from facebench.probes.saliency import METHODS, Saliency
-from facebench.run import evaluate
-from facebench.run.evaluate import rescore
+from facebench.run.evaluate import evaluate, rescore
 from facebench.run.plan import plan
 from facebench.run.protocols import Protocol, load_protocol
 from facebench.schema import Estimate, Flag, InputSpec, ModelCard, ProtocolSpec

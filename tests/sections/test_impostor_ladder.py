@@ -11,16 +11,14 @@ from facebench.measure.pairwise import blocks, count_rates
 from facebench.measure.sample import Images
 from facebench.metrics import regression
 from facebench.metrics.uncertainty import vertex_variance
-from facebench.run import evaluate
-from facebench.run.evaluate import rescore
+from facebench.run.evaluate import evaluate, rescore
 from facebench.run.protocols import Protocol
 from facebench.schema import GroupSpec, ProtocolSpec
 from facebench.scoring import compare_all
 from facebench.sections.contract import Saved
 from facebench.sections.covariates import measure as covariates
 from facebench.sections.impostor_ladder import measure as impostor_ladder
-
-from .test_planning import Grid, write_faces
+from tests.run.test_plan import Grid, write_faces
 
 
 def some_people(seed, n=40):

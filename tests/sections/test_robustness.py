@@ -15,8 +15,7 @@ from facebench.execution.options import RunOptions
 from facebench.measure.every_score import measure
 from facebench.measure.saved import load_inputs, load_section
 from facebench.phantoms.labels import ARCFACE_112
-from facebench.run import evaluate
-from facebench.run.evaluate import rescore
+from facebench.run.evaluate import evaluate, rescore
 from facebench.run.protocols import Protocol
 from facebench.schema import Alignment, Estimate, Flag, InputSpec, ModelCard, ProtocolSpec, Result
 from facebench.sections.robustness.conditions import Baseline, condition_estimates
