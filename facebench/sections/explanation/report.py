@@ -9,6 +9,8 @@ from markupsafe import Markup
 
 from facebench.report import format as fmt
 from facebench.report.parts import Block, Chart, Section
+from facebench.report.reading import Reading
+from facebench.report.statement import Statement, Tone
 from facebench.report.svg import el, join, picture
 from facebench.report.tables import Cell, Table, table, text, value
 from facebench.report.wording import flag_words
@@ -36,8 +38,9 @@ _MEASURE = {
 }
 
 
-def sections(result: Result) -> list[Section]:
+def sections(reading: Reading) -> list[Section]:
     """Return the section, or none when no explanation was asked for."""
+    result = reading.result
     if result.explanation is None:
         return []
     details = result.explanation
@@ -106,6 +109,15 @@ def believed(result: Result) -> Believed:
         return Believed(True, f"All methods that passed put more relevance than chance on: {', '.join(above)}.", words)
     headline = "Where the model looks cannot be told: no region holds more relevance than chance by every method."
     return Believed(False, headline, words)
+
+
+def statements(reading: Reading) -> list[Statement]:
+    """Return what the verdict says of where the model looks."""
+    if reading.result.explanation is None:
+        return []
+    found = believed(reading.result)
+    tone = Tone.PLAIN if found.known else Tone.UNKNOWN
+    return [Statement("Where it looks", tone, found.headline, found.detail)]
 
 
 def _notes(e: Estimate) -> str:
