@@ -5,7 +5,7 @@ import pytest
 
 from facebench.report.reading import Reading
 from facebench.report.statement import Statement, Tone
-from facebench.report.verdict import verdict
+from facebench.run.report import verdict_of as verdict
 from facebench.run.report import verdict_sentences
 from facebench.schema import Estimate, Flag, Result
 
