@@ -57,10 +57,11 @@ def run(
     from facebench.execution.options import RunOptions
     from facebench.models import load_model
     from facebench.models.scores import is_score_reference, load_scored_model
-    from facebench.report import summary_rows, verdict_sentences, write_report
+    from facebench.report.summary import summary_rows
     from facebench.run.evaluate import evaluate
     from facebench.run.external_scores import evaluate_scores
     from facebench.run.protocols import load_protocol
+    from facebench.run.report import verdict_sentences, write_report
 
     bound = bindings(data or [])
     loaded_protocol = load_protocol(protocol)
@@ -157,7 +158,7 @@ def report(
     Example: facebench report out/my-model/result.json
     """
     from facebench.measure.saved import load_result
-    from facebench.report import write_report
+    from facebench.run.report import write_report
 
     folder = result if is_folder(result) else result.parent
     typer.echo(str(write_report(load_result(result), out or folder / "report.html")))

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from facebench.gate.output import escaped, one_line, signed
 from facebench.metrics.catalogue import Topic
 from facebench.report import format as fmt
+from facebench.report.format import escaped, one_line, signed
 from facebench.report.reading import grouping_label, short_label
 from facebench.report.statement import Statement, Tone
 from facebench.report.wording import flag_words, measure

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from facebench.comparison.differences import changes_of, interval_of, name_of, told_apart
-from facebench.gate.output import signed
 from facebench.report import format as fmt
+from facebench.report.format import signed
 from facebench.report.reading import grouping_label, short_label
 from facebench.report.tables import Cell, Table, plain, table, text
 from facebench.report.wording import flag_words, measure

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from xml.etree import ElementTree as ET
 
 from facebench.report import format as fmt
+from facebench.report.format import escaped, one_line, signed
 from facebench.report.wording import measure
 from facebench.schema import GateFinding, Outcome, Verdict
 
@@ -64,22 +65,6 @@ def _row(finding: GateFinding) -> list[str]:
         fmt.number(finding.bound),
         note,
     ]
-
-
-def one_line(text: str) -> str:
-    """Return a text from outside on one line, without characters that cannot be seen."""
-    return " ".join(fmt.visible(text).split())
-
-
-def signed(value: float | None) -> str:
-    """Write a difference with its sign.
-
-    >>> signed(0.0123), signed(-0.5), signed(0.0)
-    ('+0.0123', '−0.500', '0')
-    """
-    if value is None or value == 0:
-        return fmt.number(value)
-    return f"{'+' if value > 0 else '−'}{fmt.number(abs(value))}"
 
 
 def junit(verdict: Verdict) -> str:
@@ -157,14 +142,6 @@ def gate_markdown(verdict: Verdict) -> str:
         rows.append(line)
     tail = [f"\n{left_out} more findings are in the JSON output."] if left_out else []
     return "\n".join([*head, *notes, *([""] if notes else []), *rows, *tail]) + "\n"
-
-
-def escaped(text: str) -> str:
-    """Keep Markdown and HTML in names from being read as such."""
-    shown = one_line(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    for character in "\\|`*_[]":
-        shown = shown.replace(character, f"\\{character}")
-    return shown
 
 
 def github_annotations(verdict: Verdict) -> list[str]:

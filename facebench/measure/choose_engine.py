@@ -12,20 +12,7 @@ from facebench.execution.compute import Compute
 from facebench.measure.every_score import Measurement, measure, search_estimates
 from facebench.measure.sample import Images, Pairs
 from facebench.measure.streaming import measure_large
-from facebench.schema import ProtocolSpec, Unmeasured
-from facebench.scoring import MAX_IMAGES
-
-NEED_EVERY_SCORE = frozenset({"impostor_ladder", "covariates", "error_versus_discard", "published_measures"})
-"""Sections of a protocol that go back to single comparisons, of which all must be held in memory."""
-
-
-def why_not_at_this_size(section: str, images: Images, pairs: Pairs | None) -> Unmeasured | None:
-    """Return why a section cannot be measured on so many images; None if it can."""
-    n = len(images.image_ids)
-    if pairs is not None or n <= MAX_IMAGES or section not in NEED_EVERY_SCORE:
-        return None
-    why = f"it needs every score at once; those of {n:,} images are not held in memory (at most {MAX_IMAGES:,})"
-    return Unmeasured(what=section.replace("_", " "), why=why)
+from facebench.schema import ProtocolSpec
 
 
 def measure_any(

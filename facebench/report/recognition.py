@@ -1,4 +1,4 @@
-"""The sections of the page in their order: heading, one line of explanation, charts and tables."""
+"""The parts of the page on recognition and groups: heading, one line of explanation, charts and tables."""
 
 from __future__ import annotations
 
@@ -11,25 +11,19 @@ from facebench.report import format as fmt
 from facebench.report.heatmap import heatmap
 from facebench.report.parts import Block, Chart, Section
 from facebench.report.reading import Reading, grouping_label, is_bound, short_label, upper_bound
+from facebench.report.statement import Statement
 from facebench.report.svg import Scale, linear, logarithmic
 from facebench.report.tables import Table
-from facebench.report.verdict import verdict
 from facebench.report.wording import policy_words
 from facebench.schema import Estimate, Result
-from facebench.sections import depth
-from facebench.sections.efficiency.report import efficiency_sections
-from facebench.sections.explanation import report as explanation
-from facebench.sections.ood import report as ood
-from facebench.sections.robustness import report as robustness
-from facebench.sections.robustness.attacks import report as attacks
 
 MAX_OPEN_ROWS = 20
 MAX_MATRIX = 16  # wider matrices cannot be read; their highest cells are in the table
 
 
-def build(reading: Reading) -> list[Section]:
-    """Return the sections between the verdict and the provenance."""
-    opened = {s.grouping for s in verdict(reading) if s.grouping} or set(list(reading.groupings)[:1])
+def leading(reading: Reading, statements: Sequence[Statement]) -> list[Section]:
+    """Return the parts on recognition and groups; groupings the verdict speaks of are open."""
+    opened = {s.grouping for s in statements if s.grouping} or set(list(reading.groupings)[:1])
     return [
         _summary(reading),
         _curves(reading),
@@ -37,16 +31,12 @@ def build(reading: Reading) -> list[Section]:
         _matrices(reading, opened),
         _differentials(reading, opened),
         *_control(reading),
-        *depth.sections(reading),
-        *robustness.sections(reading),
-        *attacks.sections(reading.result),
-        *ood.sections(reading.result),
-        *efficiency_sections(reading),
-        *explanation.sections(reading.result),
-        *_remaining(reading),
-        _unmeasured(reading.result),
-        _failures(reading.result),
     ]
+
+
+def closing(reading: Reading, own_conditions: tuple[str, ...]) -> list[Section]:
+    """Return the parts on what no other part shows; `own_conditions` start conditions that have parts of their own."""
+    return [*_remaining(reading, own_conditions), _unmeasured(reading.result), _failures(reading.result)]
 
 
 def _filled(*found: Table) -> tuple[Table, ...]:
@@ -133,7 +123,7 @@ def _group_block(reading: Reading, grouping: str, open_: bool) -> Block:
         known = [e for _, e in rows if e and e.value is not None]
         if not known:
             continue
-        dots = [_dot(name, e) for name, e in rows]
+        dots = [charts.dot(short_label(name), e) for name, e in rows]
         pooled = reading.rate(rate, "all")
         room = charts.label_room([dot.label for dot in dots])
         scale = _dot_scale(known, pooled, rate, room, charts.WIDTH - charts.RIGHT)
@@ -157,15 +147,6 @@ def _reference(reading: Reading, rate: str, pooled: Estimate | None) -> charts.M
 
 def _title(grouping: str, n: int) -> str:
     return f"By {fmt.clip(grouping_label(grouping), 80)} ({fmt.plural(n, 'group')})"
-
-
-def _dot(group: str, e: Estimate | None) -> charts.Dot:
-    label = short_label(group)
-    if e is None or e.value is None:
-        return charts.Dot(label, None, None, None)
-    if is_bound(e):
-        return charts.Dot(label, None, None, upper_bound(e), open_=True)
-    return charts.Dot(label, e.value, e.ci_low, e.ci_high)
 
 
 def _dot_scale(known: Sequence[Estimate], pooled: Estimate | None, rate: str, start: float, end: float) -> Scale:
@@ -227,8 +208,8 @@ def _control(reading: Reading) -> list[Section]:
     return [Section("control", "Negative control", lead, (Block(tables=found),))] if found else []
 
 
-def _remaining(reading: Reading) -> list[Section]:
-    found = _filled(tables.remaining(reading))
+def _remaining(reading: Reading, own_conditions: tuple[str, ...]) -> list[Section]:
+    found = _filled(tables.remaining(reading, own_conditions))
     lead = "Everything else in the result, such as the same measures on altered images."
     return [Section("further", "Further estimates", lead, (Block(tables=found),))] if found else []
 

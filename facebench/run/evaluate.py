@@ -23,9 +23,9 @@ from facebench.execution.embedding import (
 from facebench.execution.options import RunOptions, check_options
 from facebench.execution.repeat import reembed
 from facebench.files import cache_dir, is_folder
-from facebench.measure.choose_engine import measure_any, why_not_at_this_size
+from facebench.measure.choose_engine import measure_any
 from facebench.measure.every_score import Measurement
-from facebench.measure.sample import Pairs
+from facebench.measure.sample import Images, Pairs
 from facebench.measure.sanity import picture_doubts, score_doubts
 from facebench.measure.saved import (
     RESULT,
@@ -40,8 +40,11 @@ from facebench.measure.study import images_of
 from facebench.measure.templates import template_model, template_units
 from facebench.run.external_scores import is_scored, remeasure_scores
 from facebench.run.protocols import Protocol, bind_dataset, reference
-from facebench.schema import DataSummary, ProtocolSpec, Result
-from facebench.sections.contract import RunContext, Saved, SectionResult, sections_of
+from facebench.schema import DataSummary, ProtocolSpec, Result, Unmeasured
+from facebench.scoring import MAX_IMAGES
+from facebench.sections import sections_of
+from facebench.sections.contract import RunContext, Saved, SectionResult
+from facebench.sections.section import Section
 from facebench.store import EmbeddingStore
 
 
@@ -138,33 +141,42 @@ def remeasure(stored: Result, folder: Path) -> dict[str, Any]:
     run = stored.run
     found = measure_any(spec, images, vectors, pairs, comparator=comparator, seed=run.seed, compat=run.compat)
     parts = {}
-    for name, section in sections_of(spec):
-        gap = why_not_at_this_size(name, images, pairs)
-        saved = Saved(stored, spec, images, pairs, vectors, load_section(stored, folder, name), found)
-        parts[name] = section.remeasure(saved) if gap is None else SectionResult(unmeasured=(gap,))
+    for section in sections_of(spec):
+        gap = why_not_at_this_size(section, images, pairs)
+        saved = Saved(stored, spec, images, pairs, vectors, load_section(stored, folder, section.name), found)
+        parts[section.name] = section.measuring.remeasure(saved) if gap is None else SectionResult(unmeasured=(gap,))
     return _findings(found, parts)
 
 
 def _refuse_sections(spec: ProtocolSpec) -> None:
     """Sections alter single images, so they say nothing of templates."""
-    wanted = [name for name, _ in sections_of(spec)]
+    wanted = [section.name for section in sections_of(spec)]
     if wanted:
         raise InputError(f"protocol {spec.name} compares templates; {', '.join(wanted)} need comparisons of images")
 
 
 def _run_sections(context: RunContext) -> dict[str, SectionResult]:
-    wanted = dict(sections_of(context.spec))
-    hungry = [name for name, section in wanted.items() if getattr(section, "NEEDS_MODEL", True)]
+    wanted = list(sections_of(context.spec))
+    hungry = [section.name for section in wanted if section.needs_model]
     if hungry and hasattr(context.model, "lookup"):
         raise InputError(
             f"protocol {context.spec.name} asks for {', '.join(hungry)}, which needs the model itself; "
             "stored embeddings can be judged by verification protocols only"
         )
     found = {}
-    for name, section in wanted.items():
-        gap = why_not_at_this_size(name, context.images, context.pairs)
-        found[name] = section.run(context) if gap is None else SectionResult(unmeasured=(gap,))
+    for section in wanted:
+        gap = why_not_at_this_size(section, context.images, context.pairs)
+        found[section.name] = section.measuring.run(context) if gap is None else SectionResult(unmeasured=(gap,))
     return found
+
+
+def why_not_at_this_size(section: Section, images: Images, pairs: Pairs | None) -> Unmeasured | None:
+    """Return why a section cannot be measured on so many images; None if it can."""
+    n = len(images.image_ids)
+    if pairs is not None or n <= MAX_IMAGES or not section.needs_every_score:
+        return None
+    why = f"it needs every score at once; those of {n:,} images are not held in memory (at most {MAX_IMAGES:,})"
+    return Unmeasured(what=section.name.replace("_", " "), why=why)
 
 
 def _findings(found: Measurement, parts: Mapping[str, SectionResult]) -> dict[str, Any]:

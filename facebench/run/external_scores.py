@@ -20,7 +20,7 @@ from facebench.measure.saved import RESULT, SCORES, load_scores, save_result, sa
 from facebench.models.scores import ScoredModel
 from facebench.run.protocols import Protocol, reference
 from facebench.schema import ComparisonKind, DataSummary, ProtocolSpec, Result, Unmeasured
-from facebench.sections.contract import sections_of
+from facebench.sections import sections_of
 
 
 def evaluate_scores(model: ScoredModel, protocol: Protocol, options: RunOptions) -> Result:
@@ -94,7 +94,7 @@ def _check_protocol(protocol: Protocol, table: ScoreTable, options: RunOptions) 
             f"protocol {spec.name} compares all images, but a file of scores brings its own comparisons; use the "
             "protocol `scores`, or one with comparisons: {kind: pair-list}"
         )
-    sections = [name for name, _ in sections_of(spec)]
+    sections = [section.name for section in sections_of(spec)]
     if sections:
         raise InputError(f"protocol {spec.name} asks for {', '.join(sections)}, which needs the model, not its scores")
     if options.limit is not None:

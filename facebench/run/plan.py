@@ -25,7 +25,8 @@ from facebench.metrics import power
 from facebench.metrics.uncertainty import errors_needed
 from facebench.run.protocols import Protocol, bind_dataset
 from facebench.schema import Failure, ProtocolSpec, Unmeasured
-from facebench.sections.contract import PlanRow, sections_of
+from facebench.sections import sections_of
+from facebench.sections.contract import PlanRow
 from facebench.store import EmbeddingStore
 
 TIMED_IMAGES = 32
@@ -124,9 +125,9 @@ def plan(model: Any, protocol: Protocol, data: Mapping[str, Path], options: RunO
         embed,
         PlanRow("comparing and measuring", len(dataset), _measuring_s(spec, images, n_genuine + n_impostor)),
     ]
-    for name, section in sections_of(spec):
-        cost = getattr(section, "plan", None)
-        unknown = [PlanRow(f"{name} (cost not known)", 0, 0.0)]
+    for section in sections_of(spec):
+        cost = getattr(section.measuring, "plan", None)
+        unknown = [PlanRow(f"{section.name} (cost not known)", 0, 0.0)]
         parts += cost(spec, len(dataset), per_image or 0.0) if cost else unknown
     return Plan(
         protocol=spec.name, model=model.card.name, n_images=n_embedded,

@@ -1,16 +1,14 @@
-"""Parts of a protocol beyond clean verification: each is a section with a key of its own in the protocol file.
+"""What passes between a run and a section: what it may use, and what it gives back.
 
-A section lives in one module with two functions: ``run(context)`` measures it with the model, ``remeasure(saved)``
-computes its numbers again from the files beside the result. Adding one takes a line in `SECTIONS`, a field of the same
-name in `ProtocolSpec`, and, if it reports more than estimates, one in `Result`.
+The module ``measure`` of a section has two functions: ``run(context)`` measures it with the model, ``remeasure(saved)``
+computes its numbers again from the files beside the result.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,41 +93,3 @@ class PlanRow:
     what: str
     images: int
     seconds: float
-
-
-class Section(Protocol):
-    """The module of a section.
-
-    A module may also say ``NEEDS_MODEL = False``: it then works on stored embeddings too. And it may define
-    ``plan(spec, n_images, seconds_per_image) -> Sequence[PlanRow]``, from which `facebench plan` adds up its cost.
-    """
-
-    def run(self, context: RunContext) -> SectionResult:
-        """Measure the section with the model."""
-        ...
-
-    def remeasure(self, saved: Saved) -> SectionResult:
-        """Compute estimates and details again; what needs the model itself is copied from the stored result."""
-        ...
-
-
-SECTIONS: dict[str, str] = {
-    "robustness": "facebench.sections.robustness.measure",
-    "impostor_ladder": "facebench.sections.impostor_ladder.measure",
-    "covariates": "facebench.sections.covariates.measure",
-    "causal": "facebench.sections.causal.measure",
-    "error_versus_discard": "facebench.sections.error_versus_discard.measure",
-    "published_measures": "facebench.sections.published_measures.measure",
-    "judgements": "facebench.sections.judgements.measure",
-    "ood": "facebench.sections.ood.measure",
-    "efficiency": "facebench.sections.efficiency.measure",
-    "explanation": "facebench.sections.explanation",
-}
-"""Protocol key to module, in the order in which sections are run."""
-
-
-def sections_of(spec: ProtocolSpec) -> Iterator[tuple[str, Section]]:
-    """Yield the name and module of every section a protocol asks for."""
-    for name, module in SECTIONS.items():
-        if getattr(spec, name) is not None:
-            yield name, import_module(module)

@@ -7,8 +7,7 @@ from typer.testing import CliRunner
 
 from facebench.cli import fairness_commands  # noqa: F401 - adds its commands to the app
 from facebench.cli.apps import app
-
-from .test_planning import write_faces
+from tests.run.test_plan import write_faces
 
 
 def call(*words):

@@ -20,7 +20,7 @@ from facebench.measure.sanity import alignment, file_doubts, picture_doubts, sco
 from facebench.measure.sanity.scores import separation
 from facebench.measure.saved import load_result
 from facebench.phantoms.shipped import shipped_dataset
-from facebench.report import verdict_sentences
+from facebench.run.report import verdict_sentences
 from facebench.schema import Curve, Estimate, Failure, InputSpec, ModelCard
 
 CARD = ModelCard(name="m", adapter="onnx", embedding_dim=2, comparator="cosine", input=InputSpec(height=112, width=112))

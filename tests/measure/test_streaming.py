@@ -16,10 +16,12 @@ import pytest
 
 from facebench.errors import InputError
 from facebench.execution.compute import Compute, torch_product
-from facebench.measure.choose_engine import measure_any, why_not_at_this_size
+from facebench.measure.choose_engine import measure_any
 from facebench.measure.every_score import Measurement
 from facebench.measure.sample import Images
+from facebench.run.evaluate import why_not_at_this_size
 from facebench.schema import Estimate, ProtocolSpec
+from facebench.sections import SECTIONS
 
 SPEC = ProtocolSpec.model_validate(
     {
@@ -101,11 +103,11 @@ def test_what_needs_every_score_is_said() -> None:
     assert any("threshold_policy worst" in gap.what for gap in large.unmeasured)
     assert not any(e.metric == "fmr_gap" for e in large.estimates)
     many = Images(tuple(map(str, range(12_001))), None, {})
-    gap = why_not_at_this_size("covariates", many, None)
+    gap = why_not_at_this_size(SECTIONS.get("covariates"), many, None)
     assert gap is not None
     assert "12,001" in gap.why
-    assert why_not_at_this_size("covariates", images, None) is None
-    assert why_not_at_this_size("efficiency", many, None) is None
+    assert why_not_at_this_size(SECTIONS.get("covariates"), images, None) is None
+    assert why_not_at_this_size(SECTIONS.get("efficiency"), many, None) is None
 
 
 def test_an_interrupted_run_computes_no_tile_twice(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from facebench.measure.saved import load_result
 from facebench.models.zoo.closed_form import Fault
-from facebench.report.html import render_report
+from facebench.run.report import render_report
 from facebench.schema import Result
 from facebench.schema.attack_report import Picture
 from facebench.sections.robustness.attacks.report import sections

@@ -19,8 +19,8 @@ from facebench.run.protocols import bind_dataset, load_protocol
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from data.factory import write_tree
-from data.writers import benchmarks as make
+from tests.data.factory import write_tree
+from tests.data.writers import benchmarks as make
 
 NAMES = ("lfw", "xqlfw", "calfw", "cplfw", "cfp-ff", "cfp-fp", "agedb-30", "rfw", "bfw", "ijbb", "ijbc", "megaface")
 

@@ -14,8 +14,7 @@ from facebench.metrics.uncertainty import vertex_variance
 from facebench.phantoms.scores import PhantomGroup, genuine_counts, impostor_counts
 from facebench.run.calibrate import Design, calibrate, design_of
 from facebench.scoring import ScoreSet
-
-from .test_planning import write_faces
+from tests.run.test_plan import write_faces
 
 SHARES = Shares(0.3, 0.2)
 

@@ -15,10 +15,10 @@ from facebench.measure.sample import Images, Pairs
 from facebench.measure.saved import SCORES, load_inputs
 from facebench.models import load_model
 from facebench.models.scores import load_scored_model
-from facebench.report import verdict_sentences, write_report
 from facebench.run.evaluate import rescore
 from facebench.run.external_scores import evaluate_scores
 from facebench.run.protocols import load_protocol
+from facebench.run.report import verdict_sentences, write_report
 from facebench.schema import Flag, Result
 
 

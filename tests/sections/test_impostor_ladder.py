@@ -18,8 +18,7 @@ from facebench.scoring import compare_all
 from facebench.sections.contract import Saved
 from facebench.sections.covariates import measure as covariates
 from facebench.sections.impostor_ladder import measure as impostor_ladder
-
-from .test_planning import Grid, write_faces
+from tests.run.test_plan import Grid, write_faces
 
 
 def some_people(seed, n=40):

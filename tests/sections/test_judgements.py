@@ -118,13 +118,13 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_the_report_has_a_section_for_them(folder: Path, tmp_path: Path) -> None:
     from facebench.report.reading import Reading
     from facebench.report.tables import remaining
-    from facebench.sections.depth import sections
+    from facebench.sections.judgements.report import sections
 
     reading = Reading(judged(folder, tmp_path, brightness_says(2.0, judges=2)))
     (section,) = (s for s in sections(reading) if s.anchor == "judgements")
     assert "One judge agrees with the mean of the others" in section.lead
     assert [row[0].text for row in section.blocks[0].tables[0].rows] == ["all pairs judged", "pairs of two people"]
-    assert not any("judgements" in cell.text for row in remaining(reading).rows for cell in row)
+    assert not any("judgements" in cell.text for row in remaining(reading, ("judgements:",)).rows for cell in row)
 
 
 def test_judgements_of_failed_images_are_told() -> None:

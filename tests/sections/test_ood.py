@@ -16,6 +16,7 @@ from facebench.measure.saved import load_inputs, load_section
 from facebench.metrics.retrieval import retrieval
 from facebench.models.contract import check_adapter_contract
 from facebench.models.load import load_model
+from facebench.report.reading import Reading
 from facebench.run.evaluate import evaluate, rescore
 from facebench.run.protocols import Protocol
 from facebench.schema import Flag, InputSpec, ModelCard, ProtocolSpec, Result
@@ -224,7 +225,7 @@ def test_attacked_probes_are_searched_and_put_in_order_again(
     assert value(result, "reranked_precision_at_1", ATTACKED) is not None
     stored, fresh = rescore(tmp_path)
     assert stored.model_dump_json() == fresh.model_dump_json()
-    (section,) = report(result)
+    (section,) = report(Reading(result))
     assert "attacked, pgd-linf 48/255" in [row[0].text for row in section.blocks[0].tables[0].rows]
 
     def fail(*_: Any) -> None:

@@ -9,8 +9,9 @@ from facebench.report import format as fmt
 from facebench.report.reading import Reading, grouping_label
 from facebench.report.statement import Statement, Tone
 from facebench.report.tables import Cell, limits, value
-from facebench.report.verdict import RATES, verdict
+from facebench.report.verdict import RATES
 from facebench.report.wording import measure
+from facebench.run.report import verdict_of
 from facebench.schema import Estimate, Flag
 from facebench.schema.explanation import read_condition
 from facebench.schema.leaderboard import Board, Listed, ListedBoard
@@ -35,7 +36,7 @@ class Figures:
     @cached_property
     def statements(self) -> dict[str, Statement]:
         """The verdict of the result by topic; of several cautions the last."""
-        return {statement.topic: statement for statement in verdict(self.reading)}
+        return {statement.topic: statement for statement in verdict_of(self.reading)}
 
     @property
     def name(self) -> str:

@@ -17,11 +17,7 @@ from facebench.report.reading import grouping_label
 from facebench.report.statement import Statement, Tone
 from facebench.report.tables import Cell, Table, text
 from facebench.schema.leaderboard import Listed
-from facebench.sections.efficiency.report import efficiency_sections
-from facebench.sections.explanation import report as explanation
-from facebench.sections.ood import report as ood
-from facebench.sections.robustness import report as robustness
-from facebench.sections.robustness.attacks import report as attacks
+from facebench.sections import every_section
 
 DATA = "leaderboard.json"
 
@@ -148,10 +144,7 @@ def _protocol_section(board: Shown, figures: Figures) -> Section:
         if grouping in reading.differential_groupings():
             found.append(tables.differentials(reading, grouping))
         blocks.append(Block(f"Groups by {fmt.clip(grouping_label(grouping), 80)}", False, tables=_filled(*found)))
-    further = [
-        *robustness.sections(reading), *attacks.sections(result), *ood.sections(result), *efficiency_sections(reading),
-        *explanation.sections(result),
-    ]  # fmt: skip
+    further = [part for section in every_section() for part in section.parts(reading)]
     for section in further:
         found = [t for block in section.blocks for t in (*block.tables, *block.folded)]
         blocks.append(Block(section.title, False, tables=_filled(*found)))

@@ -25,7 +25,6 @@ from facebench.schema.causal import CausalDetails, CausalSpec, Sweep
 from facebench.scoring import compare_pairs
 from facebench.sections.contract import PlanRow, RunContext, Saved, SectionResult
 
-NEEDS_MODEL = False
 Floats = NDArray[np.float64]
 FEW = 30
 

@@ -23,7 +23,6 @@ from facebench.schema import Estimate, Flag, ProtocolSpec, Unmeasured
 from facebench.scoring import similarity
 from facebench.sections.contract import PlanRow, RunContext, Saved, SectionResult
 
-NEEDS_MODEL = False
 MIN_ERRORS = 30
 Floats = NDArray[np.float64]
 

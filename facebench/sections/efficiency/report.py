@@ -14,7 +14,7 @@ LEAD = (
 )
 
 
-def efficiency_sections(reading: Reading) -> list[Section]:
+def sections(reading: Reading) -> list[Section]:
     """Return the section, or none where the protocol did not ask for it."""
     details = reading.result.efficiency
     if details is None:

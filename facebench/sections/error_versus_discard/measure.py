@@ -17,7 +17,6 @@ from facebench.metrics.quality import DiscardCurve, error_versus_discard
 from facebench.schema import Curve, Estimate, Flag, ProtocolSpec, Unmeasured
 from facebench.sections.contract import PlanRow, RunContext, Saved, SectionResult
 
-NEEDS_MODEL = False
 NORM = "norm"
 POINTS = 101
 FEW = 30

@@ -1,6 +1,5 @@
-"""The section ``explanation``: saliency maps beside their nulls, by methods that had to qualify first."""
+"""Section ``explanation``: saliency maps beside their nulls, by methods that had to qualify first."""
 
-from facebench.sections.explanation.costs import plan
-from facebench.sections.explanation.measure import remeasure, run
+from facebench.sections.section import Section
 
-__all__ = ["plan", "remeasure", "run"]
+SECTION = Section("explanation")

@@ -24,6 +24,7 @@ from facebench.schema.explanation import ExplanationDetails, ExplanationSpec, Me
 from facebench.sections.contract import RunContext, Saved, SectionResult
 from facebench.sections.explanation import gallery
 from facebench.sections.explanation.costs import GAME_LEVELS
+from facebench.sections.explanation.costs import plan as plan  # part of a section's contract
 from facebench.sections.explanation.judging import Tensors, controls, estimates, rank_stability
 from facebench.sections.explanation.kept import Kept
 from facebench.sections.explanation.maps import PLANTED, MethodMaps, draw, n_maps, removal_scores

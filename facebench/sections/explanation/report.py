@@ -10,6 +10,8 @@ from markupsafe import Markup
 from facebench.metrics.catalogue import Kind, metric
 from facebench.report import format as fmt
 from facebench.report.parts import Block, Chart, Section
+from facebench.report.reading import Reading
+from facebench.report.statement import Statement, Tone
 from facebench.report.svg import el, join, picture
 from facebench.report.tables import Cell, Table, table, text, value
 from facebench.report.wording import better_when, flag_words, measure
@@ -20,8 +22,9 @@ PARTS = ("eyes", "brows", "nose", "mouth", "other_face", "outside")
 _REGION = {"other_face": "rest of the face", "outside": "outside the face", "changed_pixels": "changed pixels"}
 
 
-def sections(result: Result) -> list[Section]:
+def sections(reading: Reading) -> list[Section]:
     """Return the section, or none when no explanation was asked for."""
+    result = reading.result
     if result.explanation is None:
         return []
     details = result.explanation
@@ -90,6 +93,15 @@ def believed(result: Result) -> Believed:
         return Believed(True, f"All methods that passed put more relevance than chance on: {', '.join(above)}.", words)
     headline = "Where the model looks cannot be told: no region holds more relevance than chance by every method."
     return Believed(False, headline, words)
+
+
+def statements(reading: Reading) -> list[Statement]:
+    """Return what the verdict says of where the model looks."""
+    if reading.result.explanation is None:
+        return []
+    found = believed(reading.result)
+    tone = Tone.PLAIN if found.known else Tone.UNKNOWN
+    return [Statement("Where it looks", tone, found.headline, found.detail)]
 
 
 def _notes(e: Estimate) -> str:

@@ -27,7 +27,6 @@ from facebench.schema import Estimate, Flag, LadderDetails, LadderSpec, Protocol
 from facebench.scoring import compare_pairs, similarity
 from facebench.sections.contract import PlanRow, RunContext, Saved, SectionResult
 
-NEEDS_MODEL = False
 LOOKALIKES = "impostors:look-alikes"
 METRIC = "lookalike_match_rate"
 

@@ -17,7 +17,6 @@ from facebench.schema import Estimate, Flag, ProtocolSpec, Unmeasured
 from facebench.scoring import compare_pairs, failed_rows
 from facebench.sections.contract import RunContext, Saved, SectionResult, Tensors
 
-NEEDS_MODEL = False
 CONDITION = "judgements"
 COLUMNS = ("image_a", "image_b", "similarity")
 

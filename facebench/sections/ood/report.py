@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from facebench.report import format as fmt
 from facebench.report.parts import Block, Section
-from facebench.report.reading import short_label
+from facebench.report.reading import Reading, short_label
 from facebench.report.tables import Table, notes, table, text, value
-from facebench.schema import Estimate, Result
-from facebench.sections.robustness.report import words
+from facebench.schema import Estimate
+from facebench.sections.robustness.words import words
 
 
-def sections(result: Result) -> list[Section]:
+def sections(reading: Reading) -> list[Section]:
     """Return the section on search, or none where there was none."""
+    result = reading.result
     details = result.ood
     if details is None:
         return []

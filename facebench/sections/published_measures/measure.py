@@ -26,7 +26,6 @@ from facebench.schema import Estimate, Flag, ProtocolSpec, Unmeasured
 from facebench.scoring import compare_pairs, failed_rows, similarity
 from facebench.sections.contract import PlanRow, RunContext, Saved, SectionResult
 
-NEEDS_MODEL = False
 MAX_GROUPS = 10  # differences of every two groups
 Floats = NDArray[np.float64]
 

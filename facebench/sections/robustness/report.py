@@ -12,7 +12,10 @@ from facebench.report.svg import el
 from facebench.report.tables import Cell, Table, counted, notes, plain, table, text, value
 from facebench.schema import Estimate
 from facebench.schema.robustness import FAMILIES, LEVELS, SEVERITIES, family_of, kind_of, level_of
+from facebench.sections.robustness.attacks import report as attacks
 from facebench.sections.robustness.attacks.charts import Line, Point, curve_chart
+from facebench.sections.robustness.statements import statements as statements  # part of a section's contract
+from facebench.sections.robustness.words import words
 
 CURVES = 5
 TITLES = {
@@ -20,41 +23,14 @@ TITLES = {
     "occlusion": "Covered faces",
     "geometry": "Turned, cut and misaligned faces",
 }
-PLACES = (
-    "upper left",
-    "upper middle",
-    "upper right",
-    "left",
-    "middle",
-    "right",
-    "lower left",
-    "lower middle",
-    "lower right",
-)
 
 
 def sections(reading: Reading) -> list[Section]:
-    """Return one section per family of conditions that was run."""
+    """Return one section per family of conditions that was run, and one on attacks."""
     details = reading.result.robustness
-    if details is None or not details.conditions:
-        return []
-    return [
-        _Family(reading, family).section()
-        for family in FAMILIES
-        if any(family_of(c) == family for c in details.conditions)
-    ]
-
-
-def words(condition: str) -> str:
-    """Return a condition in words, without its family.
-
-    >>> words("corruption:gaussian_noise:3"), words("occlusion:sliding_patch:5"), words("geometry:flip")
-    ('gaussian noise, severity 3', 'sliding patch, middle', 'flip')
-    """
-    name, level = kind_of(condition).partition(":")[2].replace("_", " "), level_of(condition)
-    if level is None:
-        return name
-    return f"{name}, severity {level}" if LEVELS[kind_of(condition)] == SEVERITIES else f"{name}, {PLACES[level - 1]}"
+    conditions = () if details is None else details.conditions
+    families = [family for family in FAMILIES if any(family_of(c) == family for c in conditions)]
+    return [*(_Family(reading, family).section() for family in families), *attacks.sections(reading.result)]
 
 
 class _Family:

@@ -1,4 +1,4 @@
-"""Statements of the verdict about altered probes, attacks and saliency maps."""
+"""Statements of the verdict about altered probes and attacks."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ from facebench.report.reading import Reading
 from facebench.report.statement import Statement, Tone
 from facebench.schema import Estimate, Flag
 from facebench.schema.attacks import Knowledge
-from facebench.sections.explanation.report import believed
-from facebench.sections.robustness.report import words
+from facebench.sections.robustness.words import words
 
 _ENSEMBLE = "attack:ensemble-"
 
 
 def statements(reading: Reading) -> list[Statement]:
-    """Return one statement per section the result has."""
-    return [*_altered(reading), *_attacked(reading), *_explained(reading)]
+    """Return one statement on altered probes and one on attacks, where the result has them."""
+    return [*_altered(reading), *_attacked(reading)]
 
 
 def _altered(reading: Reading) -> list[Statement]:
@@ -70,14 +69,6 @@ def _attacked(reading: Reading) -> list[Statement]:
 def _tier(estimate: Estimate) -> int:
     ensemble = estimate.condition.removeprefix(_ENSEMBLE).partition(":")[0]
     return list(Knowledge).index(Knowledge(ensemble.rpartition("-")[0]))
-
-
-def _explained(reading: Reading) -> list[Statement]:
-    if reading.result.explanation is None:
-        return []
-    found = believed(reading.result)
-    tone = Tone.PLAIN if found.known else Tone.UNKNOWN
-    return [Statement("Where it looks", tone, found.headline, found.detail)]
 
 
 def _with_limits(estimate: Estimate) -> str:

@@ -1,4 +1,4 @@
-"""Runs: bind data to a protocol, embed, measure, write the result; and recompute it."""
+"""The public names of runs under their former import path, ``facebench.runner``."""
 
 from facebench.comparison.compare import compare
 from facebench.execution.options import RunOptions
