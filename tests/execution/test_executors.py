@@ -156,9 +156,9 @@ def whereabouts(_shared: None, _task: int) -> int:
 @pytest.mark.slow
 @pytest.mark.parametrize("cluster", CLUSTERS)
 def test_a_measurement_that_loses_a_worker_is_the_same(cluster: str, request: pytest.FixtureRequest) -> None:
-    from facebench.runner.compute import Compute
-    from facebench.runner.sample import Images
-    from facebench.runner.sized import measure_any
+    from facebench.execution.compute import Compute
+    from facebench.measure.choose_engine import measure_any
+    from facebench.measure.sample import Images
     from facebench.schema import ProtocolSpec
 
     executor = request.getfixturevalue(cluster)
@@ -228,9 +228,9 @@ def test_products_take_one_thread_on_a_cluster_as_they_do_here(dask_cluster: str
 
 @dask
 def test_a_measurement_on_dask_has_the_same_bytes(dask_cluster: str) -> None:
-    from facebench.runner.compute import Compute
-    from facebench.runner.sample import Images
-    from facebench.runner.sized import measure_any
+    from facebench.execution.compute import Compute
+    from facebench.measure.choose_engine import measure_any
+    from facebench.measure.sample import Images
     from facebench.schema import ProtocolSpec
 
     rng = np.random.default_rng(2)
