@@ -17,6 +17,7 @@ from facebench.schema.identification import IdentificationSpec
 from facebench.schema.judgements import JudgementSpec
 from facebench.schema.ood import OodSpec
 from facebench.schema.robustness import RobustnessSpec
+from facebench.schema.task import Task
 from facebench.schema.templates import TemplateSpec
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
@@ -98,6 +99,9 @@ class UncertaintySpec(Strict):
 
     confidence: Fraction = 0.95
     replicates: int = Field(1000, ge=100, le=100_000, description="vertex-bootstrap replicates over identities")
+    unit: str | None = Field(
+        None, description="with a task: column of what is independent (subject, video, family); default: identity"
+    )
 
 
 class ProtocolSpec(Strict):
@@ -139,6 +143,7 @@ class ProtocolSpec(Strict):
     efficiency: EfficiencySpec | None = None
     explanation: ExplanationSpec | None = None
     judgements: JudgementSpec | None = None
+    task: Task | None = Field(None, description="judge answers (expression, age, ...) instead of comparisons")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

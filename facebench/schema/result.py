@@ -16,6 +16,7 @@ from facebench.schema.fairness import LadderDetails
 from facebench.schema.model import ModelCard
 from facebench.schema.ood import OodDetails
 from facebench.schema.robustness import RobustnessDetails
+from facebench.schema.task import TaskDetails
 
 SCHEMA_VERSION = 1
 
@@ -37,6 +38,8 @@ class Flag(StrEnum):
     CONTROL_FAILED = "control_failed"  # random labels look unlike: intervals and tests are too narrow on this data
     UNQUALIFIED = "unqualified"  # the saliency method failed a control on this model: shown, never ranked
     NOISY = "noisy"  # times scatter or drift by more than a tenth: the machine was busy, and nothing is called slower
+    UNDEFINED_CLASS = "undefined_class"  # a class of the protocol has no image here: nothing is known of it
+    COVERAGE_LOW = "coverage_low"  # the model left more than one image in twenty without an answer
     DEGENERATE_MAPS = "degenerate_maps"  # some maps were constant or NaN and are left out
 
 
@@ -47,6 +50,8 @@ class Estimate(Strict):
     value: float | None = Field(description="null when it cannot be computed; a flag then says why")
     fmr_target: float | None = Field(None, description="the FMR the threshold was set for")
     fpir_target: float | None = Field(None, description="the FPIR the threshold of a search was set for")
+    of: str | None = Field(None, description="what part of the answers: a class, a label, a value, a bin")
+    at: float | None = Field(None, description="cut-off the figure was taken at, such as 5 years")
     k: int | None = Field(None, description="rank, for `rank` and `fnir`")
     discarded: float | None = Field(None, description="share of comparisons of poorest quality left out, for `edc_…`")
     group: str = Field(
@@ -97,7 +102,7 @@ class Estimate(Strict):
 class Curve(Strict):
     """Points of a curve or bars of a histogram, for the report."""
 
-    kind: Literal["det", "histogram", "cmc", "edc"]
+    kind: Literal["det", "histogram", "cmc", "edc", "reliability", "risk-coverage", "error-by-value"]
     name: str = Field(description="det and cmc: all; histogram: genuine or impostor")
     group: str = "all"
     condition: str = "clean"
@@ -244,6 +249,7 @@ class Result(Strict):
     impostor_ladder: LadderDetails | None = None
     causal: CausalDetails | None = None
     ood: OodDetails | None = None
+    task: TaskDetails | None = Field(None, description="what was answered, where the protocol has a task")
 
     def with_id(self) -> Result:
         """Return the same result with `result_id` filled in."""
