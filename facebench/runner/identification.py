@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from facebench.errors import InputError
 from facebench.metrics import uncertainty, verification
 from facebench.metrics.identification import cumulative_match, missed_searches, rank_k_rate
-from facebench.runner.rates import Rate, complement, rate_estimate
+from facebench.runner.rates import Rate, complement, rate_estimate, threshold_flags
 from facebench.runner.sample import Images
 from facebench.schema import Curve, Estimate, Flag
 from facebench.schema.identification import IdentificationSpec, OpenSetSpec
@@ -166,9 +166,8 @@ def _open_set(
         slope = _slope(found, known, point.fmr_target, spec.rank)
         of_threshold = slope**2 * (fpir.variance or 0.0)
         fnir = _rate(missed, identity[known], "wilson-delta", of_threshold)
-        unsure = (*limits, *((Flag.FEW_ERRORS,) if 0 < fpir.errors < 30 else ()))
-        estimate = rate_estimate("fnir", fnir, confidence, flags=unsure, k=spec.rank, **fields)
-        estimates.append(estimate.model_copy(update={"flags": tuple(dict.fromkeys(estimate.flags))}))
+        unsure = (*limits, *threshold_flags(fpir.errors))
+        estimates.append(rate_estimate("fnir", fnir, confidence, flags=unsure, k=spec.rank, **fields))
     return estimates
 
 

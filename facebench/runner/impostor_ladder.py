@@ -15,11 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facebench.errors import InputError, UnknownNameError
-from facebench.metrics.uncertainty import vertex_variance
 from facebench.runner.files import load_inputs, load_result
 from facebench.runner.measure import Measurement
 from facebench.runner.pairwise import Block, Inside, count_rates
-from facebench.runner.rates import Rate, rate_estimate
+from facebench.runner.rates import Rate, impostor_rate, rate_estimate
 from facebench.runner.sample import Images
 from facebench.runner.sections import PlanRow, RunContext, Saved, SectionResult
 from facebench.schema import Estimate, Flag, LadderDetails, LadderSpec, ProtocolSpec, SecondModel, Unmeasured
@@ -199,8 +198,7 @@ def _lookalike_rate(
     errors = (compare_pairs(vectors, a, b, comparator) >= np.float32(point.threshold)).astype(np.float64)
     first, second = images.identity[a], images.identity[b]
     people = int(np.unique(np.concatenate([first, second])).size)
-    variance = vertex_variance(errors - errors.mean(), first, second, errors.size, people)
-    return Rate(int(errors.sum()), errors.size, variance, people // 2, effect, "wilson-vertex"), people
+    return impostor_rate(errors, first, second, design_effect=effect), people
 
 
 def _estimate(

@@ -35,7 +35,7 @@ class LargeGroups(GroupMeasurer):
         self.design_effects = list(design_effects)
         self.rng = np.random.default_rng([seed, 2])
         thresholds = tallied.thresholds[: len(self.targets)]
-        self.pooled = Operating("pooled", thresholds, None, tuple(tallied.resolvable))
+        self.pooled = Operating("pooled", thresholds, None, tuple(tallied.resolvable), (0,) * len(thresholds))
         self.tallied = tallied
 
     def _rates(

@@ -23,6 +23,7 @@ from facebench.runner.attacks.cost import passes as cell_passes
 from facebench.runner.embedding import runtime_of, store_root
 from facebench.runner.groups import make_groupings
 from facebench.runner.ood_attack import AttackedFaces
+from facebench.runner.rates import one_sided
 from facebench.runner.sample import Images
 from facebench.runner.sections import PlanRow, RunContext, Saved, SectionResult
 from facebench.schema import Estimate, Flag, ProtocolSpec, Unmeasured
@@ -201,13 +202,12 @@ class _Frame:
         if metric.endswith("precision_at_1"):
             common["errors"] = int((part == 0).sum())
         if value in (0.0, 1.0):  # nothing varies: all that is sure is the bound over identities
-            bound = min(1.0, 3 / people)
-            low, high = (0.0, bound) if value == 0 else (1 - bound, 1.0)
-            return Estimate(value=value, ci_low=low, ci_high=high, ci_method="rule-of-three", flags=flags, **common)
+            limits = one_sided(value == 1, part.size, people, part.size / people, self.confidence)
+            return Estimate.model_validate({**common, **limits, "value": value, "flags": flags})
         variance = uncertainty.identity_variance(part - value, identity, part.size)
-        limits = uncertainty.wilson_from_variance(value, part.size, variance, self.confidence)
+        found = uncertainty.wilson_from_variance(value, part.size, variance, self.confidence)
         return Estimate(
-            value=value, ci_low=limits.low, ci_high=limits.high, ci_method="wilson-identity", n_eff=limits.n_eff,
+            value=value, ci_low=found.low, ci_high=found.high, ci_method="wilson-identity", n_eff=found.n_eff,
             flags=flags, **common,
         )  # fmt: skip
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from facebench.metrics import bootstrap
 from facebench.metrics.bootstrap import RankedComparisons, Totals
+from facebench.runner.delta import Deltas
 from facebench.runner.groups import Column, Grouping
 from facebench.scoring import ScoreSet, compare_all, compare_pairs, failed_rows
 
@@ -113,6 +114,12 @@ class Sample(Partition):
                     table[cell.first, cell.second] = table[cell.second, cell.first] = number
             cells[:, column] = table[grouping.label[ends[:, 0]], grouping.label[ends[:, 1]]]
         return RankedComparisons(scores[order], identity[:, 0].copy(), identity[:, 1].copy(), cells, len(self.cells))
+
+    @cached_property
+    def deltas(self) -> Deltas:
+        """Influences of the rates, per identity."""
+        columns = [cell.grouping for cell in self.cells]
+        return Deltas(self.genuine, self.impostor, columns, self.identity_count)
 
     @cached_property
     def n_genuine(self) -> NDArray[np.int64]:
