@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facebench.errors import InputError
+from facebench.metrics import clusters
 from facebench.metrics.verification import near_threshold
 from facebench.runner import control
 from facebench.runner.acquisition import acquisition_estimates
@@ -109,7 +110,7 @@ def _at_targets(tallied: Tallied, confidence: float, *, failures: str = "counted
         common = {**_common(tallied, t), "fmr_target": target, "failures": failures}
         limits = () if tallied.resolvable[t] else (Flag.UNRESOLVABLE,)
         false = tallied.false_matches(TOTAL, t)
-        variance = tallied.vertex_variance((1.0, false)) if tallied.has_identities else None
+        variance = false.of_rate.variance if tallied.has_identities else None
         independent = independent_pairs(tallied, TOTAL, 0, 0)
         fmr = Rate(false.errors, false.n, variance, independent, 1.0, "wilson-vertex")
         rates.append(fmr)
@@ -140,7 +141,8 @@ def _crossing(tallied: Tallied, confidence: float) -> list[Estimate]:
     if tallied.has_identities and value > 0:
         slope = tallied.slope(0, 0, value)
         false = tallied.false_matches(TOTAL, t)
-        variance = tallied.vertex_variance((1 / (1 + slope), missed), (slope / (1 + slope), false))
+        parts = [(1 / (1 + slope), missed.of_rate), (slope / (1 + slope), false.of_rate)]
+        variance = clusters.added(parts).variance
     owners = tallied.images.identity[tallied.genuine_ends[:, 0]]
     interval = equal_error_interval(value, owners, variance, confidence)
     flags = (Flag.NAIVE_INTERVAL,) if variance is None else ()
