@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from facebench.data.scores.rows import ScoreRows, ScoreTable, identities_from_genuine, parse_score
@@ -70,13 +72,18 @@ def read_pyeer(genuine: Path, impostor: Path) -> ScoreTable:
     """
     rows = ScoreRows(f"{genuine} and {impostor}")
     width = 0
+    histogram = True
     for path, label in ((genuine, True), (impostor, False)):
         rows.where = str(path)
+        before = -math.inf
         for line, words in words_of(path):
             width = width or len(words)
             if len(words) != width:
                 raise InputError(f"{rows.place(line)}: {len(words)} columns, above {width}; the score is the last one")
             score = parse_score(words[-1], rows.place(line))
+            place = _number(words[0]) if width == 2 else math.nan
+            histogram = histogram and before < place and score >= 0 and score.is_integer()
+            before = place
             a, b = (
                 (rows.sample(words[0], line), rows.sample(words[1], line))
                 if width >= 3
@@ -85,7 +92,18 @@ def read_pyeer(genuine: Path, impostor: Path) -> ScoreTable:
             rows.add(a, b, label, score, line)
     rows.where = f"{genuine} and {impostor}"
     table = rows.table("genuine and impostor scores", identities=None)
+    if histogram and len(rows):
+        note = "the two columns look like a histogram (rising scores, whole counts), and the counts were read as scores"
+        table = replace(table, notes=(*table.notes, note))
     return table if table.names is None else identities_from_genuine(table, rows.where)
+
+
+def _number(word: str) -> float:
+    """Return a word as number; NaN when it is none."""
+    try:
+        return float(word)
+    except ValueError:
+        return math.nan
 
 
 def read_cmc(path: Path, match: Path) -> ScoreTable:
