@@ -5,14 +5,14 @@ share an identity depend on each other. What could be independent, a *unit*, is 
 comparisons of one pair of identities together. With x_i the influence of a unit, and T_u the sum over all units that
 identity u takes part in::
 
-    b_u = (T_u / (1 - h_u))² - sum over the units of u of x_i²
+    b_u = (T_u² - sum over the units of u of x_i²) / (1 - h_u)²
     V = sum_i x_i² + max(0, sum_u b_u + sqrt(sum_u b_u²))
 
 The first term is the variance were all units independent. ``sum_u b_u`` is what sharing adds: the products of the
 influences of different units with a common identity (dyadic cluster variance). It is estimated from few identities and
 skewed, so it is corrected for leverage (h_u is the share of the comparisons that u takes part in: leaving u out changes
-the mean by ``S_u / (1 - h_u)``), and raised by its own standard error. Where nobody takes part in two units every b_u
-is next to 0 and V is that of independent comparisons, whatever the list; so there is no switch between lists and all
+the mean by ``T_u / (1 - h_u)``), and raised by its own standard error. Where nobody takes part in two units every b_u
+is 0 and V is that of independent comparisons, whatever the list; so there is no switch between lists and all
 pairs. Sources: Fafchamps and Gubert, "The formation of risk sharing networks", 2007; Aronow, Samii and Assenova,
 "Cluster-robust variance estimation for dyadic data", 2015; for leverage MacKinnon and White, "Some
 heteroskedasticity-consistent covariance matrix estimators", 1985. benchmarks/coverage says how often intervals from it
@@ -41,7 +41,7 @@ class Influence:
 
     Attributes:
         together: (I,) ``T_u / (1 - h_u)``.
-        squares: (I,) sum over the units of u of x_i².
+        squares: (I,) sum over the units of u of x_i², over ``(1 - h_u)²``.
         independent: the sum of x_i² over all units.
     """
 
@@ -102,7 +102,9 @@ class PairIndex:
     def of_units(self, units: Floats) -> Influence:
         """Return the influence of a statistic from that of each pair of identities, (U,)."""
         squares = units * units
-        return Influence(self._per_identity(units) / self._kept, self._per_identity(squares), float(squares.sum()))
+        return Influence(
+            self._per_identity(units) / self._kept, self._per_identity(squares) / self._kept**2, float(squares.sum())
+        )
 
     def influence(self, each: Floats) -> Influence:
         """Return the influence of a statistic from that of each comparison, (P,)."""
@@ -129,7 +131,7 @@ class PairIndex:
         changed = units * units - shared * shared
         return Influence(
             self.rate(errors).together - slope * other.together,
-            np.maximum(slope**2 * other.squares + self._per_identity(changed), 0.0),
+            np.maximum(slope**2 * other.squares + self._per_identity(changed) / self._kept**2, 0.0),
             max(0.0, slope**2 * other.independent + float(changed.sum())),
         )
 
@@ -149,7 +151,6 @@ def of_people(each: Floats, identity: Ints, n_identities: int) -> Influence:
         n_identities: I.
     """
     n = n_identities
-    share = np.bincount(identity, minlength=n) / max(each.size, 1)
-    together = np.bincount(identity, each, n) / (1 - np.minimum(share, MOST_LEVERAGE))
-    squares = np.asarray(np.bincount(identity, each * each, n), np.float64)
-    return Influence(together, squares, float(squares.sum()))
+    kept = 1 - np.minimum(np.bincount(identity, minlength=n) / max(each.size, 1), MOST_LEVERAGE)
+    squares = np.bincount(identity, each * each, n)
+    return Influence(np.bincount(identity, each, n) / kept, squares / kept**2, float(squares.sum()))

@@ -76,6 +76,20 @@ def wilson_from_variance(rate: float, n: int, variance: float, confidence: float
     return RateInterval(low, high, n_eff)
 
 
+def logit_interval(value: float, variance: float, confidence: float = 0.95) -> Interval:
+    """Return the normal interval of a probability that is no share of trials, such as an AUC, on its log odds.
+
+    The standard error of a log odds is ``sqrt(V) / (p (1 - p))``. Source: Pepe, "The statistical evaluation of medical
+    tests for classification and prediction", 2003.
+    """
+    if variance <= 0 or not 0 < value < 1:
+        return value, value
+    half = normal_quantile(confidence) * sqrt(variance) / (value * (1 - value))
+    centre = log(value / (1 - value))
+    low, high = centre - half, centre + half
+    return 1 / (1 + exp(min(-low, 700.0))), 1 / (1 + exp(min(-high, 700.0)))
+
+
 def clopper_pearson(errors: int, n: int, confidence: float = 0.95) -> Interval:
     """Return the exact binomial interval of `errors` in n independent trials.
 

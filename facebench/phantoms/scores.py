@@ -67,9 +67,9 @@ def impostor_counts(group: PhantomGroup, shares: Shares, repetitions: int, rng: 
         units = ((e - (p[:, None, None] * pair_images).astype(np.float32)) ** 2).astype(np.float64)
         squares = (units.sum(1) + units.sum(2)) / comparisons**2
         counted = m * (m.sum() - m)
-        together = (per_identity - p[:, None] * counted) / _kept(counted / comparisons) / comparisons
+        sums = (per_identity - p[:, None] * counted) / comparisons
         errors.append(k)
-        variances.append(_variance(together, squares, squares.sum(1) / 2))
+        variances.append(_variance(sums, squares, counted / comparisons, squares.sum(1) / 2))
     k = np.rint(np.concatenate(errors)).astype(np.int64)
     return Counts(k, int(comparisons), np.concatenate(variances), n // 2)
 
@@ -107,18 +107,16 @@ def genuine_counts(group: PhantomGroup, repetitions: int, rng: np.random.Generat
     missed = rng.binomial(per_identity, chance)
     k, comparisons = missed.sum(1), int(per_identity.sum())
     q = (k / comparisons)[:, None]
-    together = (missed - q * per_identity) / _kept(per_identity / comparisons) / comparisons
+    sums = (missed - q * per_identity) / comparisons
     squares = (missed * (1 - 2 * q) + q * q * per_identity) / comparisons**2
-    return Counts(k, comparisons, _variance(together, squares, squares.sum(1)), int(per_identity.size))
+    return Counts(
+        k, comparisons, _variance(sums, squares, per_identity / comparisons, squares.sum(1)), int(per_identity.size)
+    )
 
 
-def _kept(share: Floats) -> Floats:
-    return np.asarray(1 - np.minimum(share, MOST_LEVERAGE), np.float64)
-
-
-def _variance(together: Floats, squares: Floats, independent: Floats) -> Floats:
+def _variance(sums: Floats, squares: Floats, share: Floats, independent: Floats) -> Floats:
     """Return (R,) what `facebench.metrics.clusters.Influence.variance` is of each row."""
-    shared = together**2 - squares
+    shared = (sums**2 - squares) / (1 - np.minimum(share, MOST_LEVERAGE)) ** 2
     return np.asarray(independent + np.maximum(0.0, shared.sum(1) + np.sqrt((shared**2).sum(1))), np.float64)
 
 

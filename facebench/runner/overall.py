@@ -164,9 +164,8 @@ def separation_interval(
     `optimism` is by about how much the value lies too low; it is known no better than to its own size.
     """
     if name == "auc":
-        n_eff = value * (1 - value) / variance if variance else np.inf
-        low, high = uncertainty.wilson(value, n_eff, confidence)
-        return {"ci_low": low, "ci_high": high, "ci_method": "wilson-delta"}
+        low, high = uncertainty.logit_interval(value, variance, confidence)
+        return {"ci_low": low, "ci_high": high, "ci_method": "logit-delta"}
     half = uncertainty.normal_quantile(confidence) * float(np.sqrt(variance + optimism**2))
     low, high = min(value, value + optimism - half), value + optimism + half
     if name != "dprime":

@@ -96,7 +96,7 @@ class PairSums:
         kept = 1 - np.minimum(self._comparisons / comparisons, clusters.MOST_LEVERAGE)
         squares = (self._ee - 2 * p * self._en + p * p * self._nn) / comparisons**2
         together = (self._errors - p * self._comparisons) / kept / comparisons
-        variance = clusters.Influence(together, squares, float(squares.sum()) / 2).variance
+        variance = clusters.Influence(together, squares / kept**2, float(squares.sum()) / 2).variance
         return Rate(errors, comparisons, variance, n // 2, design_effect, "wilson-vertex")
 
 

@@ -185,7 +185,9 @@ class Tallied(Partition):
         share = each / size
         kept = 1 - np.minimum(share, clusters.MOST_LEVERAGE)
         # the squares of each identity are not counted: they are divided by its comparisons, which sum to twice theirs
-        of_rate = clusters.Influence((k - p * each) / kept / size, share * squares / size**2, squares / size**2)
+        of_rate = clusters.Influence(
+            (k - p * each) / kept / size, share * squares / kept**2 / size**2, squares / size**2
+        )
         self._known[i, t] = Influence(errors, n, of_rate)
         return self._known[i, t]
 
