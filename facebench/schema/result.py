@@ -38,6 +38,7 @@ class Flag(StrEnum):
     LABELS_INCOMPLETE = "labels_incomplete"  # images without this attribute are left out of the group
     CONTROL_FAILED = "control_failed"  # random labels look unlike: intervals and tests are too narrow on this data
     UNQUALIFIED = "unqualified"  # the saliency method failed a control on this model: shown, never ranked
+    NOISY = "noisy"  # times scatter or drift by more than a tenth: the machine was busy, and nothing is called slower
     DEGENERATE_MAPS = "degenerate_maps"  # some maps were constant or NaN and are left out
 
 
