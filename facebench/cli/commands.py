@@ -58,6 +58,7 @@ def run(
     from facebench.models.scores import is_score_reference, load_scored_model
     from facebench.report import summary_rows, verdict_sentences, write_report
     from facebench.runner import RunOptions, evaluate, evaluate_scores, load_protocol
+    from facebench.runner.needs import unmet_needs
 
     bound = bindings(data or [])
     loaded_protocol = load_protocol(protocol)
@@ -73,6 +74,8 @@ def run(
             result = evaluate_scores(load_scored_model(model), loaded_protocol, options)
         else:
             loaded = load_model(model, device=device, trust_code=trust_code)
+            for gap in unmet_needs(loaded, loaded_protocol.spec):
+                typer.echo(f"Will not be measured: {gap.what}: {gap.why}", err=True)
             result = evaluate(loaded, loaded_protocol, bound, options)
     report = write_report(result, out / "report.html")
     if as_json:

@@ -24,6 +24,7 @@ from facebench.runner.files import (
     save_section,
 )
 from facebench.runner.measure import Measurement
+from facebench.runner.needs import unmet_needs
 from facebench.runner.options import RunOptions, check_options
 from facebench.runner.protocols import Protocol, bind_dataset, reference
 from facebench.runner.repeat import reembed
@@ -33,7 +34,7 @@ from facebench.runner.sections import RunContext, Saved, SectionResult, sections
 from facebench.runner.sized import measure_any, why_not_at_this_size
 from facebench.runner.study import images_of
 from facebench.runner.templates import template_model, template_units
-from facebench.schema import DataSummary, ProtocolSpec, Result
+from facebench.schema import DataSummary, Result
 from facebench.store import EmbeddingStore
 
 
@@ -51,12 +52,11 @@ def evaluate(model: Any, protocol: Protocol, data: Mapping[str, Path], options: 
     """
     started, clock = environment.now(), time.monotonic()
     check_options(options)
+    unmet_needs(model, protocol.spec)
     dataset = bind_dataset(protocol, data)
     if options.limit is not None:
         dataset = dataset.subset(options.limit)
     templates = protocol.spec.templates
-    if templates is not None:
-        _refuse_sections(protocol.spec)
     embedder = model if templates is None else template_model(model, templates)
     embedded = _embed(embedder, dataset, options)
     reembedded = reembed(embedder, dataset, embedded.vectors, options)
@@ -135,21 +135,8 @@ def remeasure(stored: Result, folder: Path) -> dict[str, Any]:
     return _findings(found, parts)
 
 
-def _refuse_sections(spec: ProtocolSpec) -> None:
-    """Sections alter single images, so they say nothing of templates."""
-    wanted = [name for name, _ in sections_of(spec)]
-    if wanted:
-        raise InputError(f"protocol {spec.name} compares templates; {', '.join(wanted)} need comparisons of images")
-
-
 def _run_sections(context: RunContext) -> dict[str, SectionResult]:
     wanted = dict(sections_of(context.spec))
-    hungry = [name for name, section in wanted.items() if getattr(section, "NEEDS_MODEL", True)]
-    if hungry and hasattr(context.model, "lookup"):
-        raise InputError(
-            f"protocol {context.spec.name} asks for {', '.join(hungry)}, which needs the model itself; "
-            "stored embeddings can be judged by verification protocols only"
-        )
     found = {}
     for name, section in wanted.items():
         gap = why_not_at_this_size(name, context.images, context.pairs)

@@ -19,6 +19,7 @@ from facebench.runner.edited import unedited
 from facebench.runner.embedding import batch_contents, embed_faces, runtime_of, store_root
 from facebench.runner.groups import Grouping
 from facebench.runner.measure import measure
+from facebench.runner.needs import unmet_needs
 from facebench.runner.options import RunOptions
 from facebench.runner.protocols import Protocol, bind_dataset
 from facebench.runner.sample import Images, Pairs
@@ -104,6 +105,7 @@ def plan(model: Any, protocol: Protocol, data: Mapping[str, Path], options: RunO
     Raises:
         FaceBenchError: as `evaluate` would.
     """
+    unmet = unmet_needs(model, protocol.spec)
     dataset = bind_dataset(protocol, data)
     if options.limit is not None:
         dataset = dataset.subset(options.limit)
@@ -134,7 +136,7 @@ def plan(model: Any, protocol: Protocol, data: Mapping[str, Path], options: RunO
         n_genuine=n_genuine, n_impostor=n_impostor, n_cached=n_cached, seconds_per_image=per_image, parts=tuple(parts),
         fmr_targets=tuple(targets), resolvable=tuple(t * n_impostor >= 1 for t in targets),
         groupings=tuple(_grouping(g, spec, images, pairs, targets) for g in groupings),
-        unmeasured=(*unmeasured, *_gaps(images, n_genuine, targets, n_impostor)),
+        unmeasured=(*unmet, *unmeasured, *_gaps(images, n_genuine, targets, n_impostor)),
     )  # fmt: skip
 
 

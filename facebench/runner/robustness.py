@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from facebench.errors import InputError
 from facebench.runner.altered import AlteredFaces, examples
+from facebench.runner.attacks.needs import attack_needs
 from facebench.runner.attacks.section import plan_attacks, remeasure_attacks, run_attacks, with_attacks
 from facebench.runner.conditions import Baseline, condition_estimates, failure_to_acquire
 from facebench.runner.sections import PlanRow, RunContext, Saved, SectionResult
@@ -18,6 +19,8 @@ from facebench.schema.robustness import ConditionFailure, RobustnessDetails, Rob
 from facebench.scoring import failed_rows
 
 Vectors = NDArray[np.float32]
+
+needs = attack_needs
 
 
 def run(context: RunContext) -> SectionResult:

@@ -100,8 +100,10 @@ class PlanRow:
 class Section(Protocol):
     """The module of a section.
 
-    A module may also say ``NEEDS_MODEL = False``: it then works on stored embeddings too. And it may define
-    ``plan(spec, n_images, seconds_per_image) -> Sequence[PlanRow]``, from which `facebench plan` adds up its cost.
+    A module may also say ``NEEDS_MODEL = False``: it then works on stored embeddings too. It may define
+    ``plan(spec, n_images, seconds_per_image) -> Sequence[PlanRow]``, from which `facebench plan` adds up its cost, and
+    ``needs(model, spec) -> Sequence[Unmeasured]``, what it will not measure with this model, told before the work; it
+    raises InputError where nothing of the section can be measured.
     """
 
     def run(self, context: RunContext) -> SectionResult:

@@ -1,0 +1,31 @@
+"""What a protocol asks that this model or this installation cannot give, known before the work."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from facebench.errors import InputError
+from facebench.runner.sections import sections_of
+from facebench.schema import ProtocolSpec, Unmeasured
+
+
+def unmet_needs(model: Any, spec: ProtocolSpec) -> tuple[Unmeasured, ...]:
+    """Return what will not be measured with this model, and why; a face or two are passed through it.
+
+    Raises:
+        InputError: a section cannot be run at all.
+    """
+    wanted = dict(sections_of(spec))
+    if spec.templates is not None and wanted:  # sections alter single images, so they say nothing of templates
+        raise InputError(f"protocol {spec.name} compares templates; {', '.join(wanted)} need comparisons of images")
+    hungry = [name for name, section in wanted.items() if getattr(section, "NEEDS_MODEL", True)]
+    if hungry and hasattr(model, "lookup"):
+        raise InputError(
+            f"protocol {spec.name} asks for {', '.join(hungry)}, which needs the model itself; "
+            "stored embeddings can be judged by verification protocols only"
+        )
+    found: list[Unmeasured] = []
+    for section in wanted.values():
+        needs = getattr(section, "needs", None)
+        found += needs(model, spec) if needs else ()
+    return tuple(found)
