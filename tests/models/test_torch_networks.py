@@ -258,7 +258,7 @@ def test_budgets_in_grey_levels_are_named(eps: str, said: str, shell: Shell, peo
 
 
 def test_a_missing_need_is_told_before_the_work(shell: Shell, people: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from facebench.runner.explanation import section
+    from facebench.sections.explanation import measure as section
 
     monkeypatch.setattr(section, "find_spec", lambda name: None)
     path = write(shell.folder / "m")
