@@ -13,6 +13,7 @@ from facebench.measure import differentials
 from facebench.measure.rates import Rate, rate_estimate, spread
 from facebench.measure.sample import Cell, Sample
 from facebench.metrics import bootstrap, uncertainty, verification
+from facebench.metrics.streams import Stream, generator
 from facebench.schema import Estimate, Flag
 
 Floats = NDArray[np.float64]
@@ -66,7 +67,7 @@ class GroupMeasurer:
         self.confidence = confidence
         self.min_identities = min_identities
         self.design_effects = list(design_effects)
-        self.rng = np.random.default_rng([seed, 2])
+        self.rng = generator(Stream.FAIR_DRAWS, seed)
         points = verification.operating_points(sample.scores.impostor, self.targets)
         self._pooled_accepts: tuple[Floats, Floats] | None = None
         self.pooled = Operating(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from facebench.measure.groups import Column, Grouping
 from facebench.metrics import bootstrap
 from facebench.metrics.bootstrap import RankedComparisons, Totals
+from facebench.metrics.streams import Stream, generator
 from facebench.scoring import ScoreSet, compare_all, compare_pairs, failed_rows
 
 
@@ -97,7 +98,7 @@ class Sample(Partition):
         super().__init__(images, groupings)
         self.scores = scores
         n_identities = self.identity_count
-        rng = np.random.default_rng([seed, 1])
+        rng = generator(Stream.VERTEX_WEIGHTS, seed)
         self.weights = bootstrap.vertex_weights(n_identities, replicates, rng) if self.has_identities else None
         self.genuine = self._ranked(scores.genuine, scores.genuine_ends)
         self.impostor = self._ranked(scores.impostor, scores.impostor_ends)

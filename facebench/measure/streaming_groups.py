@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from facebench.measure.grouped import GroupMeasurer, GroupRates, Operating
 from facebench.measure.rates import Rate
 from facebench.measure.streaming_counts import Influence, Tallied, false_non_match_rate, independent_pairs
+from facebench.metrics.streams import Stream, generator
 
 Floats = NDArray[np.float64]
 
@@ -33,7 +34,7 @@ class LargeGroups(GroupMeasurer):
         self.confidence = confidence
         self.min_identities = min_identities
         self.design_effects = list(design_effects)
-        self.rng = np.random.default_rng([seed, 2])
+        self.rng = generator(Stream.FAIR_DRAWS, seed)
         thresholds = tallied.thresholds[: len(self.targets)]
         self.pooled = Operating("pooled", thresholds, None, tuple(tallied.resolvable))
         self.tallied = tallied

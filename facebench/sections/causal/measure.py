@@ -20,6 +20,7 @@ from facebench.measure.every_score import Measurement
 from facebench.measure.sample import Images
 from facebench.measure.study import crossed_grouping
 from facebench.metrics.paired_change import Change, mean_change
+from facebench.metrics.streams import Stream, generator
 from facebench.schema import Estimate, Flag, ProtocolSpec, Result, Unmeasured
 from facebench.schema.causal import CausalDetails, CausalSpec, Sweep
 from facebench.scoring import compare_pairs
@@ -107,7 +108,7 @@ def _measured(
     point = next(
         e for e in clean.estimates if e.metric == "fmr" and e.group == "all" and e.fmr_target == spec.primary_fmr_target
     )
-    case = _Case(spec, point.threshold or 0.0, images.identity, np.random.default_rng([seed, 5]))
+    case = _Case(spec, point.threshold or 0.0, images.identity, generator(Stream.CAUSAL, seed))
     others = bool((np.bincount(images.identity) > 1).all())
     groups = _groups(spec, images, asked.group_by)
     estimates: list[Estimate] = []

@@ -17,6 +17,7 @@ from facebench.measure.groups import Grouping
 from facebench.measure.sample import Images
 from facebench.measure.study import groupings_of
 from facebench.metrics.explanation import centred_gaussian, inpainting_path
+from facebench.metrics.streams import Stream, generator
 from facebench.models.gradients import why_no_gradients
 from facebench.probes.saliency import GRADIENT_METHODS, Explained, Target
 from facebench.probes.saliency.controls import Masked
@@ -174,7 +175,7 @@ def _base_tensors(context: RunContext, work: _Work, kept: Kept) -> dict[str, NDA
     regions = [regions_of(context.dataset, a, (height, width)) for a, _ in work.pairs]
     stacked = np.stack([np.stack([found[name] for name in REGIONS]) for found in regions])
     planted = stacked.mean(axis=0) >= 0.5  # one fixed mask per part, where most faces have it
-    rng = np.random.default_rng([context.options.seed, 41])
+    rng = generator(Stream.BLIND_REMOVAL, context.options.seed)
     orders = [rng.permutation(height * width) for _ in work.pairs]
     levels = _spec(context.spec).levels
     blind = [_removal(s, o, levels, kept) for s, o in zip(work.pair_subjects, orders, strict=True)]
@@ -260,7 +261,7 @@ def _played(
 
 def _null_games(tensors: Tensors, seed: int) -> dict[str, NDArray[Any]]:
     changed = tensors["changed"].astype(np.float64)
-    rng = np.random.default_rng([seed, 43])
+    rng = generator(Stream.BLIND_GAMES, seed)
     shape = (changed.shape[1], changed.shape[2])
     gaussian = np.repeat(centred_gaussian(shape)[None], len(changed), axis=0)
     return {"random": rng.random(changed.shape), "centred_gaussian": gaussian, "oracle": changed}

@@ -28,6 +28,7 @@ from facebench.measure.rates import Rate, complement, design_effect_of, rate_est
 from facebench.measure.sample import Images, Pairs
 from facebench.measure.study import groupings_of
 from facebench.metrics import fairness, uncertainty, verification
+from facebench.metrics.streams import Fixed, fixed_generator
 from facebench.schema import Estimate, Flag, ProtocolSpec
 from facebench.scoring import compare_pairs, failed_rows
 from facebench.scoring.probes import compare_probes
@@ -280,7 +281,7 @@ def _gaps(
         if kind.variances is None:
             found.append(Estimate(value=value, flags=(*flags, Flag.NO_INTERVAL), **common))
             continue
-        rng = np.random.default_rng(2)
+        rng = fixed_generator(Fixed.ALTERED_FAIR_DRAWS)
         expected = uncertainty.fair_expectation(fairness.gap, kind.pooled, kind.fair_variances.tolist(), rng)
         excess = None if expected is None else value - expected
         limits = kind.interval(metric, fairness.gap, baseline.confidence)

@@ -13,6 +13,7 @@ from facebench.errors import InputError
 from facebench.execution import environment
 from facebench.execution.embedding import store_root
 from facebench.files import cache_dir
+from facebench.metrics.streams import Stream, generator
 from facebench.models import load_model
 from facebench.models.calling import call_model
 from facebench.models.gradients import why_no_gradients
@@ -261,7 +262,7 @@ class _Run:
 
     def _known_images(self) -> NDArray[np.int64]:
         """Return the images a no-box attacker has: two each of ten people, drawn with the run's seed."""
-        rng = np.random.default_rng([self.context.options.seed, 7])
+        rng = generator(Stream.KNOWN_IMAGES, self.context.options.seed)
         identity = self.context.images.identity
         usable = np.flatnonzero(np.isfinite(self.context.embedded.vectors).all(1))
         people = [np.flatnonzero(identity[usable] == person)[:2] for person in rng.permutation(np.unique(identity))]
