@@ -16,16 +16,18 @@ from facebench.measure.identification import identification
 from facebench.measure.sample import Images, Pairs, Sample, Scored, score_embeddings
 from facebench.measure.study import groupings_of
 from facebench.schema import Curve, Estimate, ProtocolSpec, Unmeasured
+from facebench.schema.task import TaskDetails
 from facebench.scoring import ScoreSet
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """Everything a result says about scores."""
+    """Everything a result says about scores, or about answers; of these `task` says what was answered."""
 
     estimates: tuple[Estimate, ...]
     curves: tuple[Curve, ...]
     unmeasured: tuple[Unmeasured, ...]
+    task: TaskDetails | None = None
 
 
 def measure(

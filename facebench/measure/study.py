@@ -7,11 +7,13 @@ in the same way, because they all ask here.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from facebench.data import Dataset
 from facebench.measure.groups import Column, Grouping, make_groupings, with_derived
 from facebench.measure.sample import Images
 from facebench.schema import GroupSpec, ProtocolSpec, Unmeasured
+from facebench.schema.task import truth_columns
 
 
 def images_of(dataset: Dataset) -> Images:
@@ -28,6 +30,12 @@ def groupings_of(spec: ProtocolSpec, images: Images) -> tuple[list[Grouping], li
     """Return the groupings a protocol asks for, and what this data cannot give."""
     if spec.groups is None:
         return [], []
+    task = spec.task
+    if task is not None and spec.groups.attributes == "all":
+        # the truth is no demographic group, unless the protocol lists it as one
+        own = {*truth_columns(task), spec.uncertainty.unit}
+        kept = {name: column for name, column in images.attributes.items() if name not in own}
+        images = replace(images, attributes=kept)
     if not images.attributes:
         why = "the dataset has no attribute columns"
         return [], [Unmeasured(what="differentials between demographic groups", why=why)]

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from facebench.data import Dataset, dataset_sha256, repeated_images
 from facebench.errors import InputError, NotComparableError
@@ -23,6 +26,7 @@ from facebench.execution.embedding import (
 from facebench.execution.options import RunOptions, check_options
 from facebench.execution.repeat import reembed
 from facebench.files import cache_dir, is_folder
+from facebench.measure.answers import measure_answers
 from facebench.measure.choose_engine import measure_any
 from facebench.measure.every_score import Measurement
 from facebench.measure.sample import Images, Pairs
@@ -41,7 +45,7 @@ from facebench.measure.templates import template_model, template_units
 from facebench.run.external_scores import is_scored, remeasure_scores
 from facebench.run.needs import unmet_needs
 from facebench.run.protocols import Protocol, bind_dataset, reference
-from facebench.schema import DataSummary, Result, Unmeasured
+from facebench.schema import DataSummary, ModelCard, ProtocolSpec, Result, Unmeasured
 from facebench.scoring import MAX_IMAGES
 from facebench.sections import sections_of
 from facebench.sections.contract import RunContext, Saved, SectionResult
@@ -82,12 +86,10 @@ def evaluate(model: Any, protocol: Protocol, data: Mapping[str, Path], options: 
     if templates is not None:
         images, vectors, pairs = template_units(dataset, vectors, protocol.spec)
     options.progress("measure", 0, 1)
-    comparator = model.card.comparator.value
     compute = _compute(options)
-    found = measure_any(
-        protocol.spec, images, vectors, pairs, comparator=comparator, seed=options.seed, compat=options.compat,
-        compute=compute,
-    )  # fmt: skip
+    found = _measure(
+        protocol.spec, model.card, images, vectors, pairs, seed=options.seed, compat=options.compat, compute=compute
+    )
     options.progress("measure", 1, 1)
     doubts = picture_doubts(dataset, model.card, embedded.failures, options.workers)
     context = RunContext(
@@ -137,15 +139,26 @@ def remeasure(stored: Result, folder: Path) -> dict[str, Any]:
     own = Protocol(spec, folder)
     if own.sha256 != stored.protocol.sha256:
         raise NotComparableError(f"{folder}: the protocol beside the result is not the one the result names")
-    comparator = stored.model.comparator.value
     run = stored.run
-    found = measure_any(spec, images, vectors, pairs, comparator=comparator, seed=run.seed, compat=run.compat)
+    found = _measure(spec, stored.model, images, vectors, pairs, seed=run.seed, compat=run.compat)
     parts = {}
     for section in sections_of(spec):
         gap = why_not_at_this_size(section, images, pairs)
         saved = Saved(stored, spec, images, pairs, vectors, load_section(stored, folder, section.name), found)
         parts[section.name] = section.measuring.remeasure(saved) if gap is None else SectionResult(unmeasured=(gap,))
     return _findings(found, parts)
+
+
+def _measure(
+    spec: ProtocolSpec, card: ModelCard, images: Images, vectors: NDArray[np.float32], pairs: Pairs | None, *,
+    seed: int, compat: Sequence[str], compute: Compute | None = None,
+) -> Measurement:  # fmt: skip
+    """Measure answers where the protocol has a task, else comparisons."""
+    if spec.task is not None:
+        return measure_answers(spec, card, images, vectors, seed=seed)
+    return measure_any(
+        spec, images, vectors, pairs, comparator=card.comparator.value, seed=seed, compat=compat, compute=compute
+    )
 
 
 def _run_sections(context: RunContext) -> dict[str, SectionResult]:
@@ -172,6 +185,7 @@ def _findings(found: Measurement, parts: Mapping[str, SectionResult]) -> dict[st
         "estimates": tuple(estimate for part in every for estimate in part.estimates),
         "curves": tuple(curve for part in every for curve in part.curves),
         "unmeasured": tuple(gap for part in every for gap in part.unmeasured),
+        "task": found.task,
         **{name: part.details for name, part in parts.items() if part.details is not None},
     }
 

@@ -107,6 +107,7 @@ class Activation(StrEnum):
 
     PROBABILITIES = "probabilities"  # of the classes, summing to 1; of each label, from 0 to 1
     LOGITS = "logits"  # softmax, or for labels the logistic function, makes them probabilities
+    LABEL = "label"  # 1 for what was answered, 0 for all else; words that are no class are no answer
     VALUES = "values"  # as they are
 
 

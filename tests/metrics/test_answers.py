@@ -41,7 +41,7 @@ def test_expressions_agree_with_scikit_learn_and_torchmetrics(group: str | None)
     truth = np.array(given["y"])
     table = classify_table(np.array(given["prob"]), truth, classes, bins=15, labels_only=False)
     for metric, key in (
-        ("accuracy", "accuracy"), ("uar_present", "uar_present_classes (sklearn balanced_accuracy_score)"),
+        ("top1_accuracy", "accuracy"), ("uar_present", "uar_present_classes (sklearn balanced_accuracy_score)"),
         ("kappa", "cohen_kappa"), ("mcc", "mcc"), ("weighted_f1", "weighted_f1"),
     ):  # fmt: skip
         assert value(table, metric, rows=rows) == pytest.approx(wanted[key], abs=1e-12), metric
@@ -75,7 +75,7 @@ def test_a_class_nobody_shows_leaves_the_mean_over_all_classes_undefined() -> No
 def test_an_image_without_an_answer_is_wrong() -> None:
     said = np.array([[1.0, 0], [np.nan, np.nan], [0, 1.0], [0, 1.0]])
     table = classify_table(said, np.array([0, 0, 1, 1]), ["a", "b"], bins=5, labels_only=False)
-    assert value(table, "accuracy") == 0.75
+    assert value(table, "top1_accuracy") == 0.75
     assert value(table, "recall", "a") == 0.5
     assert value(table, "precision", "a") == 1.0
     assert value(table, "brier") == 0.0  # of what was answered

@@ -8,7 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facebench.metrics.answers.ranked import risk_coverage_area
-from facebench.metrics.answers.table import Figure, Floats, Ranked, Table, column, rate, share
+from facebench.metrics.answers.table import (
+    Figure,
+    Floats,
+    Ranked,
+    Table,
+    column,
+    diagonal,
+    known_rows,
+    rate,
+    share,
+    total_of,
+)
 
 SMALLEST = 1e-12
 """Probabilities are held above it before their logarithm is taken."""
@@ -30,7 +41,7 @@ def classify_table(
         labels_only: whether confidence is not known, so that nothing is said of calibration.
     """
     n, k = probabilities.shape
-    answered = np.isfinite(probabilities).all(axis=1)
+    answered = known_rows(probabilities)
     safe = np.where(answered[:, None], probabilities, 0.0)
     said = np.where(answered, safe.argmax(axis=1), k)
     hit = (said == truth) & answered
@@ -48,7 +59,7 @@ def classify_table(
         inside = np.flatnonzero(answered)
         wrong = (~hit[inside]).astype(float)
         ranked = (Ranked("aurc", inside, top[inside], wrong, risk_coverage_area),)
-    lead = ("accuracy", "uar", "macro_f1", "accuracy_common_mix")
+    lead = ("top1_accuracy", "uar", "macro_f1", "accuracy_common_mix")
     return Table(np.concatenate(rows, axis=1), tuple(figures), ranked, lead)
 
 
@@ -62,21 +73,21 @@ def _counted(k: int, classes: Sequence[str], mix: Floats) -> list[Figure]:
         return confusion_of(sums, k)
 
     def right(sums: Floats) -> Floats:
-        return np.einsum("...kk->...", table(sums)[..., :k])
+        return total_of(diagonal(table(sums)))
 
     def images(sums: Floats) -> Floats:
-        return table(sums).sum(axis=(-1, -2))
+        return total_of(table(sums), 2)
 
     def recalls(sums: Floats) -> Floats:
         cells = table(sums)
-        return share(np.einsum("...kk->...k", cells[..., :k]), cells.sum(axis=-1))
+        return share(diagonal(cells[..., :k]), cells.sum(axis=-1))
 
     def f1s(sums: Floats) -> Floats:
         cells = table(sums)
-        return share(2 * np.einsum("...kk->...k", cells[..., :k]), cells.sum(axis=-1) + cells[..., :k].sum(axis=-2))
+        return share(2 * diagonal(cells[..., :k]), cells.sum(axis=-1) + cells[..., :k].sum(axis=-2))
 
     def common_mix(sums: Floats) -> Floats:
-        return np.sum(np.where(mix > 0, recalls(sums) * mix, 0.0), axis=-1)
+        return total_of(np.where(mix > 0, recalls(sums) * mix, 0.0))
 
     def weighted(sums: Floats) -> Floats:
         per_class = table(sums).sum(axis=-1)
@@ -89,7 +100,7 @@ def _counted(k: int, classes: Sequence[str], mix: Floats) -> list[Figure]:
 
     majority = {"always the commonest class": float(mix.max())}
     figures = [
-        rate("accuracy", right, images, null=majority),
+        rate("top1_accuracy", right, images, null=majority),
         Figure("uar", lambda sums: recalls(sums).mean(axis=-1), null={"always one class": 1 / k}),
         Figure("uar_present", present),
         Figure("macro_f1", lambda sums: f1s(sums).mean(axis=-1)),
@@ -101,18 +112,21 @@ def _counted(k: int, classes: Sequence[str], mix: Floats) -> list[Figure]:
     for number, name in enumerate(classes):
 
         def true(sums: Floats, c: int = number) -> Floats:
-            return table(sums)[..., c, :].sum(axis=-1)
+            return total_of(table(sums)[..., c, :])
 
         def found(sums: Floats, c: int = number) -> Floats:
             return table(sums)[..., c, c]
 
+        def one_f1(sums: Floats, c: int = number) -> Floats:
+            return f1s(sums)[..., c]
+
         def answered(sums: Floats, c: int = number) -> Floats:
-            return table(sums)[..., :, c].sum(axis=-1)
+            return total_of(table(sums)[..., :, c])
 
         figures += [
             rate("recall", found, true, of=name),
             rate("precision", found, answered, of=name),
-            Figure("f1", lambda sums, c=number: f1s(sums)[..., c], of=name),
+            Figure("f1", one_f1, of=name),
         ]
     return figures
 
@@ -121,7 +135,7 @@ def _kappa(cells: Floats) -> Floats:
     """Cohen's kappa: agreement beyond what the two margins would give by chance. Source: Cohen, 1960."""
     k = cells.shape[-2]
     n = cells.sum(axis=(-1, -2))
-    agreed = share(np.einsum("...kk->...", cells[..., :k]), n)
+    agreed = share(diagonal(cells[..., :k]).sum(axis=-1), n)
     chance = share((cells.sum(axis=-1) * cells[..., :k].sum(axis=-2)).sum(axis=-1), n * n)
     return share(agreed - chance, 1 - chance)
 
@@ -131,7 +145,7 @@ def _mcc(cells: Floats) -> Floats:
     k = cells.shape[-2]
     true, said = cells.sum(axis=-1), cells.sum(axis=-2)
     n = true.sum(axis=-1)
-    covariance = np.einsum("...kk->...", cells[..., :k]) * n - (true * said[..., :k]).sum(axis=-1)
+    covariance = diagonal(cells[..., :k]).sum(axis=-1) * n - (true * said[..., :k]).sum(axis=-1)
     spread = (n * n - (true**2).sum(axis=-1)) * (n * n - (said**2).sum(axis=-1))
     return share(covariance, np.sqrt(np.maximum(spread, 0.0)))
 

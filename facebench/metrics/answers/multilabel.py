@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from facebench.metrics.answers.ranked import average_precision, roc_area
-from facebench.metrics.answers.table import Figure, Floats, Ranked, Table, rate, share
+from facebench.metrics.answers.table import Figure, Floats, Ranked, Table, known_rows, rate, share
 
 _TP, _FP, _FN, _TN = range(4)
 
@@ -24,7 +24,7 @@ def multilabel_table(scores: Floats, truth: Floats, labels: Sequence[str], *, th
         labels: M names.
         threshold: of the scores.
     """
-    answered = np.isfinite(scores).all(axis=1)
+    answered = known_rows(scores)
     coded, true = np.isfinite(truth), truth == 1
     yes = np.where(answered[:, None], scores >= threshold, ~true)
     cells = np.stack([true & yes, ~true & yes, true & ~yes, ~true & ~yes], axis=2) & coded[:, :, None]

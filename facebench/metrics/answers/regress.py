@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -110,9 +111,7 @@ def _figures(
         ]
     if signed:
         figures.append(rate("sagr", lambda sums: part(sums)[..., _SIGN], n, of=of))
-    figures += [
-        rate("within", lambda sums, i=i: part(sums)[..., _BASE + i], n, of=of, at=k) for i, k in enumerate(within)
-    ]
+    figures += [rate("within", partial(_column, part, _BASE + i), n, of=of, at=k) for i, k in enumerate(within)]
     place = _BASE + len(within)
     if has_sigma:
         figures.append(Figure("epsilon_error", mean(place), of))
@@ -133,10 +132,22 @@ def _by_value(part: Of, place: int, of: str | None, bins: Sequence[float]) -> li
     for i in range(k):
         name = f"{bins[i]:g} to {bins[i + 1]:g}" + ("" if of is None else f", {of}")
         figures += [
-            Figure("mae_by_value", lambda sums, i=i: each(sums, 1)[..., i], name),
-            Figure("bias_by_value", lambda sums, i=i: each(sums, 2)[..., i], name),
+            Figure("mae_by_value", partial(_one, each, 1, i), name),
+            Figure("bias_by_value", partial(_one, each, 2, i), name),
         ]
     return figures
+
+
+def _column(part: Of, index: int, sums: Floats) -> Floats:
+    return part(sums)[..., index]
+
+
+def _one(each: Callable[[Floats, int], Floats], what: int, place: int, sums: Floats) -> Floats:
+    return each(sums, what)[..., place]
+
+
+def _mean_of(each: Sequence[Of], sums: Floats) -> Floats:
+    return np.asarray(np.mean([value(sums) for value in each], axis=0))
 
 
 def _means(figures: Sequence[Figure], names: Sequence[str]) -> list[Figure]:
@@ -145,7 +156,7 @@ def _means(figures: Sequence[Figure], names: Sequence[str]) -> list[Figure]:
     for metric in ("mae", "rmse", "pcc", "ccc", "icc31", "sagr"):
         each = [figure.value for figure in figures if figure.metric == metric and figure.of in names]
         if len(each) == len(names):
-            found.append(Figure(metric, lambda sums, each=each: np.mean([value(sums) for value in each], axis=0)))
+            found.append(Figure(metric, partial(_mean_of, each)))
     return found
 
 

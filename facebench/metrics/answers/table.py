@@ -87,3 +87,18 @@ def rate(
 def column(index: int) -> Of:
     """Return the function that takes one column of the sums."""
     return lambda sums: sums[..., index]
+
+
+def known_rows(values: Floats) -> NDArray[np.bool_]:
+    """Return which rows hold finite numbers only."""
+    return np.asarray(np.isfinite(values).all(axis=-1), np.bool_)
+
+
+def diagonal(cells: Floats) -> Floats:
+    """Return (..., K) entries (k, k) of (..., K, L) cells."""
+    return np.asarray(np.diagonal(cells, axis1=-2, axis2=-1), np.float64)
+
+
+def total_of(values: Floats, axes: int = 1) -> Floats:
+    """Return the sums over the last axes."""
+    return np.asarray(values.sum(axis=tuple(range(-axes, 0))), np.float64)
