@@ -115,7 +115,7 @@ def _unequal(first: Any, second: Any, place: str = "") -> Iterator[tuple[str, st
 
 def _check_images(first: Loaded, second: Loaded, a: Path, b: Path) -> None:
     """The manifests agree; still, the image tables beside the results must hold the same rows in the same order."""
-    for name in ("image_ids", "identities", "attributes"):
+    for name in ("image_ids", "identities", "attributes", "roles"):
         if getattr(first.images, name) != getattr(second.images, name):
             raise NotComparableError(f"not comparable: the {name} beside {a} and {b} differ")
     if (first.pairs is None) != (second.pairs is None):

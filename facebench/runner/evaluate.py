@@ -26,10 +26,11 @@ from facebench.runner.files import (
 from facebench.runner.measure import Measurement
 from facebench.runner.options import RunOptions, check_options
 from facebench.runner.protocols import Protocol, bind_dataset, reference
-from facebench.runner.sample import Images, Pairs
+from facebench.runner.sample import Pairs
 from facebench.runner.scored import is_scored, remeasure_scores
 from facebench.runner.sections import RunContext, Saved, SectionResult, sections_of
 from facebench.runner.sized import measure_any, why_not_at_this_size
+from facebench.runner.study import images_of
 from facebench.runner.templates import template_model, template_units
 from facebench.schema import DataSummary, ProtocolSpec, Result
 from facebench.store import EmbeddingStore
@@ -61,7 +62,7 @@ def evaluate(model: Any, protocol: Protocol, data: Mapping[str, Path], options: 
     embedded_all, edited = embedded, None
     if not protocol.spec.comparisons.include_counterfactuals:
         dataset, embedded, edited = set_apart(dataset, embedded)
-    images = Images(dataset.image_ids, dataset.identities, dict(dataset.attributes))
+    images = images_of(dataset)
     listed, vectors = dataset.pairs, embedded.vectors
     pairs = None if listed is None else Pairs(listed.a, listed.b, listed.genuine, listed.fold)
     if templates is not None:

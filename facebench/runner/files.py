@@ -67,6 +67,7 @@ def _write_all(
         "image_id": images.image_ids,
         "identity": images.identities,
         "attributes": {name: list(column) for name, column in images.attributes.items()},
+        **({} if images.roles is None else {"roles": images.roles}),
     }
     contents = {
         **contents,
@@ -196,7 +197,8 @@ def _parse_images(content: bytes, path: Path) -> Images:
         table = json.loads(content)
         identities = table["identity"]
         columns = {name: tuple(column) for name, column in table["attributes"].items()}
-        return Images(tuple(table["image_id"]), None if identities is None else tuple(identities), columns)
+        roles = tuple(table["roles"]) if "roles" in table else None
+        return Images(tuple(table["image_id"]), None if identities is None else tuple(identities), columns, roles)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: not an image table: {error}") from error
 

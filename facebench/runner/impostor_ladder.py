@@ -22,6 +22,7 @@ from facebench.runner.pairwise import Block, Inside, count_rates
 from facebench.runner.rates import Rate, rate_estimate
 from facebench.runner.sample import Images
 from facebench.runner.sections import PlanRow, RunContext, Saved, SectionResult
+from facebench.runner.study import attributes_of
 from facebench.schema import Estimate, Flag, LadderDetails, LadderSpec, ProtocolSpec, SecondModel, Unmeasured
 from facebench.scoring import compare_pairs, similarity
 
@@ -79,7 +80,7 @@ def _measured(
     if images.identities is None:
         why = "the dataset names no identities"
         return SectionResult(unmeasured=(Unmeasured(what="the impostor ladder", why=why),))
-    rungs = _rungs(spec, images.attributes)
+    rungs = _rungs(spec, attributes_of(protocol, images))
     points = [e for e in clean.estimates if e.metric == "fmr" and e.group == "all" and e.failures == "counted"]
     points = [e for e in points if e.threshold is not None and e.condition == "clean" and e.rule == "strict"]
     thresholds = [e.threshold for e in points if e.threshold is not None]
