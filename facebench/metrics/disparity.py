@@ -1,7 +1,7 @@
 """Differential measures as formulas over the last axis of arrays of rates, with their ranges.
 
-`facebench.metrics.fairness` gives the same measures for one sample. Here a row may be one of many samples; a measure that
-is undefined is NaN.
+`facebench.metrics.fairness` gives the same measures for one sample. Here a row may be one of many samples; a measure
+that is undefined is NaN.
 """
 
 from __future__ import annotations

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 DRAWS = 1000
+PRIOR_ERRORS = 30.0
+"""Errors of a group from which its own design effect counts for more than that of the others."""
 _SMOOTH_ERRORS = 25.0
 """Effective errors from which counts are taken from the beta quantile and rounded."""
 _SMOOTH_EFFECT = 8.0
@@ -64,6 +66,38 @@ class GroupCounts:
         return np.stack(columns, axis=1)
 
 
+def effective_numbers(errors: Floats, n: Floats, variances: Floats, independent: Floats, assumed: Floats) -> Floats:
+    """Return (G,) effective numbers of comparisons for samples under supposed rates.
+
+    ``n / DEFF`` with ``DEFF = V n / (p (1 - p))``. Variances of groups with few errors are poorly known, so what a
+    comparison shares with the others of its group, ``(DEFF - 1) / (n / m - 1)``, is drawn towards the mean over the
+    groups, with the weight of `PRIOR_ERRORS` errors; and a variance over m units is itself uncertain, which Student's t
+    with m degrees of freedom makes up for.
+
+    Args:
+        errors, n: (G,) counts.
+        variances: (G,) of the rates.
+        independent: (G,) m, comparisons between disjoint identities.
+        assumed: (G,) design effect where no group shows errors and non-errors.
+    """
+    from scipy.special import stdtrit
+
+    p = errors / n
+    size = np.maximum(n / independent, 1.0)
+    weight = np.minimum(errors, n - errors)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        effect = np.where(weight > 0, variances * n / (p * (1 - p)), 1.0)
+        shared = np.where(size > 1, np.maximum(effect - 1, 0) / (size - 1), 0.0)
+    if weight.sum() > 0:
+        common = float((weight * shared).sum() / weight.sum())
+        own = weight / (weight + PRIOR_ERRORS)
+        effect = 1 + (own * shared + (1 - own) * common) * (size - 1)
+    else:
+        effect = np.maximum(assumed, 1.0)
+    effect = effect * (stdtrit(np.maximum(independent, 2.0), 0.975) / 1.959964) ** 2
+    return np.asarray(n / np.clip(effect, 1.0, n))
+
+
 def correlated_normals(
     n_columns: int, replicates: Floats | None, rng: np.random.Generator, draws: int = DRAWS
 ) -> Floats:
@@ -91,16 +125,16 @@ def correlated_normals(
 def _counts(p: float, n: float, n_eff: float, z: Floats) -> Floats:
     """Return the beta-binomial count at each standard normal number."""
     if p > 0.5:
-        return n - _counts(1 - p, n, n_eff, -z)
+        return np.asarray(n - _counts(1 - p, n, n_eff, -z))
     if p <= 0:
         return np.zeros(z.size)
     effect = n / n_eff
     if p * n_eff >= _SMOOTH_ERRORS or effect > _SMOOTH_EFFECT:
-        return np.rint(n * _beta_quantile(p, n_eff, z))
+        return np.asarray(np.rint(n * _beta_quantile(p, n_eff, z)))
     from scipy.special import ndtr
 
     cumulative = _beta_binomial(p, n, effect)
-    return np.searchsorted(cumulative, ndtr(z)).astype(np.float64)
+    return np.asarray(np.searchsorted(cumulative, ndtr(z)), np.float64)
 
 
 def _beta_quantile(p: float, n_eff: float, z: Floats) -> Floats:

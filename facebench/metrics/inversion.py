@@ -1,11 +1,11 @@
 """Intervals of differential measures by inverting a test, and what groups that are alike would show.
 
-A differential measure of observed rates lies further from "alike" than that of the true rates, because chance adds to it,
-so no interval around the observed value can be right. Instead true rates are supposed: those observed, drawn towards a
-common rate (lambda below 1, on the logit scale) or pushed further apart (above 1). For each lambda samples are drawn
-(`facebench.metrics.group_draws`), and the interval holds the measure of those supposed rates under which the observed
-value is not extreme. Lambda 0, equal rates, is what `expected` and the excess refer to. Values outside the range of a
-measure cannot arise. Source: Carpenter, "Test inversion bootstrap confidence intervals", 1999.
+A differential measure of observed rates lies further from "alike" than that of the true rates, because chance adds to
+it, so no interval around the observed value can be right. Instead true rates are supposed: those observed, drawn
+towards a common rate (lambda below 1, on the logit scale) or pushed further apart (above 1). For each lambda samples
+are drawn (`facebench.metrics.group_draws`), and the interval holds the measure of those supposed rates under which the
+observed value is not extreme. Lambda 0, equal rates, is what `expected` and the excess refer to. Values outside the
+range of a measure cannot arise. Source: Carpenter, "Test inversion bootstrap confidence intervals", 1999.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ class Inverted:
         low, high: its interval; high None means without limit, both None that none is known.
         expected: what alike groups would show: the mean over samples, of a ratio the median; None where undefined in
             more than one sample in twenty.
+        ratio: whether the measure is a ratio.
         excess: value - expected, of a ratio value / expected; `excess_low`, `excess_high` its interval.
     """
 
@@ -46,6 +47,7 @@ class Inverted:
     excess: float | None = None
     excess_low: float | None = None
     excess_high: float | None = None
+    ratio: bool = False
 
 
 class Supposed:
@@ -88,14 +90,14 @@ class Supposed:
 
         ``Q = sum (x - mean)² / mean V`` with the variances V at the pooled rate. In samples of equal groups its mean
         and variance are found, and Q is read against the scaled chi-squared distribution that has them: groups of
-        unlike size, and rates that share a threshold, move both. None without errors or non-errors.
+        unlike size, and rates that share a threshold, move both. Without errors, or with nothing else, Q is 0.
         """
         from scipy.special import chdtrc
 
         kind = self.kinds[0]
         pooled = kind.pooled
         if not 0 < pooled < 1:
-            return None
+            return 0.0, 1.0
         scale = float((pooled * (1 - pooled) / kind.n_eff).mean())
         drawn = _squares(self.counts(0)[0] / kind.n) / scale
         mean, variance = float(drawn.mean()), float(drawn.var())
@@ -140,7 +142,7 @@ class _Inversion:
         expected = self._expected()
         excess = None if self.value is None or expected is None else self._beyond(self.value, expected)
         if not np.isfinite(self.observed) or not self.samples(0).size:
-            return Inverted(self.value, expected=expected, excess=excess)
+            return Inverted(self.value, expected=expected, excess=excess, ratio=self.ratio)
         tail = TAIL_SHARE * (1 - confidence)
         near, far = self._limit(tail), self._limit(1 - tail)
         if near is None:  # beyond all that was supposed: nothing is known of how far
@@ -151,7 +153,7 @@ class _Inversion:
         beyond = self._moved(near), (self._moved(far) if far is not None else None)
         low, high = self._within(*at)
         excess_low, excess_high = (None, None) if excess is None else self._holding(*beyond, excess)
-        return Inverted(self.value, low, high, expected, excess, excess_low, excess_high)
+        return Inverted(self.value, low, high, expected, excess, excess_low, excess_high, self.ratio)
 
     def _expected(self) -> float | None:
         kinds = zip(self.supposed.kinds, self.supposed.counts(0), strict=True)
@@ -245,7 +247,8 @@ class _Path:
         """
         p = kind.smoothed
         error = 1 / np.sqrt(kind.n_eff * p * (1 - p))
-        common = centre if centre is not None else float((kind.errors.sum() + 0.5) / (kind.n.sum() + 1))
+        pooled = kind.pooled if 0 < kind.pooled < 1 else float((kind.errors.sum() + 0.5) / (kind.n.sum() + 1))
+        common = pooled if centre is None else centre
         deviations = _logit(p) - _logit(np.asarray(common))
         order = np.lexsort((error, deviations))
         high, low = int(order[-1]), int(order[0])

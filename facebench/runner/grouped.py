@@ -217,7 +217,7 @@ class GroupMeasurer:
         first = self.sample.n_identities(cell.grouping, cell.first) or 0
         second = self.sample.n_identities(cell.grouping, cell.second) or 0
         independent = uncertainty.disjoint_pairs(first) if cell.first == cell.second else min(first, second)
-        variance = None if replicates is None else spread(replicates)
+        variance = _variance(replicates, errors, n, independent)
         return Rate(errors, n, variance, independent, self.design_effects[t], "wilson-bootstrap")
 
     def _genuine_rate(self, i: int, cell: Cell, accepts: int, replicates: Floats | None) -> Rate | None:
@@ -226,7 +226,7 @@ class GroupMeasurer:
             return None
         column = self.sample.genuine.cells[:, cell.grouping]
         identities = int(np.unique(self.sample.genuine.first[column == i]).size)
-        variance = None if replicates is None else spread(replicates)
+        variance = _variance(replicates, n - accepts, n, identities)
         return Rate(n - accepts, n, variance, identities, n / max(identities, 1), "wilson-bootstrap")
 
     def _group_estimates(
@@ -286,7 +286,23 @@ class GroupMeasurer:
             differentials.Kind.of(rates.fmr, rates.fmr_replicates),
             differentials.Kind.of(rates.fnmr, rates.fnmr_replicates),
         )
-        return differentials.estimates(*kinds, target, flags, common, confidence=self.confidence, rng=self.rng)
+        context = differentials.Context(grouping.groups, target, flags, common, self.confidence, self.rng)
+        return differentials.estimates(*kinds, context)
+
+
+def _variance(replicates: Floats | None, errors: int, n: int, independent: int) -> float | None:
+    """Return the variance of a rate over replicates; None without identities.
+
+    A group of two people has one pair of them and is missing in most replicates, so nothing is known of its variance:
+    its comparisons then count as no more than those of disjoint people.
+    """
+    if replicates is None:
+        return None
+    found = spread(replicates)
+    if found is not None:
+        return found
+    p = (errors + 0.5) / (n + 1)
+    return p * (1 - p) / max(independent, 1)
 
 
 def _highest(cutoffs: Sequence[Floats | None]) -> Floats | None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from facebench.files import asset_dir
-from facebench.report import attacks, explanation, html, ood, robustness, tables
+from facebench.report import attacks, differential_tables, explanation, html, ood, robustness, tables
 from facebench.report import format as fmt
 from facebench.report.efficiency import efficiency_sections
 from facebench.report.leaderboard import ranking
@@ -142,7 +142,7 @@ def _protocol_section(board: Shown, figures: Figures) -> Section:
     for grouping in reading.groupings:
         found = [tables.groups(reading, grouping, {})]
         if grouping in reading.differential_groupings():
-            found.append(tables.differentials(reading, grouping))
+            found.append(differential_tables.differentials(reading, grouping))
         blocks.append(Block(f"Groups by {fmt.clip(grouping_label(grouping), 80)}", False, tables=_filled(*found)))
     further = [
         *robustness.sections(reading), *attacks.sections(result), *ood.sections(result), *efficiency_sections(reading),
