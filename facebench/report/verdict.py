@@ -8,6 +8,7 @@ from functools import cached_property
 
 from facebench.report import beyond
 from facebench.report import format as fmt
+from facebench.report.model_cautions import model_cautions
 from facebench.report.reading import (
     BLIND,
     Reading,
@@ -321,7 +322,7 @@ def _unseen(case: Case) -> str:
 
 def _cautions(reading: Reading) -> list[Statement]:
     data, run = reading.result.data, reading.result.run
-    found = []
+    found = list(model_cautions(reading.result))
     if data.phantom:
         found.append(
             "Phantom data: the faces are rendered. This result can show that the instrument can see a differential, "

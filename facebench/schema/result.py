@@ -176,6 +176,15 @@ class ProtocolRef(Strict):
     confidence: float = Field(0.95, description="nominal coverage of every interval")
 
 
+class LeftOut(Strict):
+    """Something of the data that was left out or stands in it twice: what, how often, and what that means."""
+
+    what: str
+    count: int = Field(ge=1)
+    examples: tuple[str, ...] = Field((), description="the first few, as the data names them")
+    effect: str = ""
+
+
 class DataSummary(Strict):
     """What the dataset held."""
 
@@ -185,6 +194,21 @@ class DataSummary(Strict):
     n_failed: int
     attributes: dict[str, dict[str, int]] = Field(default_factory=dict, description="images per value of each grouping")
     phantom: bool = Field(False, description="faces are rendered: results say nothing about people")
+    left_out: tuple[LeftOut, ...] | None = Field(None, description="what the reader left out, and repeated images")
+    notes: tuple[str, ...] | None = Field(None, description="what else the reader noticed")
+
+
+class Reembedded(Strict):
+    """Some images embedded a second time, in another batch: a model that is random or looks at the batch is seen."""
+
+    n_images: int
+    n_differing: int = Field(description="images whose embedding, scaled to length 1, moved by more than 1e-5")
+    largest_difference: float | None = Field(description="null when the second call failed")
+
+    @property
+    def differs(self) -> bool:
+        """Whether the model did not give the same embeddings."""
+        return self.n_differing > 0
 
 
 class RunInfo(Strict):
@@ -206,12 +230,14 @@ class RunInfo(Strict):
     wall_s: float
     trust_code: bool = False
     embedded_images: int = Field(description="images the model was run on; the rest came from the cache")
+    reembedded: Reembedded | None = Field(None, description="a check of the model; null for stored embeddings")
     rounded: bool = Field(False, description="embeddings were rounded to half precision, and the numbers are theirs")
 
 
 # how long it took and how it looks is stored, but is no part of what was found
 _NO_FINDING: dict[str, Any] = {
-    "robustness": {"attacks": {"cells": {"__all__": {"picture": True, "spent": {"seconds": True}}}}}
+    "data": {"left_out": True, "notes": True},
+    "robustness": {"attacks": {"cells": {"__all__": {"picture": True, "spent": {"seconds": True}}}}},
 }
 
 
