@@ -70,7 +70,7 @@ def effective_numbers(errors: Floats, n: Floats, variances: Floats, independent:
     """Return (G,) effective numbers of comparisons for samples under supposed rates.
 
     ``n / DEFF`` with ``DEFF = V n / (p (1 - p))``. Variances of groups with few errors are poorly known, so what a
-    comparison shares with the others of its group, ``(DEFF - 1) / (n / m - 1)``, is drawn towards the mean over the
+    comparison shares with the others of its group, ``(DEFF - 1) / (n / m)``, is drawn towards the mean over the
     groups, with the weight of `PRIOR_ERRORS` errors; and a variance over m units is itself uncertain, which Student's t
     with m degrees of freedom makes up for.
 
@@ -87,11 +87,11 @@ def effective_numbers(errors: Floats, n: Floats, variances: Floats, independent:
     weight = np.minimum(errors, n - errors)
     with np.errstate(divide="ignore", invalid="ignore"):
         effect = np.where(weight > 0, variances * n / (p * (1 - p)), 1.0)
-        shared = np.where(size > 1, np.maximum(effect - 1, 0) / (size - 1), 0.0)
+        shared = np.maximum(effect - 1, 0) / size
     if weight.sum() > 0:
         common = float((weight * shared).sum() / weight.sum())
         own = weight / (weight + PRIOR_ERRORS)
-        effect = 1 + (own * shared + (1 - own) * common) * (size - 1)
+        effect = 1 + (own * shared + (1 - own) * common) * size
     else:
         effect = np.maximum(assumed, 1.0)
     effect = effect * (stdtrit(np.maximum(independent, 2.0), 0.975) / 1.959964) ** 2
