@@ -9,11 +9,11 @@ import numpy as np
 
 from benchmarks.coverage import truths
 from benchmarks.coverage.designs import Design, draw
+from facebench.measure import overall
+from facebench.measure.grouped import GroupMeasurer
+from facebench.measure.groups import make_groupings
+from facebench.measure.sample import Sample
 from facebench.metrics import disparity
-from facebench.runner import overall
-from facebench.runner.grouped import GroupMeasurer
-from facebench.runner.groups import make_groupings
-from facebench.runner.sample import Sample
 from facebench.schema import Estimate, GroupSpec
 
 ALIKE = {name: measure.alike for name, measure in disparity.OF_BOTH.items()} | {

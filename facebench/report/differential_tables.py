@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from facebench.metrics.catalogue import Kind, metric
 from facebench.report import format as fmt
 from facebench.report.reading import Reading, grouping_label, short_label
 from facebench.report.tables import CONTROL, Cell, Table, Write, limits, notes, plain, table
@@ -82,7 +83,7 @@ def controls(reading: Reading) -> Table:
     """Tabulate what shuffled labels show: nothing, if intervals and tests hold."""
     rows = []
     for e in reading.result.estimates:
-        if e.condition != CONTROL or not e.metric.endswith(("_gap", "_test")) or e.value is None:
+        if e.condition != CONTROL or metric(e.metric).kind not in (Kind.GAP, Kind.TEST) or e.value is None:
             continue
         words = measure(e.metric)
         rows.append(

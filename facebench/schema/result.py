@@ -38,6 +38,7 @@ class Flag(StrEnum):
     LABELS_INCOMPLETE = "labels_incomplete"  # images without this attribute are left out of the group
     CONTROL_FAILED = "control_failed"  # random labels look unlike: intervals and tests are too narrow on this data
     UNQUALIFIED = "unqualified"  # the saliency method failed a control on this model: shown, never ranked
+    NOISY = "noisy"  # times scatter or drift by more than a tenth: the machine was busy, and nothing is called slower
     DEGENERATE_MAPS = "degenerate_maps"  # some maps were constant or NaN and are left out
 
 
@@ -158,6 +159,14 @@ class Unmeasured(Strict):
     why: str
 
 
+class Doubt(Strict):
+    """A sign that the pipeline around the model is broken, so that the numbers say little of the model."""
+
+    about: Literal["chance", "reversed", "medians", "constant", "alignment", "failures", "histogram"]
+    seen: str = Field(description="what was seen")
+    cause: str = Field(description="what to look at first")
+
+
 class ProtocolRef(Strict):
     """Which protocol was run, on exactly which data."""
 
@@ -234,7 +243,7 @@ class RunInfo(Strict):
     rounded: bool = Field(False, description="embeddings were rounded to half precision, and the numbers are theirs")
 
 
-# how long it took and how it looks is stored, but is no part of what was found
+# how long it took, how it looks and what is doubted is stored, but is no part of what was found
 _NO_FINDING: dict[str, Any] = {
     "data": {"left_out": True, "notes": True},
     "robustness": {"attacks": {"cells": {"__all__": {"picture": True, "spent": {"seconds": True}}}}},
@@ -256,6 +265,7 @@ class Result(Strict):
     curves: tuple[Curve, ...] = ()
     unmeasured: tuple[Unmeasured, ...] = ()
     failures: tuple[Failure, ...] = ()
+    doubts: tuple[Doubt, ...] = Field((), description="signs that the pipeline is broken; the verdict leads with them")
     efficiency: Efficiency | None = None
     explanation: ExplanationDetails | None = None
     artifacts: tuple[Artifact, ...] = ()
@@ -275,7 +285,7 @@ class Result(Strict):
     def identity_body(self) -> dict[str, Any]:
         """Return the canonical body: all that must be equal for two results to be the same finding."""
         # what is not given is left out, so that a new optional field or section changes no existing id
-        left_out = {"result_id": True, "run": True, "artifacts": True, **_NO_FINDING}
+        left_out = {"result_id": True, "run": True, "artifacts": True, "doubts": True, **_NO_FINDING}
         body = self.model_dump(mode="json", exclude=left_out, exclude_none=True)
         body["run"] = self.run.model_dump(mode="json", include={"seed", "limit", "batch_size", "compat"})
         body["artifacts"] = [
