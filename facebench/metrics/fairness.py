@@ -2,7 +2,7 @@
 
 Every function takes one rate per group and returns one number, or None where the measure is undefined (a zero in a
 denominator, fewer than two groups). Nothing is smoothed. A measure never stands alone: print the rates beside it, and
-its expectation under equal groups (`facebench.metrics.uncertainty.fair_expectation`), because all of them are above
+its expectation under equal groups (`facebench.metrics.inversion`), because all of them are above
 their ideal value even when the groups are alike.
 """
 
