@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from facebench.measure.groups import Grouping
 from facebench.metrics import catalogue, families
 from facebench.metrics.catalogue import Kind
+from facebench.metrics.streams import Stream, generator
 from facebench.schema import Estimate, Flag
 
 CONDITION = "control:random-labels"
@@ -34,7 +35,7 @@ def control_grouping(grouping: Grouping, identity: NDArray[np.integer[Any]], see
     votes = np.zeros((n, len(grouping.groups) + 1), np.int64)
     np.add.at(votes, (identity, grouping.label), 1)  # label -1 lands in the last column: no label
     own = votes.argmax(axis=1)
-    shuffled = own[np.random.default_rng([seed, 4]).permutation(n)]
+    shuffled = own[generator(Stream.CONTROL_LABELS, seed).permutation(n)]
     label = np.where(shuffled == len(grouping.groups), -1, shuffled)[identity].astype(np.int32)
     used = np.unique(label[label >= 0])
     position = np.full(len(grouping.groups) + 1, -1, np.int32)

@@ -26,6 +26,7 @@ from facebench.measure.study import images_of
 from facebench.metrics import disparity, families, power, uncertainty
 from facebench.metrics.inversion import Inverted
 from facebench.metrics.power import Shares
+from facebench.metrics.streams import Stream, generator
 from facebench.phantoms.scores import Counts, PhantomGroup, genuine_counts, impostor_counts
 from facebench.schema import GroupSpec
 
@@ -156,10 +157,10 @@ def calibrate(
     outcomes = []
     for number, ratio in enumerate(ratios):
         progress("simulate", number, total)
-        outcomes.append(_outcome(design, ratio, seeds, np.random.default_rng([seed, 0, number])))
+        outcomes.append(_outcome(design, ratio, seeds, generator(Stream.CALIBRATED_RATIOS, seed, number)))
     fair = outcomes[list(ratios).index(1.0)] if 1.0 in ratios else None
     if fair is None:
-        fair = _outcome(design, 1.0, seeds, np.random.default_rng([seed, 1]))
+        fair = _outcome(design, 1.0, seeds, generator(Stream.CALIBRATED_FAIR, seed))
     false_alarms = round(fair.fmr.flagged * seeds)
     found = _smallest_seen(design, seeds, seed, lambda step: progress("simulate", len(ratios) + 1 + step, total))
     progress("simulate", total, total)
@@ -197,7 +198,7 @@ def _smallest_seen(design: Design, seeds: int, seed: int, progress: Callable[[in
     seen = False
     for step in range(_STEPS):
         progress(step)
-        flagged = _outcome(design, exp(at), seeds, np.random.default_rng([seed, 2, step])).fmr.flagged
+        flagged = _outcome(design, exp(at), seeds, generator(Stream.CALIBRATED_SEARCH, seed, step)).fmr.flagged
         if flagged >= POWER:
             high, seen = at, True
         else:

@@ -14,6 +14,7 @@ from facebench.measure.sample import Images, Pairs, make_scores
 from facebench.measure.study import attributes_of
 from facebench.metrics.bootstrap import vertex_weights
 from facebench.metrics.quality import DiscardCurve, error_versus_discard
+from facebench.metrics.streams import Stream, generator
 from facebench.schema import Curve, Estimate, Flag, ProtocolSpec, Unmeasured
 from facebench.sections.contract import PlanRow, RunContext, Saved, SectionResult
 
@@ -115,7 +116,7 @@ def _draws(
     if images.identities is None:
         return None
     n = int(images.identity.max()) + 1
-    weights = vertex_weights(n, spec.uncertainty.replicates, np.random.default_rng([seed, 7]))
+    weights = vertex_weights(n, spec.uncertainty.replicates, generator(Stream.DISCARD, seed))
     owner = images.identity[ends[:, 0]]
     drawn = (error_versus_discard(missed, quality, row[owner]) for row in weights)
     return [curve for curve in drawn if curve is not None]

@@ -26,6 +26,7 @@ from facebench.metrics.bootstrap import vertex_weights
 from facebench.metrics.group_draws import GroupCounts, correlated_normals, effective_numbers
 from facebench.metrics.inversion import Supposed
 from facebench.metrics.paired_change import mean_change
+from facebench.metrics.streams import Stream, generator
 from facebench.schema import Estimate, Flag, ProtocolSpec, Unmeasured
 from facebench.scoring import compare_pairs, failed_rows, similarity
 from facebench.sections.contract import PlanRow, RunContext, Saved, SectionResult
@@ -53,7 +54,7 @@ class _Case:
 
     def rng(self, part: int) -> np.random.Generator:
         """Return the random numbers of one part."""
-        return np.random.default_rng([self.seed, 6, part])
+        return generator(Stream.PUBLISHED, self.seed, part)
 
 
 def run(context: RunContext) -> SectionResult:

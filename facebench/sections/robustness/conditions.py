@@ -24,11 +24,19 @@ from facebench.measure.acquisition import acquisition_estimate
 from facebench.measure.differentials import Context, Kind, suppose
 from facebench.measure.every_score import Measurement
 from facebench.measure.groups import Grouping
-from facebench.measure.rates import Rate, complement, design_effect_of, rate_estimate
+from facebench.measure.rates import (
+    Rate,
+    complement,
+    design_effect_of,
+    genuine_rate,
+    impostor_rate,
+    rate_estimate,
+)
 from facebench.measure.sample import Images, Pairs
 from facebench.measure.study import groupings_of
 from facebench.metrics import disparity, fairness, uncertainty, verification
 from facebench.metrics.inversion import Inverted
+from facebench.metrics.streams import Fixed, fixed_generator
 from facebench.schema import Estimate, Flag, ProtocolSpec
 from facebench.scoring import compare_pairs, failed_rows
 from facebench.scoring.probes import compare_probes
@@ -161,19 +169,11 @@ class Baseline:
 
     def rate(self, cell: Cell, events: Bools, *, genuine: bool) -> Rate:
         """Return the rate of events over a cell, with its variance over identities at a fixed threshold."""
-        n, value = events.size, float(events.mean())
-        deviations = events.astype(np.float64) - value
-        errors = int(events.sum())
         if self.images.identities is None:
-            return Rate(errors, n, None, n, 1.0, "naive-wilson")
+            return Rate(int(events.sum()), events.size, None, events.size, 1.0, "naive-wilson")
         if genuine:
-            people = int(np.unique(cell.first).size)
-            variance = uncertainty.identity_variance(deviations, cell.first, n)
-            return Rate(errors, n, variance, people, n / max(people, 1), "wilson-identity-fixed-threshold")
-        total = int(self.images.identity.max()) + 1
-        variance = uncertainty.vertex_variance(deviations, cell.first, cell.second, n, total)
-        independent = uncertainty.disjoint_pairs(int(np.unique(np.concatenate([cell.first, cell.second])).size))
-        return Rate(errors, n, variance, independent, cell.design_effect, "wilson-vertex")
+            return genuine_rate(events, cell.first)
+        return impostor_rate(events, cell.first, cell.second, design_effect=cell.design_effect)
 
 
 def accepted(scores: Scores, cell: Cell) -> Bools:
@@ -277,7 +277,7 @@ def _gaps(
         side = "n_impostor" if index else "n_genuine"
         common |= {side: kind.counts()[side], "errors": kind.counts()["errors"]}
         left_out = kind.left_out([str(pair[index].fields["group"]) for pair in cells])
-        rng = np.random.default_rng(2)
+        rng = fixed_generator(Fixed.ALTERED_FAIR_DRAWS)
         context = Context((), baseline.primary, flags, common, baseline.confidence, rng)
         inverted = Inverted(fairness.gap(kind.values))
         if kind.counted is not None:

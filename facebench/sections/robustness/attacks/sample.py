@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from facebench.errors import InputError
 from facebench.measure.every_score import Measurement
 from facebench.measure.sample import Images, Pairs
+from facebench.metrics.streams import Stream, generator
 from facebench.schema.attacks import Goal
 from facebench.scoring import compare_pairs
 
@@ -70,7 +71,7 @@ def draw_victims(
         InputError: there are no comparisons of this kind.
     """
     genuine = goal is Goal.DODGING
-    rng = np.random.default_rng([seed, 5, int(genuine)])
+    rng = generator(Stream.ATTACKED_COMPARISONS, seed, int(genuine))
     if pairs is not None:
         chosen = rng.permutation(np.flatnonzero(pairs.genuine == genuine))[:max_pairs]
         first, second = pairs.a[chosen], pairs.b[chosen]
@@ -122,7 +123,7 @@ def other_faces(
     n = len(images.image_ids)
     found = np.full(victims.probe.size, -1, np.int64)
     for row, (enrolled, probe) in enumerate(zip(victims.enrolled, victims.probe, strict=True)):
-        rng = np.random.default_rng([seed, 6, int(enrolled), int(probe)])
+        rng = generator(Stream.IMPERSONATIONS, seed, int(enrolled), int(probe))
         tried = rng.permutation(n)[:40]
         tried = tried[~np.isin(images.identity[tried], images.identity[[enrolled, probe]])]
         scores = compare_pairs(vectors, np.full(tried.size, enrolled), tried, comparator)
