@@ -22,12 +22,14 @@ def compare(
 
     Example: facebench compare out/float out/int8 --out out/comparison
     """
+    from facebench.cli.progress import ProgressPrinter
     from facebench.files import write_atomic
     from facebench.report import comparison_rows, comparison_sentences, write_comparison
     from facebench.report.differences import comparison_markdown
     from facebench.runner.compare import compare_results
 
-    found, loaded = compare_results(results)
+    with ProgressPrinter("compare"):
+        found, loaded = compare_results(results)
     text = found.model_dump_json(indent=1) + "\n"
     write_atomic(out / "comparison.json", text)
     page = write_comparison(found, loaded, out / "comparison.html")
@@ -62,14 +64,16 @@ def gate(
 
     Example: facebench gate out/float out/int8 --policy policy.yaml --junit gate.xml
     """
+    from facebench.cli.progress import ProgressPrinter
     from facebench.files import write_atomic
     from facebench.gate import check_gate, load_policy
     from facebench.report import gate as words
     from facebench.runner.compare import compare_results
 
     rules = load_policy(policy)
-    comparison, results = compare_results([base, candidate])
-    verdict = check_gate(comparison, results[1], rules)
+    with ProgressPrinter("compare"):
+        comparison, results = compare_results([base, candidate])
+        verdict = check_gate(comparison, results[1], rules)
     if verdict_file is not None:
         write_atomic(verdict_file, verdict.model_dump_json(indent=1) + "\n")
     if junit is not None:

@@ -24,7 +24,7 @@ from facebench.runner.files import (
     save_section,
 )
 from facebench.runner.measure import Measurement
-from facebench.runner.options import RunOptions, check_options
+from facebench.runner.options import Progress, RunOptions, check_options, no_progress
 from facebench.runner.protocols import Protocol, bind_dataset, reference
 from facebench.runner.repeat import reembed
 from facebench.runner.sample import Pairs
@@ -71,14 +71,12 @@ def evaluate(model: Any, protocol: Protocol, data: Mapping[str, Path], options: 
     pairs = None if listed is None else Pairs(listed.a, listed.b, listed.genuine, listed.fold)
     if templates is not None:
         images, vectors, pairs = template_units(dataset, vectors, protocol.spec)
-    options.progress("measure", 0, 1)
     comparator = model.card.comparator.value
     compute = _compute(options)
     found = measure_any(
         protocol.spec, images, vectors, pairs, comparator=comparator, seed=options.seed, compat=options.compat,
         compute=compute,
     )  # fmt: skip
-    options.progress("measure", 1, 1)
     doubts = picture_doubts(dataset, model.card, embedded.failures, options.workers)
     context = RunContext(
         model, protocol.spec, dataset, images, pairs, embedded, found, options, edited,
@@ -107,8 +105,12 @@ def evaluate(model: Any, protocol: Protocol, data: Mapping[str, Path], options: 
     return result
 
 
-def rescore(path: Path) -> tuple[Result, Result]:
+def rescore(path: Path, progress: Progress = no_progress) -> tuple[Result, Result]:
     """Recompute every number of a result from the files beside it, without the model.
+
+    Args:
+        path: the result, or its folder.
+        progress: told what is done.
 
     Returns:
         The result as stored, and the result with recomputed estimates, curves and id.
@@ -116,10 +118,10 @@ def rescore(path: Path) -> tuple[Result, Result]:
     path = Path(path)
     folder = path if is_folder(path) else path.parent
     stored = load_result(path)
-    return stored, stored.model_copy(update=remeasure(stored, folder)).with_id()
+    return stored, stored.model_copy(update=remeasure(stored, folder, progress)).with_id()
 
 
-def remeasure(stored: Result, folder: Path) -> dict[str, Any]:
+def remeasure(stored: Result, folder: Path, progress: Progress = no_progress) -> dict[str, Any]:
     """Return the fields of a result that follow from the files beside it, under its own protocol."""
     if is_scored(stored):
         return _findings(remeasure_scores(stored, folder), {})
@@ -129,10 +131,14 @@ def remeasure(stored: Result, folder: Path) -> dict[str, Any]:
         raise NotComparableError(f"{folder}: the protocol beside the result is not the one the result names")
     comparator = stored.model.comparator.value
     run = stored.run
-    found = measure_any(spec, images, vectors, pairs, comparator=comparator, seed=run.seed, compat=run.compat)
+    found = measure_any(
+        spec, images, vectors, pairs, comparator=comparator, seed=run.seed, compat=run.compat,
+        compute=Compute(progress=progress),
+    )  # fmt: skip
     parts = {}
     for name, section in sections_of(spec):
         gap = why_not_at_this_size(name, images, pairs)
+        progress(name.replace("_", " "), 0, 1)
         saved = Saved(stored, spec, images, pairs, vectors, load_section(stored, folder, name), found)
         parts[name] = section.remeasure(saved) if gap is None else SectionResult(unmeasured=(gap,))
     return _findings(found, parts)
@@ -156,6 +162,7 @@ def _run_sections(context: RunContext) -> dict[str, SectionResult]:
     found = {}
     for name, section in wanted.items():
         gap = why_not_at_this_size(name, context.images, context.pairs)
+        context.options.progress(name.replace("_", " "), 0, 1)
         found[name] = section.run(context) if gap is None else SectionResult(unmeasured=(gap,))
     return found
 
