@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facebench.errors import InputError, ModelError
+from facebench.metrics.streams import Fixed, fixed_generator
 from facebench.models.load import LoadContext
 from facebench.models.onnx_file import hash_network
 from facebench.models.onnx_ports import as_embeddings, check_input, choose_output, fixed, input_type
@@ -122,7 +123,7 @@ def _width(probe: OnnxModel, spec: InputSpec) -> int:
     size = (spec.height, spec.width)
     shape = (4, 3, *size) if spec.layout is Layout.NCHW else (4, *size, 3)
     low, high = ((end - np.mean(spec.mean)) / np.mean(spec.std) for end in (0, 255))
-    faces = np.random.default_rng(0).uniform(low, high, shape).astype(np.float32)
+    faces = fixed_generator(Fixed.NETWORK_PROBE).uniform(low, high, shape).astype(np.float32)
     faces[0], faces[1] = low, high
     widths = {probe._forward(part).shape[1] for part in (faces, faces[:1], faces[1:2])}
     if len(widths) > 1:
