@@ -21,13 +21,21 @@ from numpy.typing import NDArray
 
 from facebench.errors import InputError
 from facebench.measure.acquisition import acquisition_estimate
-from facebench.measure.differentials import Kind
+from facebench.measure.differentials import Context, Kind, suppose
 from facebench.measure.every_score import Measurement
 from facebench.measure.groups import Grouping
-from facebench.measure.rates import Rate, complement, design_effect_of, rate_estimate
+from facebench.measure.rates import (
+    Rate,
+    complement,
+    design_effect_of,
+    genuine_rate,
+    impostor_rate,
+    rate_estimate,
+)
 from facebench.measure.sample import Images, Pairs
 from facebench.measure.study import groupings_of
-from facebench.metrics import fairness, uncertainty, verification
+from facebench.metrics import disparity, fairness, uncertainty, verification
+from facebench.metrics.inversion import Inverted
 from facebench.metrics.streams import Fixed, fixed_generator
 from facebench.schema import Estimate, Flag, ProtocolSpec
 from facebench.scoring import compare_pairs, failed_rows
@@ -161,19 +169,11 @@ class Baseline:
 
     def rate(self, cell: Cell, events: Bools, *, genuine: bool) -> Rate:
         """Return the rate of events over a cell, with its variance over identities at a fixed threshold."""
-        n, value = events.size, float(events.mean())
-        deviations = events.astype(np.float64) - value
-        errors = int(events.sum())
         if self.images.identities is None:
-            return Rate(errors, n, None, n, 1.0, "naive-wilson")
+            return Rate(int(events.sum()), events.size, None, events.size, 1.0, "naive-wilson")
         if genuine:
-            people = int(np.unique(cell.first).size)
-            variance = uncertainty.identity_variance(deviations, cell.first, n)
-            return Rate(errors, n, variance, people, n / max(people, 1), "wilson-identity-fixed-threshold")
-        total = int(self.images.identity.max()) + 1
-        variance = uncertainty.vertex_variance(deviations, cell.first, cell.second, n, total)
-        independent = uncertainty.disjoint_pairs(int(np.unique(np.concatenate([cell.first, cell.second])).size))
-        return Rate(errors, n, variance, independent, cell.design_effect, "wilson-vertex")
+            return genuine_rate(events, cell.first)
+        return impostor_rate(events, cell.first, cell.second, design_effect=cell.design_effect)
 
 
 def accepted(scores: Scores, cell: Cell) -> Bools:
@@ -276,20 +276,13 @@ def _gaps(
             continue
         side = "n_impostor" if index else "n_genuine"
         common |= {side: kind.counts()[side], "errors": kind.counts()["errors"]}
-        value = fairness.gap(kind.values)
-        assert value is not None
-        if kind.variances is None:
-            found.append(Estimate(value=value, flags=(*flags, Flag.NO_INTERVAL), **common))
-            continue
+        left_out = kind.left_out([str(pair[index].fields["group"]) for pair in cells])
         rng = fixed_generator(Fixed.ALTERED_FAIR_DRAWS)
-        expected = uncertainty.fair_expectation(fairness.gap, kind.pooled, kind.fair_variances.tolist(), rng)
-        excess = None if expected is None else value - expected
-        limits = kind.interval(metric, fairness.gap, baseline.confidence)
-        found.append(
-            Estimate.model_validate(
-                {**common, **limits, "value": value, "expected_if_fair": expected, "excess": excess, "flags": flags}
-            )
-        )
+        context = Context((), baseline.primary, flags, common, baseline.confidence, rng)
+        inverted = Inverted(fairness.gap(kind.values))
+        if kind.counted is not None:
+            inverted = suppose((kind,), rng).invert(disparity.OF_ONE_RATE["gap"], baseline.confidence)
+        found.append(context.estimate(metric, inverted, left_out))
     return found
 
 
