@@ -10,7 +10,7 @@ from facebench.report.gate import signed
 from facebench.report.reading import grouping_label, short_label
 from facebench.report.tables import Cell, Table, plain, table, text
 from facebench.report.wording import flag_words, measure
-from facebench.schema import Comparison, Difference, Rank
+from facebench.schema import Comparison, Difference, Point, Rank
 
 COLUMNS = ["Measure", "#Base", "#Model", "#Difference", "Changed sides", "Told apart", "Notes"]
 
@@ -49,14 +49,14 @@ def differentials(rows: Sequence[Difference], alpha: float) -> Table:
 
 def ranks(comparison: Comparison) -> list[Table]:
     """Tabulate where every model stands by each leading measure, one table per measure and target."""
-    tables: dict[tuple[str, float | None], list[Rank]] = {}
+    tables: dict[tuple[str, Point | None], list[Rank]] = {}
     for rank in comparison.ranks:
-        tables.setdefault((rank.metric, rank.fmr_target), []).append(rank)
+        tables.setdefault((rank.metric, rank.point), []).append(rank)
     found = []
     for (metric, target), rows in tables.items():
         write = measure(metric).write
         name = "TAR" if metric == "tar" else measure(metric).label
-        at = "" if target is None else f" at FMR target {fmt.target(target)}"
+        at = "" if target is None else f" at {fmt.point(target)}"
         cells = [[text(r.model), plain(r.value, write), Cell(_span(r), sort=r.best), Cell(r.ties)] for r in rows]
         found.append(table(f"{name}{at}", ["Model", "#Value", "#Rank", "Ties"], cells))
     return found

@@ -11,7 +11,7 @@ from facebench.report.gate import escaped, one_line, signed
 from facebench.report.reading import grouping_label, short_label
 from facebench.report.statement import Statement, Tone
 from facebench.report.wording import flag_words, measure
-from facebench.schema import Comparison, Difference, Flag
+from facebench.schema import Comparison, Difference, Flag, Point
 from facebench.schema.timed import EXACT, TIMED
 
 LEADING = ("tar", "fmr", "eer", "auc", "rank", "accuracy", "dprime", "min_cllr", "cllr", "fnmr_at_zero_fmr")
@@ -32,14 +32,14 @@ class Differences:
         return tuple(d for d in self.comparison.differences if d.model == self.model)
 
     @property
-    def primary(self) -> float:
+    def primary(self) -> Point:
         """The operating point the protocol leads with."""
-        return self.comparison.protocol.primary_fmr_target
+        return self.comparison.protocol.primary
 
-    def find(self, metric: str, *, target: float | None = None, group: str = "all") -> Difference | None:
+    def find(self, metric: str, *, target: Point | None = None, group: str = "all") -> Difference | None:
         """Return a difference on untouched images, or None."""
         for d in self.rows:
-            if (d.metric, d.fmr_target, d.group, d.condition) == (metric, target, group, "clean"):
+            if (d.metric, d.point, d.group, d.condition) == (metric, target, group, "clean"):
                 return d
         return None
 
@@ -53,7 +53,7 @@ class Differences:
         return [
             d
             for d in self.rows
-            if d.metric == rate and "=" in d.group and d.fmr_target == self.primary and d.condition == "clean"
+            if d.metric == rate and "=" in d.group and d.point == self.primary and d.condition == "clean"
         ]
 
     def differentials(self) -> list[Difference]:
@@ -61,7 +61,7 @@ class Differences:
         return [
             d
             for d in self.rows
-            if d.group != "all" and "=" not in d.group and d.fmr_target == self.primary and d.condition == "clean"
+            if d.group != "all" and "=" not in d.group and d.point == self.primary and d.condition == "clean"
         ]
 
     def conditions(self) -> list[Difference]:
@@ -94,11 +94,11 @@ def told_apart(difference: Difference, alpha: float) -> str:
 def name_of(difference: Difference) -> str:
     """Return the measure of a difference in words."""
     label = {"tar": "TAR", "fmr": "FMR"}.get(difference.metric) or measure(difference.metric).label
-    if difference.metric == "fmr" and difference.group == "all" and difference.fmr_target is not None:
-        return f"Achieved FMR, target {fmt.target(difference.fmr_target)}"
+    if difference.metric == "fmr" and difference.group == "all" and difference.point is not None:
+        return f"Achieved FMR, {fmt.point(difference.point).removeprefix('FMR ')}"
     if difference.k is not None:
         label = label.replace("-k", f"-{difference.k}")
-    return label if difference.fmr_target is None else f"{label} at FMR {fmt.target(difference.fmr_target)}"
+    return label if difference.point is None else f"{label} at {fmt.short_point(difference.point)}"
 
 
 def interval_of(difference: Difference) -> str:
@@ -160,7 +160,7 @@ def comparison_statements(comparison: Comparison) -> list[Statement]:
 
 
 def _recognition(found: Differences) -> Statement:
-    comparison, point = found.comparison, f"at FMR target {fmt.target(found.primary)}"
+    comparison, point = found.comparison, f"at {fmt.point(found.primary)}"
     topic = fmt.clip(found.model, 40)
     if found.model in comparison.identical:
         return Statement(topic, Tone.PLAIN, f"The same embeddings as {fmt.clip(comparison.base, 60)}, to the last bit.")

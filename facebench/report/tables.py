@@ -18,7 +18,7 @@ from facebench.report.reading import (
     widest_bound,
 )
 from facebench.report.wording import IN_SEARCH, flag_words, measure, rule_words
-from facebench.schema import Curve, Estimate, Result
+from facebench.schema import Curve, Estimate, Point, Result
 from facebench.schema.robustness import family_of
 from facebench.schema.timed import EXACT
 
@@ -139,8 +139,9 @@ def notes(*estimates: Estimate | None) -> Cell:
 def operating_points(reading: Reading) -> Table:
     """Tabulate TAR, FNMR and FMR over all comparisons at every target, with and without failed images."""
     excluded = any(e.failures == "excluded" and e.group == "all" for e in reading.clean())
+    first = "#Operating point" if any(isinstance(t, str) for t in reading.targets) else "#FMR target"
     columns = [
-        "#FMR target", "#TAR", "#FNMR", "#Genuine missed", "#Achieved FMR", "#False matches", "#Threshold", "Notes",
+        first, "#TAR", "#FNMR", "#Genuine missed", "#Achieved FMR", "#False matches", "#Threshold", "Notes",
     ]  # fmt: skip
     if excluded:
         columns.insert(1, "Failed images")
@@ -157,14 +158,15 @@ def operating_points(reading: Reading) -> Table:
     return table(f"All comparisons at every operating point, with {level} intervals", columns, rows)
 
 
-def _operating_point(reading: Reading, target: float, failures: str) -> list[Cell]:
+def _operating_point(reading: Reading, target: Point, failures: str) -> list[Cell]:
     tar = reading.find("tar", target=target, failures=failures)
     far = reading.find("fmr", target=target, failures=failures)
     missed = reading.missed(target, "all", failures=failures)
     if not (tar or far or missed):
         return []
     threshold = next((e.threshold for e in (tar, far, missed) if e and e.threshold is not None), None)
-    head = Cell(fmt.target(target), ("leads this report",) if target == reading.primary else (), target)
+    sort = threshold if isinstance(target, str) else target
+    head = Cell(fmt.target(target), ("leads this report",) if target == reading.primary else (), sort)
     return [
         head,
         _accepted(tar, missed),
@@ -190,7 +192,7 @@ def single_figures(reading: Reading) -> Table:
     found = [
         e
         for e in reading.clean()
-        if (e.group, e.group_b, e.fmr_target, e.rule) == ("all", None, None, "strict")
+        if (e.group, e.group_b, e.point, e.rule) == ("all", None, None, "strict")
         and e.metric not in EXACT
         and e.metric.removeprefix("reranked_") not in IN_SEARCH
     ]
@@ -216,7 +218,7 @@ def compatibility(reading: Reading) -> Table:
     return table("The same scores under the threshold rules of other tools", columns, rows)
 
 
-def _under_rule(reading: Reading, target: float, rule: str) -> Cell:
+def _under_rule(reading: Reading, target: Point, rule: str) -> Cell:
     tar, far = (reading.find(metric, target=target, rule=rule) for metric in ("tar", "fmr"))
     if tar is None or tar.value is None:
         return Cell(fmt.MISSING)
@@ -228,7 +230,7 @@ def groups(reading: Reading, grouping: str, sparks: dict[tuple[str, str], Markup
     """Tabulate the rates of the groups at the primary operating point; `sparks` are small charts by rate and group."""
     rows = [_group_row(reading, group, sparks) for group in reading.groupings[grouping]]
     columns = ["Group", "#Identities", "#FMR", "#False matches", "#FNMR", "#Genuine missed", "#Failed images", "Notes"]
-    caption = f"Error rates by {grouping_label(grouping)} at FMR target {fmt.target(reading.primary)}"
+    caption = f"Error rates by {grouping_label(grouping)} at {fmt.point(reading.primary)}"
     return table(fmt.clip(caption), columns, rows)
 
 
@@ -331,7 +333,7 @@ def controls(reading: Reading) -> Table:
         words = measure(e.metric)
         rows.append(
             [
-                Cell(f"{words.label} at {fmt.target(e.fmr_target)}"),
+                Cell(f"{words.label} at {fmt.target(e.point)}"),
                 Cell(words.write(e.value), limits(e, words.write), e.value),
                 plain(e.expected_if_fair, words.write),
                 Cell(words.write(e.excess), _between(e.excess_low, e.excess_high, words.write), e.excess),
@@ -357,7 +359,7 @@ def remaining(reading: Reading) -> Table:
         if reading.result.ood is not None and e.metric.removeprefix("reranked_") in IN_SEARCH:
             continue  # these have sections of their own
         words = measure(e.metric)
-        label = f"{words.label} at {fmt.target(e.fmr_target)}" if e.fmr_target else words.label
+        label = f"{words.label} at {fmt.target(e.point)}" if e.point else words.label
         who = f"{e.group} with {e.group_b}" if e.group_b else e.group
         rows.append([text(label), text(e.condition), text(who), value(e, words.write), counted(e), notes(e)])
     return table("Further estimates", ["Measure", "Condition", "Group", "#Value", "#Counts", "Notes"], rows)

@@ -30,7 +30,7 @@ from facebench.runner.sample import Pairs
 from facebench.runner.scored import is_scored, remeasure_scores
 from facebench.runner.sections import RunContext, Saved, SectionResult, sections_of
 from facebench.runner.sized import measure_any, why_not_at_this_size
-from facebench.runner.study import images_of
+from facebench.runner.study import images_of, in_similarities
 from facebench.runner.templates import template_model, template_units
 from facebench.schema import DataSummary, ProtocolSpec, Result
 from facebench.store import EmbeddingStore
@@ -70,13 +70,14 @@ def evaluate(model: Any, protocol: Protocol, data: Mapping[str, Path], options: 
     options.progress("measure", 0, 1)
     comparator = model.card.comparator.value
     compute = _compute(options)
+    spec = in_similarities(protocol.spec, model.card)
     found = measure_any(
-        protocol.spec, images, vectors, pairs, comparator=comparator, seed=options.seed, compat=options.compat,
+        spec, images, vectors, pairs, comparator=comparator, seed=options.seed, compat=options.compat,
         compute=compute,
     )  # fmt: skip
     options.progress("measure", 1, 1)
     context = RunContext(
-        model, protocol.spec, dataset, images, pairs, embedded, found, options, edited,
+        model, spec, dataset, images, pairs, embedded, found, options, edited,
         lambda faces: embed_faces(model, faces, options.batch_size),
     )  # fmt: skip
     parts = _run_sections(context)
@@ -118,6 +119,7 @@ def remeasure(stored: Result, folder: Path) -> dict[str, Any]:
         return _findings(remeasure_scores(stored, folder), {})
     vectors, images, pairs, spec = load_inputs(stored, folder)
     own = Protocol(spec, folder)
+    spec = in_similarities(spec, stored.model)
     if own.sha256 != stored.protocol.sha256:
         raise NotComparableError(f"{folder}: the protocol beside the result is not the one the result names")
     comparator = stored.model.comparator.value

@@ -23,7 +23,16 @@ from facebench.runner.rates import Rate, rate_estimate
 from facebench.runner.sample import Images
 from facebench.runner.sections import PlanRow, RunContext, Saved, SectionResult
 from facebench.runner.study import attributes_of
-from facebench.schema import Estimate, Flag, LadderDetails, LadderSpec, ProtocolSpec, SecondModel, Unmeasured
+from facebench.schema import (
+    Estimate,
+    Flag,
+    LadderDetails,
+    LadderSpec,
+    ProtocolSpec,
+    SecondModel,
+    Unmeasured,
+    point_fields,
+)
 from facebench.scoring import compare_pairs, similarity
 
 NEEDS_MODEL = False
@@ -208,7 +217,7 @@ def _estimate(
     metric: str, condition: str, rate: Rate | None, people: int, point: Estimate, confidence: float
 ) -> Estimate:
     common = {
-        "condition": condition, "fmr_target": point.fmr_target, "threshold": point.threshold,
+        "condition": condition, **point_fields(point.point), "threshold": point.threshold,
         "threshold_source": point.threshold_source, "n_identities": people,
     }  # fmt: skip
     if rate is None:

@@ -9,17 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facebench.errors import InputError
+from facebench.metrics.uncertainty import wilson_from_variance
 from facebench.metrics.verification import near_threshold
 from facebench.runner import control
 from facebench.runner.acquisition import acquisition_estimates
 from facebench.runner.compute import Compute
 from facebench.runner.large_groups import LargeGroups
 from facebench.runner.measure import Measurement, gaps
-from facebench.runner.rates import Rate, complement, design_effect, rate_estimate
+from facebench.runner.overall import half_from_limits
+from facebench.runner.rates import FEW_ERRORS, Rate, complement, design_effect, rate_estimate
 from facebench.runner.sample import Images
-from facebench.runner.study import groupings_of
+from facebench.runner.study import groupings_of, points_of
 from facebench.runner.tallied import Tallied, false_non_match_rate, independent_pairs
-from facebench.schema import Curve, Estimate, Flag, ProtocolSpec, Unmeasured
+from facebench.schema import Curve, Estimate, Flag, ProtocolSpec, Unmeasured, point_fields
 from facebench.scoring import failed_rows
 from facebench.scoring.digits import digit_floor, ordered_bits
 
@@ -50,16 +52,16 @@ def measure_large(
         why = f"thresholds of single groups need every score at once; {_too_many(images, compute)}"
         unmeasured.append(Unmeasured(what=f"differentials under threshold_policy {spec.threshold_policy}", why=why))
         groupings = []
-    targets, confidence = sorted(spec.fmr_targets), spec.uncertainty.confidence
+    points, confidence = points_of(spec), spec.uncertainty.confidence
     shuffled = groupings[:1] if images.identities is not None else []
     controls = [control.control_grouping(grouping, images.identity, seed) for grouping in shuffled]
     if np.unique(images.identity).size < 2:
         raise InputError("there are no impostor comparisons: the data holds fewer than two identities")
-    tallied = Tallied(images, vectors, [*groupings, *controls], targets, comparator, compute)
+    tallied = Tallied(images, vectors, [*groupings, *controls], points, comparator, compute)
     at_targets, rates = _at_targets(tallied, confidence)
     estimates = [*at_targets, *_crossing(tallied, confidence), *_zero_fmr(tallied, confidence), *searched]
     if failed_rows(vectors).any():
-        working = Tallied(images, vectors, [], targets, comparator, compute, drop_failed=True)
+        working = Tallied(images, vectors, [], points, comparator, compute, drop_failed=True)
         estimates += _at_targets(working, confidence, failures="excluded")[0]
     if groupings:
         estimates += acquisition_estimates(vectors, images, groupings, confidence)
@@ -102,11 +104,13 @@ def _without_genuine(metric: str, tallied: Tallied) -> Estimate:
 
 
 def _at_targets(tallied: Tallied, confidence: float, *, failures: str = "counted") -> tuple[list[Estimate], list[Rate]]:
-    """Return tar, fnmr and fmr at each target, and the pooled FMR rates."""
+    """Return tar, fnmr and fmr at each operating point, and the pooled FMR rates."""
     estimates: list[Estimate] = []
     rates = []
-    for t, target in enumerate(tallied.targets):
-        common = {**_common(tallied, t), "fmr_target": target, "failures": failures}
+    points = tallied.points
+    for t, key in enumerate(points.keys):
+        source = points.source(t, "pooled")
+        common = {**_common(tallied, t), **point_fields(key), "threshold_source": source, "failures": failures}
         limits = () if tallied.resolvable[t] else (Flag.UNRESOLVABLE,)
         false = tallied.false_matches(TOTAL, t)
         variance = tallied.vertex_variance((1.0, false)) if tallied.has_identities else None
@@ -115,7 +119,8 @@ def _at_targets(tallied: Tallied, confidence: float, *, failures: str = "counted
         rates.append(fmr)
         near = int(tallied.counts.near[t])
         estimates.append(rate_estimate("fmr", fmr, confidence, flags=limits, near_threshold=near, **common))
-        unsure = (*limits, *((Flag.FEW_ERRORS,) if 0 < false.errors < 30 else ()))
+        few = 0 < false.errors < FEW_ERRORS and not points.fixed(t)
+        unsure = (*limits, *((Flag.FEW_ERRORS,) if few else ()))
         if not tallied.genuine.size:
             estimates += [
                 Estimate(metric=metric, value=None, flags=(*unsure, Flag.NO_GENUINE), **common)
@@ -127,12 +132,30 @@ def _at_targets(tallied: Tallied, confidence: float, *, failures: str = "counted
         found = rate_estimate("fnmr", fnmr, confidence, flags=unsure, near_threshold=near, **common)
         found = found.model_copy(update={"flags": tuple(dict.fromkeys(found.flags))})
         estimates += [found, complement(found, "tar")]
+        if points.fixed(t):
+            estimates.append(_half_total_error_rate(tallied, t, confidence, [estimates[-3], found], common))
     return estimates, rates
+
+
+def _half_total_error_rate(
+    tallied: Tallied, t: int, confidence: float, rates: Sequence[Estimate], common: dict[str, Any]
+) -> Estimate:
+    missed, false = tallied.false_non_matches(0, 0, tallied.thresholds[t]), tallied.false_matches(TOTAL, t)
+    value = (missed.rate + false.rate) / 2
+    field = {"metric": "hter", "value": value, "errors": missed.errors + false.errors, **common}
+    if not tallied.has_identities:
+        return Estimate.model_validate({**field, "flags": (Flag.NO_INTERVAL,)})
+    variance = tallied.vertex_variance((0.5, missed), (0.5, false))
+    if not 0 < value < 1 or not variance:
+        return half_from_limits(field, rates)
+    own = wilson_from_variance(value, missed.n, variance, confidence)
+    found = {"ci_low": own.low, "ci_high": own.high, "ci_method": "wilson-delta", "n_eff": own.n_eff}
+    return Estimate.model_validate({**field, **found})
 
 
 def _crossing(tallied: Tallied, confidence: float) -> list[Estimate]:
     """Return eer; its influence is the mean of those of FMR and FNMR, weighed by the slope of one in the other."""
-    t = len(tallied.targets) + 1
+    t = len(tallied.points.keys) + 1
     if tallied.crossing is None:
         return [_without_genuine("eer", tallied)]
     value = (tallied.crossing.fmr + tallied.crossing.fnmr) / 2
@@ -151,7 +174,7 @@ def _crossing(tallied: Tallied, confidence: float) -> list[Estimate]:
 
 
 def _zero_fmr(tallied: Tallied, confidence: float) -> list[Estimate]:
-    t = len(tallied.targets)
+    t = len(tallied.points.keys)
     if not tallied.genuine.size:
         return [_without_genuine("fnmr_at_zero_fmr", tallied)]
     missed = tallied.false_non_matches(0, 0, tallied.thresholds[t])

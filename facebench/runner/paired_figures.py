@@ -12,7 +12,7 @@ from facebench.runner.grouped import GroupRates
 from facebench.runner.identification import closed_set, roles_of
 from facebench.runner.paired import Measure, Pairing, Side, replicate_difference
 from facebench.runner.rates import spread
-from facebench.schema import Difference, Estimate, Flag, Result
+from facebench.schema import Difference, Estimate, Flag, Result, point_fields
 from facebench.schema.explanation import read_condition
 from facebench.schema.timed import EXACT, timed_estimates, why_times_differ
 from facebench.scoring import compare_pairs
@@ -134,7 +134,7 @@ def differential_differences(pairing: Pairing) -> list[Difference]:
                 found.append(
                     pairing.difference(
                         metric, (a, b), error, "paired-bootstrap", higher_is_better=metric in HIGHER_IS_BETTER,
-                        flags=flags, fmr_target=target, group=grouping.name, n_identities=base.n_identities,
+                        flags=flags, **point_fields(target), group=grouping.name, n_identities=base.n_identities,
                     )
                 )  # fmt: skip
     return found
@@ -168,7 +168,7 @@ def unpaired_differences(pairing: Pairing, done: list[Difference]) -> list[Diffe
 
     Their comparisons are not recomputed here, so the interval is wider than a paired one would be.
     """
-    known = {(d.metric, d.fmr_target, d.k, d.group, d.condition) for d in done}
+    known = {(d.metric, d.point, d.k, d.group, d.condition) for d in done}
     results = pairing.base.loaded.result, pairing.model.loaded.result
     base, model = (_estimates(result, timed=not why_times_differ(*results)) for result in results)
     found = []
@@ -182,7 +182,7 @@ def unpaired_differences(pairing: Pairing, done: list[Difference]) -> list[Diffe
             pairing.difference(
                 a.metric, (a.value, b.value), error, "exact" if a.metric in EXACT else "unpaired-intervals",
                 higher_is_better=a.metric in HIGHER_IS_BETTER,
-                flags=tuple(dict.fromkeys([*a.flags, *b.flags])), fmr_target=a.fmr_target, k=a.k, group=a.group,
+                flags=tuple(dict.fromkeys([*a.flags, *b.flags])), **point_fields(a.point), k=a.k, group=a.group,
                 condition=a.condition, n_comparisons=_n_comparisons(a), n_identities=a.n_identities,
             )
         )  # fmt: skip
@@ -201,7 +201,7 @@ ALSO = frozenset({"cllr", "fnmr_at_zero_fmr", *EXACT})
 
 def _estimates(result: Result, *, timed: bool) -> dict[tuple[Any, ...], Estimate]:
     return {
-        (e.metric, e.fmr_target, e.k, e.group, e.condition): e
+        (e.metric, e.point, e.k, e.group, e.condition): e
         for e in (*result.estimates, *(timed_estimates(result) if timed else ()))
         if e.rule == "strict" and e.failures == "counted" and e.group_b is None and not _of_instrument(e)
     }

@@ -19,6 +19,7 @@ from facebench.runner.options import RunOptions, check_options
 from facebench.runner.protocols import Protocol, reference
 from facebench.runner.sample import Images, Pairs, score_listed
 from facebench.runner.sections import sections_of
+from facebench.runner.study import in_similarities
 from facebench.schema import ComparisonKind, DataSummary, ProtocolSpec, Result, Unmeasured
 
 
@@ -36,7 +37,9 @@ def evaluate_scores(model: ScoredModel, protocol: Protocol, options: RunOptions)
     named = None if table.names is None else Images(table.names, table.identities, dict(table.attributes))
     images = named or unnamed_samples(n)
     pairs = Pairs(table.a.astype(np.int64), table.b.astype(np.int64), table.genuine, table.fold)
-    found = _measure(protocol.spec, images, table.scores, pairs, options.seed, options.compat)
+    found = _measure(
+        in_similarities(protocol.spec, model.card), images, table.scores, pairs, options.seed, options.compat
+    )
     artifacts = save_scores(options.out, table.scores, pairs, named, n, protocol.spec)
     result = Result(
         protocol=reference(protocol.spec, protocol.sha256, comparisons_sha256(table)),
@@ -62,7 +65,7 @@ def remeasure_scores(stored: Result, folder: Path) -> Measurement:
     scores, images, pairs, spec = load_scores(stored, folder)
     if Protocol(spec, folder).sha256 != stored.protocol.sha256:
         raise NotComparableError(f"{folder}: the protocol beside the result is not the one the result names")
-    return _measure(spec, images, scores, pairs, stored.run.seed, stored.run.compat)
+    return _measure(in_similarities(spec, stored.model), images, scores, pairs, stored.run.seed, stored.run.compat)
 
 
 def comparisons_sha256(table: ScoreTable) -> str:

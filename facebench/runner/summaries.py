@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from facebench.metrics import uncertainty
 from facebench.runner.conditions import Baseline, Cell, Scores, accepted, relative_drop
 from facebench.runner.rates import Rate
-from facebench.schema import Estimate, Flag
+from facebench.schema import Estimate, Flag, Point
 from facebench.schema.robustness import family_of, kind_of
 
 Floats = NDArray[np.float64]
@@ -25,7 +25,7 @@ class Summary:
         self._baseline = baseline
         self._sums: dict[str, dict[str, list[Floats]]] = {}  # family, kind: one sum of accepts per cell
         self._levels: dict[str, int] = {}
-        self._rates: dict[tuple[str, bool, float], list[Rate]] = {}
+        self._rates: dict[tuple[str, bool, Point], list[Rate]] = {}
         self._cells = list(_genuine_cells(baseline))
 
     def add(self, condition: str, scores: Scores) -> None:

@@ -139,3 +139,8 @@ class ModelCard(Strict):
         None, description="code the model ran from the user's side: package.module:function and its sha256"
     )
     options: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def distances(self) -> bool:
+        """Whether lower means more alike where the model's own scores are written."""
+        return self.comparator is Comparator.EUCLIDEAN or self.options.get("scale") == "distance"

@@ -18,7 +18,7 @@ from facebench.runner.attacks.cost import passes
 from facebench.runner.attacks.examples import save_examples
 from facebench.runner.attacks.faces import FaceReader, draw_picture
 from facebench.runner.attacks.measure import Measured, measure_attacks
-from facebench.runner.attacks.sample import Victims, clean_threshold, draw_victims, other_faces
+from facebench.runner.attacks.sample import Victims, draw_victims, other_faces
 from facebench.runner.attacks.store import Batch, BatchStore
 from facebench.runner.embedding import call_model, store_root
 from facebench.runner.sections import RunContext, SectionResult
@@ -69,8 +69,9 @@ class _Run:
     def __init__(self, context: RunContext, spec: AttackSpec) -> None:
         self.context, self.spec = context, spec
         self.card = context.model.card
-        self.target = spec.fmr_target or context.spec.primary_fmr_target
-        self.threshold = clean_threshold(context.clean, self.target)
+        self.clean = context.clean.at(spec.operating_point or spec.fmr_target or context.spec.primary)
+        assert self.clean.threshold is not None  # every operating point has one
+        self.threshold = self.clean.threshold
         self.comparator = self.card.comparator.value
         self.faces = FaceReader(context)
         runtime = {"packages": environment.packages(), "device": context.options.device}
@@ -98,7 +99,7 @@ class _Run:
         self._progress(0.0, finished=True)
         part = measure_attacks(
             self.context.spec, self.context.images, self.context.embedded.vectors, self.comparator,
-            self.threshold, self.target, every, measured,
+            self.threshold, self.clean.point, every, measured,
         )  # fmt: skip
         if self.spec.save_examples:
             save_examples(self.context, self.spec.save_examples, every, measured, self.faces)

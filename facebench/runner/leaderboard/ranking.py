@@ -15,7 +15,7 @@ from facebench.metrics import families
 from facebench.metrics import paired as tests
 from facebench.runner.leaderboard.folder import BOARD, Place, entries_of, find_elsewhere, kept, load_board
 from facebench.runner.leaderboard.paired import Paired, load_paired
-from facebench.schema import Estimate, Rank, Result
+from facebench.schema import Estimate, Rank, Result, point_fields
 from facebench.schema.leaderboard import Listed, ListedBoard
 
 LETTERS = 26  # beyond so many models letters say less than the rank interval
@@ -88,11 +88,11 @@ def _order(entry: Listed) -> tuple[bool, float, str, str]:
 
 
 def leading(result: Result) -> Estimate | None:
-    """Return the measure a leaderboard ranks by: TAR at the protocol's leading FMR target, failed images counted."""
-    primary = result.protocol.primary_fmr_target
+    """Return the measure a leaderboard ranks by: TAR at the leading operating point, failed images counted."""
+    primary = result.protocol.primary
     wanted = ("tar", primary, "all", None, "clean", "strict", "counted")
     for e in result.estimates:
-        if (e.metric, e.fmr_target, e.group, e.group_b, e.condition, e.rule, e.failures) == wanted:
+        if (e.metric, e.point, e.group, e.group_b, e.condition, e.rule, e.failures) == wanted:
             return e
     return None
 
@@ -130,7 +130,7 @@ def _ranks(
     ties = dict(zip(known, letters, strict=True))
     return [
         Rank(
-            metric="tar", fmr_target=result.protocol.primary_fmr_target, model=result.model.name, value=values[i],
+            metric="tar", **point_fields(result.protocol.primary), model=result.model.name, value=values[i],
             best=intervals[i][0] if i in intervals else None, worst=intervals[i][1] if i in intervals else None,
             ties=ties.get(i, ""),
         )
