@@ -10,6 +10,7 @@ import typer
 
 from facebench.cli.apps import Json, Workers, app, print_json
 from facebench.errors import ExitCode, InputError
+from facebench.files import is_folder
 
 
 @app.callback(invoke_without_command=True)
@@ -155,7 +156,7 @@ def report(
     from facebench.report import write_report
     from facebench.runner import load_result
 
-    folder = result if result.is_dir() else result.parent
+    folder = result if is_folder(result) else result.parent
     typer.echo(str(write_report(load_result(result), out or folder / "report.html")))
 
 
@@ -169,25 +170,29 @@ def check(
     trust_code: Annotated[bool, typer.Option("--trust-code", help="Run Python code the model file names.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Look for wrong colours, wrong normalisation, NaN and instability in a model; exit 1 if any is found.
+    """Look for wrong colours, wrong normalisation, NaN, instability, unaligned faces and scores without meaning; exit 1
+    if any is found.
 
     Example: facebench check my-model.yaml
     """
     from facebench.models import load_model
     from facebench.models.preflight import check_model
-    from facebench.runner.preflight import sample_faces
+    from facebench.runner.preflight import check_pipeline, sample_faces
 
     loaded = load_model(model, device=device, trust_code=trust_code)
     faces, identities = sample_faces(data)
     findings = check_model(loaded, faces, identities)
+    if all(finding.passed for finding in findings[:2]):
+        findings += check_pipeline(loaded, faces, identities)
     if as_json:
         print_json([vars(finding) for finding in findings])
     else:
         for finding in findings:
-            typer.echo(f"{'ok  ' if finding.passed else 'FAIL'}  {finding.name}: {finding.detail}")
+            word = "ok  " if finding.passed else "WARN" if finding.warning else "FAIL"
+            typer.echo(f"{word}  {finding.name}: {finding.detail}")
             if not finding.passed:
                 typer.echo(f"      likely cause: {finding.likely_cause}")
-    if not all(finding.passed for finding in findings):
+    if not all(finding.passed or finding.warning for finding in findings):
         raise typer.Exit(int(ExitCode.REGRESSION))
 
 

@@ -88,9 +88,10 @@ def _ranks(comparison: Comparison) -> Section:
         "A rank is an interval: every place the data does not rule out. Models that share a letter cannot be told "
         "apart. Pairs of models are tested on the same comparisons, corrected for the number of pairs (Holm)."
     )
-    found = _filled(*comparison_tables.ranks(comparison))
+    ranked = [(target, found) for target, found in comparison_tables.ranks(comparison) if found.rows]
+    found = tuple(each for _, each in ranked)
     primary = comparison.protocol.primary
-    leading = tuple(t for t in found if t.caption.endswith(fmt.point(primary))) or found[:1]
+    leading = tuple(each for target, each in ranked if target == primary) or found[:1]
     rest = tuple(t for t in found if t not in leading)
     blocks = (Block(tables=leading, folded=rest),) if found else ()
     return Section("ranks", "Ranks", lead, blocks, "No measure could be ranked.")
@@ -135,6 +136,11 @@ def _groups(comparison: Comparison) -> Section:
                 found += [comparison_tables.differences(caption, own, alpha, by="group")]
             title = f"{fmt.clip(d.model, 60)}: by {fmt.clip(grouping_label(grouping), 60)}"
             blocks.append(Block(title, number == 0, tuple(drawings), _filled(*found)))
+        rest = [row for row in d.of_groups() if row.difference is not None]
+        if rest:
+            caption = f"Other figures of groups, {fmt.clip(d.model, 60)}"
+            found = [comparison_tables.differences(caption, rest, alpha, by="group figure")]
+            blocks.append(Block(f"{fmt.clip(d.model, 60)}: other figures of groups", False, tables=_filled(*found)))
     return Section("groups", "Groups", lead, tuple(blocks), "These results compare no demographic groups.")
 
 

@@ -17,7 +17,13 @@ COLUMNS = ["Measure", "#Base", "#Model", "#Difference", "Changed sides", "Told a
 
 def differences(caption: str, rows: Sequence[Difference], alpha: float, *, by: str = "measure") -> Table:
     """Tabulate differences; `by` chooses what the first column names: measure, group or condition."""
-    heads = {"measure": "Measure", "group": "Group", "condition": "Condition", "cost": "Figure"}
+    heads = {
+        "measure": "Measure",
+        "group": "Group",
+        "group figure": "Group",
+        "condition": "Condition",
+        "cost": "Figure",
+    }
     return table(caption, [heads[by], *COLUMNS[1:]], [_row(d, alpha, by) for d in rows])
 
 
@@ -26,6 +32,7 @@ def _row(d: Difference, alpha: float, by: str) -> list[Cell]:
     head = {
         "measure": text(name_of(d)),
         "group": text(short_label(d.group)),
+        "group figure": text(d.group, name_of(d)),
         "condition": text(d.condition, name_of(d)),
         "cost": text(name_of(d), "" if d.condition == "clean" else d.condition),
     }[by]
@@ -47,18 +54,18 @@ def differentials(rows: Sequence[Difference], alpha: float) -> Table:
     return table("Differential measures", ["Grouping", "Measure", *COLUMNS[1:]], found)
 
 
-def ranks(comparison: Comparison) -> list[Table]:
-    """Tabulate where every model stands by each leading measure, one table per measure and target."""
+def ranks(comparison: Comparison) -> list[tuple[Point | None, Table]]:
+    """Tabulate where every model stands by each leading measure, one table per measure and target, with the target."""
     tables: dict[tuple[str, Point | None], list[Rank]] = {}
     for rank in comparison.ranks:
         tables.setdefault((rank.metric, rank.point), []).append(rank)
     found = []
     for (metric, target), rows in tables.items():
         write = measure(metric).write
-        name = "TAR" if metric == "tar" else measure(metric).label
+        name = measure(metric).label
         at = "" if target is None else f" at {fmt.point(target)}"
         cells = [[text(r.model), plain(r.value, write), Cell(_span(r), sort=r.best), Cell(r.ties)] for r in rows]
-        found.append(table(f"{name}{at}", ["Model", "#Value", "#Rank", "Ties"], cells))
+        found.append((target, table(f"{name}{at}", ["Model", "#Value", "#Rank", "Ties"], cells)))
     return found
 
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from facebench.metrics.catalogue import Topic
 from facebench.report import format as fmt
 from facebench.report.gate import escaped, one_line, signed
 from facebench.report.reading import grouping_label, short_label
 from facebench.report.statement import Statement, Tone
 from facebench.report.wording import flag_words, measure
 from facebench.schema import Comparison, Difference, Flag, Point
-from facebench.schema.timed import EXACT, TIMED
 
 LEADING = ("tar", "fmr", "eer", "auc", "rank", "accuracy", "dprime", "min_cllr", "cllr", "fnmr_at_zero_fmr")
-COSTS = frozenset({*EXACT, *TIMED})
+"""These stand first, in this order; all other figures over everybody follow."""
 HEADER = ["measure", "base", "model", "difference", "interval", "changed sides", "told apart"]
 
 
@@ -45,8 +45,12 @@ class Differences:
 
     def overall(self) -> list[Difference]:
         """Return the differences over all comparisons; fnmr, the complement of tar, is left out."""
-        rows = [d for d in self.rows if d.group == "all" and d.condition == "clean" and d.metric in LEADING]
-        return sorted(rows, key=lambda d: (LEADING.index(d.metric), -(d.fmr_target or 0)))
+        rows = [
+            d
+            for d in self.rows
+            if d.group == "all" and d.condition == "clean" and d.metric != "fnmr" and not _is_cost(d)
+        ]
+        return sorted(rows, key=lambda d: (_place(d.metric), -(d.fmr_target or 0)))
 
     def groups(self, rate: str) -> list[Difference]:
         """Return the differences of one rate of every group at the primary operating point."""
@@ -66,38 +70,65 @@ class Differences:
 
     def conditions(self) -> list[Difference]:
         """Return the differences under altered images."""
-        return [d for d in self.rows if d.condition != "clean" and d.metric not in COSTS]
+        return [d for d in self.rows if d.condition != "clean" and not _is_cost(d)]
 
     def costs(self) -> list[Difference]:
         """Return the differences in size, multiply-adds, latency and memory."""
-        return [d for d in self.rows if d.metric in COSTS]
+        return [d for d in self.rows if _is_cost(d)]
+
+    def of_groups(self) -> list[Difference]:
+        """Return what is known of single groups beyond FMR and FNMR, such as their failures to acquire."""
+        return [
+            d for d in self.rows if "=" in d.group and d.point is None and d.condition == "clean" and not _is_cost(d)
+        ]
+
+
+def _is_cost(difference: Difference) -> bool:
+    return measure(difference.metric).definition.topic is Topic.EFFICIENCY
+
+
+def _place(metric: str) -> int:
+    return LEADING.index(metric) if metric in LEADING else len(LEADING)
 
 
 def told_apart(difference: Difference, alpha: float) -> str:
     """Say whether a difference is beyond chance after the correction for all differences shown.
 
-    Never more than "better" or "worse": a difference that was not found is no proof of equality.
+    Never more than "better" or "worse": a difference that was not found is no proof of equality. Noisy times are never
+    called slower, and the cost of scores that are no log-likelihood ratios is not judged.
     """
     if difference.difference is None:
         return "not known"
     if difference.standard_error == 0 and difference.difference == 0:
         return "equal"
+    if Flag.NOISY in difference.flags:
+        return "cannot tell"
     if difference.ci_method == "exact":
         return "more" if difference.difference > 0 else "less"
     if difference.p_adjusted is None:
         return "no interval"
-    if difference.p_adjusted >= alpha or not difference.worsening:
+    if difference.higher_is_better is None and measure(difference.metric).definition.log_likelihood_ratios:
+        return "not judged"
+    if difference.p_adjusted >= alpha:
+        return "cannot tell"
+    if difference.worsening is None:
+        return "changed"
+    if difference.worsening == 0:
         return "cannot tell"
     return "worse" if difference.worsening > 0 else "better"
 
 
 def name_of(difference: Difference) -> str:
     """Return the measure of a difference in words."""
-    label = {"tar": "TAR", "fmr": "FMR"}.get(difference.metric) or measure(difference.metric).label
+    label = measure(difference.metric).label
     if difference.metric == "fmr" and difference.group == "all" and difference.point is not None:
         return f"Achieved FMR, {fmt.point(difference.point).removeprefix('FMR ')}"
     if difference.k is not None:
         label = label.replace("-k", f"-{difference.k}")
+    if difference.discarded is not None:
+        label = f"{label} {fmt.percent(difference.discarded)}"
+    if difference.fpir_target is not None:
+        return f"{label} at FPIR {fmt.target(difference.fpir_target)}"
     return label if difference.point is None else f"{label} at {fmt.short_point(difference.point)}"
 
 
@@ -152,7 +183,7 @@ def comparison_statements(comparison: Comparison) -> list[Statement]:
     ]  # fmt: skip
     for name in others:
         found = Differences(comparison, name)
-        statements += [_recognition(found), *_groups(found)]
+        statements += [_recognition(found), *_groups(found), *_altered(found)]
     cautions = [*comparison.cautions]
     if comparison.phantom:
         cautions.insert(0, "Phantom data: the faces are rendered. This comparison says nothing about people.")
@@ -160,27 +191,88 @@ def comparison_statements(comparison: Comparison) -> list[Statement]:
 
 
 def _recognition(found: Differences) -> Statement:
-    comparison, point = found.comparison, f"at {fmt.point(found.primary)}"
-    topic = fmt.clip(found.model, 40)
+    """Say what all figures over everybody amount to; the leading one is the detail, not the verdict."""
+    comparison, topic = found.comparison, fmt.clip(found.model, 40)
+    base = fmt.clip(comparison.base, 60)
     if found.model in comparison.identical:
-        return Statement(topic, Tone.PLAIN, f"The same embeddings as {fmt.clip(comparison.base, 60)}, to the last bit.")
+        return Statement(topic, Tone.PLAIN, f"The same embeddings as {base}, to the last bit.")
+    judged = _judged(found)
+    worse, better = (_listed(d for d, said in judged if said == wanted) for wanted in ("worse", "better"))
+    detail, reach = _leading(found)
+    if worse and better:
+        headline = f"It recognises worse than {base} by {worse}, and better by {better}, more than chance explains."
+        return Statement(topic, Tone.FINDING, headline, detail)
+    if worse or better:
+        word, listed = ("worse", worse) if worse else ("better", better)
+        headline = f"It recognises {word} than {base}, more than chance explains: by {listed}."
+        return Statement(topic, Tone.FINDING if worse else Tone.PLAIN, headline, detail)
+    if not judged:
+        return Statement(topic, Tone.UNKNOWN, "Recognition cannot be compared.", detail)
+    headline = f"Cannot tell whether it recognises better or worse than {base}, by any of {len(judged)} figures."
+    return Statement(topic, Tone.UNKNOWN, headline, f"{detail} {reach}".strip())
+
+
+def _judged(found: Differences) -> list[tuple[Difference, str]]:
+    """Return what is said of each figure over everybody; the achieved FMR is set by the threshold and says nothing."""
+    alpha = 1 - found.comparison.confidence
+    said = []
+    for d in found.overall():
+        if d.metric == "fmr" or d.difference is None or Flag.UNRESOLVABLE in d.flags:
+            continue
+        word = told_apart(d, alpha)
+        if d.metric == "tar" and d.point == found.primary and _settled(found, d):
+            word = "worse" if d.difference < 0 else "better"
+        if word in ("worse", "better", "cannot tell"):
+            said.append((d, word))
+    return said
+
+
+def _settled(found: Differences, row: Difference) -> bool:
+    """Tell whether the leading figure differs, corrected for the number of models alone: it was named beforehand."""
+    comparison = found.comparison
+    return row.p_value is not None and row.p_value < (1 - comparison.confidence) / (len(comparison.models) - 1)
+
+
+def _listed(rows: Iterable[Difference]) -> str:
+    names = list(dict.fromkeys(_brief(d) for d in rows))
+    shown = names[:6]
+    more = f" and {len(names) - 6} more" if len(names) > 6 else ""
+    return f"{', '.join(shown)}{more}"
+
+
+def _brief(d: Difference) -> str:
+    name = measure(d.metric).short if d.k is None else name_of(d)
+    return name if d.point is None else f"{name} at {fmt.short_point(d.point)}"
+
+
+def _leading(found: Differences) -> tuple[str, str]:
+    """Return what the leading operating point shows, and how large a difference may have gone unseen there."""
+    point = f"at {fmt.point(found.primary)}"
     row = found.find("tar", target=found.primary) or found.find("fmr", target=found.primary)
     if row is None or row.metric != "tar" or row.difference is None or Flag.UNRESOLVABLE in row.flags:
         why = flag_words(row.flags) if row is not None and row.flags else "no genuine comparisons"
-        return Statement(topic, Tone.UNKNOWN, f"Recognition {point} cannot be compared.", f"Reason: {why}.")
-    level = fmt.percent(comparison.confidence)
+        return f"TAR {point} cannot be compared: {why}.", ""
+    level = fmt.percent(found.comparison.confidence)
     values = f"TAR {fmt.share(row.base_value)} becomes {fmt.share(row.value)} {point}"
-    detail = f"{values}: {signed(row.difference)} ({level} interval {interval_of(row)}). {_sides(row)}"
-    settled = row.p_value is not None and row.p_value < (1 - comparison.confidence) / (len(comparison.models) - 1)
-    if not settled:
-        reach = max(abs(row.ci_low or 0.0), abs(row.ci_high or 0.0))
-        return Statement(
-            topic, Tone.UNKNOWN, f"Cannot tell whether it recognises better or worse than {comparison.base}.",
-            f"{detail} A difference of up to {fmt.number(reach)} may have gone unseen.",
-        )  # fmt: skip
-    worse = row.difference < 0
-    headline = f"It recognises {'worse' if worse else 'better'} than {comparison.base}, more than chance explains."
-    return Statement(topic, Tone.FINDING if worse else Tone.PLAIN, headline, detail)
+    detail = f"{values}: {signed(row.difference)} ({level} interval {interval_of(row)}). {_sides(row)}".strip()
+    reach = max(abs(row.ci_low or 0.0), abs(row.ci_high or 0.0))
+    return detail, f"A difference in TAR of up to {fmt.number(reach)} may have gone unseen."
+
+
+def _altered(found: Differences) -> list[Statement]:
+    """Say how many figures under other conditions changed beyond chance."""
+    rows = [d for d in found.conditions() if d.difference is not None]
+    if not rows or found.model in found.comparison.identical:
+        return []
+    alpha = 1 - found.comparison.confidence
+    words = [told_apart(d, alpha) for d in rows]
+    worse, better = words.count("worse"), words.count("better")
+    topic = f"{fmt.clip(found.model, 30)}, conditions"
+    of = f"of {fmt.plural(len(rows), 'figure')} under other conditions"
+    if not worse and not better:
+        return [Statement(topic, Tone.UNKNOWN, f"None {of} can be told from chance.")]
+    headline = f"{fmt.count(worse)} {of} are worse by more than chance explains, {fmt.count(better)} better."
+    return [Statement(topic, Tone.FINDING if worse else Tone.PLAIN, headline)]
 
 
 def _sides(row: Difference) -> str:
@@ -226,8 +318,8 @@ def _groups(found: Differences) -> list[Statement]:
 def _change(d: Difference) -> str:
     write = measure(d.metric).write
     return (
-        f"{d.metric.upper()} of {fmt.clip(short_label(d.group), 60)}: {write(d.base_value)} becomes {write(d.value)} "
-        f"({interval_of(d)})"
+        f"{measure(d.metric).short} of {fmt.clip(short_label(d.group), 60)}: {write(d.base_value)} becomes "
+        f"{write(d.value)} ({interval_of(d)})"
     )
 
 
@@ -259,6 +351,8 @@ def comparison_markdown(comparison: Comparison) -> str:
             *found.differentials(),
             *found.groups("fnmr"),
             *found.groups("fmr"),
+            *found.of_groups(),
+            *found.conditions(),
         ]
         lines += [f"| {' | '.join(escaped(cell) for cell in row_of(d, alpha))} |" for d in rows]
     return "\n".join(lines) + "\n"

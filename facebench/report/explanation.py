@@ -7,33 +7,17 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from facebench.metrics.catalogue import Kind, metric
 from facebench.report import format as fmt
 from facebench.report.parts import Block, Chart, Section
 from facebench.report.svg import el, join, picture
 from facebench.report.tables import Cell, Table, table, text, value
-from facebench.report.wording import flag_words
+from facebench.report.wording import better_when, flag_words, measure
 from facebench.schema import Estimate, Flag, Result
 from facebench.schema.explanation import ControlFinding, ExplanationDetails, GalleryRow, MethodVerdict, read_condition
 
 PARTS = ("eyes", "brows", "nose", "mouth", "other_face", "outside")
 _REGION = {"other_face": "rest of the face", "outside": "outside the face", "changed_pixels": "changed pixels"}
-_MEASURE = {
-    "saliency_iou": "overlap (IoU)",
-    "iou_mismatch_gap": "own less other regions",
-    "pixel_auroc": "pixel AUROC",
-    "pointing": "highest pixel inside",
-    "relevance_mass": "relevance mass",
-    "deletion_auc": "deletion (lower is better)",
-    "insertion_auc": "insertion (higher is better)",
-    "deletion_tar": "pairs still accepted, deletion",
-    "insertion_tar": "pairs accepted, insertion",
-    "seed_stability": "agreement across seeds",
-    "randomisation_similarity": "likeness to random weights (lower is better)",
-    "max_sensitivity": "change under slight noise (lower is better)",
-    "completeness_gap": "score the map does not account for (lower is better)",
-    "inpainting_at_1": "inpainting game at 1 %",
-    "inpainting_at_5": "inpainting game at 5 %",
-}
 
 
 def sections(result: Result) -> list[Section]:
@@ -204,12 +188,17 @@ def _overlap(found: Sequence[Estimate]) -> Table:
     return table("Overlap with regions, beside maps that know nothing", columns, rows, note)
 
 
+def _named(name: str) -> str:
+    better = better_when(name)
+    return f"{measure(name).label} ({better})" if better else measure(name).label
+
+
 def _game(found: Sequence[Estimate]) -> list[Estimate]:
-    return [e for e in found if e.metric.startswith("inpainting")]
+    return [e for e in found if metric(e.metric).kind is Kind.RATE]
 
 
 def _global(found: Sequence[Estimate]) -> list[Estimate]:
-    return [e for e in found if _part(e) is None and not e.metric.startswith("inpainting")]
+    return [e for e in found if _part(e) is None and metric(e.metric).kind is not Kind.RATE]
 
 
 def _scalars(caption: str, found: Sequence[Estimate]) -> Table:
@@ -217,7 +206,7 @@ def _scalars(caption: str, found: Sequence[Estimate]) -> Table:
     for e in found:
         nulls = ", ".join(f"{k.replace('_', ' ')} {fmt.number(v)}" for k, v in (e.nulls or {}).items())
         rows.append([
-            text(_name(e)), text(_MEASURE.get(e.metric, e.metric), _region(_part(e))), value(e, fmt.number),
+            text(_name(e)), text(_named(e.metric), _region(_part(e))), value(e, fmt.number),
             text(nulls),
             Cell(fmt.count(e.n_genuine), (), e.n_genuine), text(_notes(e)),
         ])  # fmt: skip

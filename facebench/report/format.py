@@ -91,7 +91,7 @@ def share(value: float | None) -> str:
         return MISSING
     if value == 1 or not 0.9 < value < 1:
         return "1" if value == 1 else number(value)
-    decimals = min(9, max(3, 1 - math.floor(math.log10(1 - value))))
+    decimals = min(12, max(3, 1 - math.floor(math.log10(1 - value))))
     return f"{value:.{decimals}f}"
 
 

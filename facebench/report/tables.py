@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from facebench.metrics.catalogue import Kind, Topic, metric
 from facebench.report import format as fmt
 from facebench.report.reading import (
     Reading,
@@ -17,10 +18,9 @@ from facebench.report.reading import (
     upper_bound,
     widest_bound,
 )
-from facebench.report.wording import IN_SEARCH, flag_words, measure, rule_words
+from facebench.report.wording import flag_words, measure, rule_words
 from facebench.schema import Curve, Estimate, Point, Result
 from facebench.schema.robustness import family_of
-from facebench.schema.timed import EXACT
 
 MAX_ROWS = 200
 OWN_SECTIONS = ("attack:", "impostors:", "causal:", "quality:", "judgements:")
@@ -193,8 +193,7 @@ def single_figures(reading: Reading) -> Table:
         e
         for e in reading.clean()
         if (e.group, e.group_b, e.point, e.rule) == ("all", None, None, "strict")
-        and e.metric not in EXACT
-        and e.metric.removeprefix("reranked_") not in IN_SEARCH
+        and metric(e.metric).topic not in (Topic.EFFICIENCY, Topic.SEARCH)
     ]
     rows = []
     for e in found:
@@ -328,7 +327,7 @@ def controls(reading: Reading) -> Table:
     """Tabulate what shuffled labels show: nothing, if intervals and tests hold."""
     rows = []
     for e in reading.result.estimates:
-        if e.condition != CONTROL or not e.metric.endswith(("_gap", "_test")) or e.value is None:
+        if e.condition != CONTROL or metric(e.metric).kind not in (Kind.GAP, Kind.TEST) or e.value is None:
             continue
         words = measure(e.metric)
         rows.append(
@@ -356,7 +355,7 @@ def remaining(reading: Reading) -> Table:
             continue
         if e.condition.startswith(OWN_SECTIONS) or e.condition in altered:
             continue  # these have sections of their own
-        if reading.result.ood is not None and e.metric.removeprefix("reranked_") in IN_SEARCH:
+        if reading.result.ood is not None and metric(e.metric).topic is Topic.SEARCH:
             continue  # these have sections of their own
         words = measure(e.metric)
         label = f"{words.label} at {fmt.target(e.point)}" if e.point else words.label

@@ -8,6 +8,7 @@ from functools import cached_property
 
 from facebench.report import beyond
 from facebench.report import format as fmt
+from facebench.report.model_cautions import model_cautions
 from facebench.report.reading import (
     BLIND,
     Reading,
@@ -34,13 +35,26 @@ def verdict_sentences(result: Result) -> list[str]:
 
 def verdict(reading: Reading) -> list[Statement]:
     """Return the statements of the verdict in the order they are read."""
-    statements = [_measured(reading), _recognition(reading)]
+    statements = [*_doubts(reading), _measured(reading), _recognition(reading)]
     if reading.groupings or reading.differential_groupings():
         statements += [_differential(reading, rate) for rate in RATES]
     else:
         headline = "Not measured: this result compares no demographic groups."
         statements.append(Statement("Differentials", Tone.UNKNOWN, headline))
     return statements + beyond.statements(reading) + _cautions(reading)
+
+
+def _doubts(reading: Reading) -> list[Statement]:
+    """Say before anything else that the pipeline is probably broken."""
+    return [
+        Statement(
+            "Probably broken",
+            Tone.CAUTION,
+            f"This pipeline is probably broken: {fmt.clip(doubt.seen, 400)}.",
+            f"{doubt.cause[0].upper()}{doubt.cause[1:]}{'' if doubt.cause.endswith('?') else '.'}",
+        )
+        for doubt in reading.result.doubts
+    ]
 
 
 def _measured(reading: Reading) -> Statement:
@@ -302,7 +316,7 @@ def _unseen(case: Case) -> str:
 
 def _cautions(reading: Reading) -> list[Statement]:
     data, run = reading.result.data, reading.result.run
-    found = []
+    found = list(model_cautions(reading.result))
     if data.phantom:
         found.append(
             "Phantom data: the faces are rendered. This result can show that the instrument can see a differential, "

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facebench.errors import InputError, NotComparableError
-from facebench.files import read_json
+from facebench.files import is_folder, read_json
 from facebench.runner.files import RESULT, load_inputs, load_result
 from facebench.runner.sample import Images, Pairs
 from facebench.runner.study import in_similarities
@@ -45,7 +45,7 @@ def load_comparable(paths: Sequence[Path]) -> list[Loaded]:
     results = [load_result(path) for path in paths]
     for path, result in zip(paths[1:], results[1:], strict=True):
         _refuse(_defining(results[0]), _defining(result), paths[0], path)
-    folders = [path if path.is_dir() else path.parent for path in paths]
+    folders = [path if is_folder(path) else path.parent for path in paths]
     loaded = [load_side(result, folder) for result, folder in zip(results, folders, strict=True)]
     for path, other in zip(paths[1:], loaded[1:], strict=True):
         _check_images(loaded[0], other, paths[0], path)
@@ -60,7 +60,7 @@ def load_side(result: Result, folder: Path) -> Loaded:
 
 def _check_schema(path: Path) -> None:
     """Say that a file is of another schema before its unknown keys are called wrong."""
-    file = path / RESULT if path.is_dir() else path
+    file = path / RESULT if is_folder(path) else path
     content = read_json(file, "result")
     version = content.get("schema_version") if isinstance(content, dict) else None
     if isinstance(version, int) and version != SCHEMA_VERSION:
@@ -101,7 +101,7 @@ def _protocol_keys(a: Path, b: Path) -> list[str]:
     """Name the keys in which two protocols differ, where both lie beside their results."""
     texts = []
     for path in (a, b):
-        file = (path if path.is_dir() else path.parent) / "protocol.json"
+        file = (path if is_folder(path) else path.parent) / "protocol.json"
         if not file.is_file():
             return []
         texts.append(json.loads(file.read_text(encoding="utf-8")))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from facebench.errors import InputError
-from facebench.metrics import families, paired
+from facebench.metrics import catalogue, families, paired
 from facebench.runner import alike, moved
 from facebench.runner.comparable import Loaded, labels, load_comparable
 from facebench.runner.paired import Pairing, Side, group_differences, rate_differences
@@ -21,6 +21,7 @@ from facebench.runner.paired_figures import (
     rank_differences,
     separation_differences,
     unpaired_differences,
+    why_not_compared,
 )
 from facebench.schema import ComparedModel, Comparison, Difference, Point, Rank, Result, Unmeasured, point_fields
 from facebench.schema.explanation import read_condition
@@ -103,22 +104,24 @@ def _identical(sides: Sequence[Side]) -> list[str]:
 
 
 def _adjusted(differences: list[Difference]) -> tuple[list[Difference], int]:
-    """Correct the p-values for their number; tar repeats fnmr, so it is not counted a second time."""
+    """Correct the p-values for their number; tar repeats fnmr, so beside it it is not counted a second time."""
+    missed = {_cell(d): i for i, d in enumerate(differences) if d.metric == "fnmr"}
+    repeats = {i: missed[_cell(d)] for i, d in enumerate(differences) if d.metric == "tar" and _cell(d) in missed}
     tested = [
-        i for i, d in enumerate(differences) if d.p_value is not None and d.metric != "tar" and d.ci_method != "exact"
+        i for i, d in enumerate(differences) if d.p_value is not None and i not in repeats and d.ci_method != "exact"
     ]
-    adjusted = families.benjamini_hochberg([differences[i].p_value or 0.0 for i in tested])
-    found = list(differences)
-    known: dict[tuple[object, ...], float] = {}
-    for i, p in zip(tested, adjusted, strict=True):
-        d = found[i]
-        found[i] = d.model_copy(update={"p_adjusted": p})
-        if d.metric == "fnmr":
-            known[d.model, d.point, d.group, d.condition] = p
-    for i, d in enumerate(found):
-        if d.metric == "tar" and d.p_value is not None:
-            found[i] = d.model_copy(update={"p_adjusted": known.get((d.model, d.point, d.group, d.condition))})
+    adjusted = dict(
+        zip(tested, families.benjamini_hochberg([differences[i].p_value or 0.0 for i in tested]), strict=True)
+    )
+    found = [
+        d.model_copy(update={"p_adjusted": adjusted.get(repeats.get(i, i))}) if d.p_value is not None else d
+        for i, d in enumerate(differences)
+    ]
     return found, len(tested)
+
+
+def _cell(difference: Difference) -> tuple[object, ...]:
+    return difference.model, difference.point, difference.group, difference.condition
 
 
 def _ranks(sides: Sequence[Side], confidence: float) -> list[Rank]:
@@ -146,8 +149,8 @@ def _rank_one(
             better[(i, j) if d.worsening > 0 else (j, i)] = True
     values = [next(_value(d, i == first) for (first, second), d in table.items() if i in (first, second))
               for i in range(m)]  # fmt: skip
-    sign = -1 if next(iter(table.values())).higher_is_better else 1
-    order = sorted(range(m), key=lambda i: (values[i] is None, sign * (values[i] or 0.0), i))
+    definition = catalogue.metric(metric)
+    order = sorted(range(m), key=lambda i: (*definition.sort_key(values[i]), i))
     letters = paired.tie_letters(order, better)
     intervals = paired.rank_intervals(better)
     return [
@@ -180,6 +183,11 @@ def _not_compared(sides: Sequence[Side]) -> list[Unmeasured]:
         why = why_times_differ(sides[0].loaded.result, side.loaded.result)
         if why:
             found.append(Unmeasured(what=f"latency, throughput and memory of {side.label}", why=why))
+    reasons: dict[str, dict[str, None]] = {}
+    for e in sides[0].loaded.result.estimates:
+        if why := why_not_compared(e):
+            reasons.setdefault(why, {})[e.metric] = None
+    found += [Unmeasured(what=", ".join(metrics), why=why) for why, metrics in reasons.items()]
     if not sides[0].scores.genuine.size:
         why = "no identity has two images, so there are no genuine comparisons"
         found.append(Unmeasured(what="tar, fnmr, eer and auc", why=why))

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facebench.metrics import families
+from facebench.metrics import catalogue, families
+from facebench.metrics.catalogue import Kind
 from facebench.runner.groups import Grouping
 from facebench.schema import Estimate, Flag, Point
 
@@ -46,16 +47,21 @@ def as_control(estimates: Sequence[Estimate], grouping: str) -> list[Estimate]:
     kept = [e for e in estimates if e.group == NAME and e.metric in KEPT]
     tests = [e for e in kept if e.p_value is not None]
     failed = {
-        (e.metric.removeprefix("equal_").removesuffix("_test"), e.point)
+        (catalogue.metric(e.metric).rate, e.point)
         for e in tests
         if e.p_value is not None and e.p_value * len(tests) < LEVEL
     }
     found = []
     for e in kept:
-        rate = e.metric.removeprefix("equal_").split("_")[0]
+        rate = catalogue.metric(e.metric).rate
         flags = (*e.flags, Flag.CONTROL_FAILED) if (rate, e.point) in failed else e.flags
         found.append(e.model_copy(update={"group": grouping, "condition": CONDITION, "flags": flags}))
     return found
+
+
+def in_control(condition: str) -> bool:
+    """Tell whether a condition is that of the shuffled groups."""
+    return condition == CONDITION
 
 
 def of_control(estimate: Estimate) -> bool:
@@ -68,7 +74,8 @@ def corrected(estimates: Sequence[Estimate]) -> list[Estimate]:
     found = list(estimates)
     members: dict[Point | None, list[int]] = {}
     for i, e in enumerate(found):
-        if e.metric in ("equal_fmr_test", "equal_fnmr_test") and e.condition == "clean" and e.p_value is not None:
+        test = catalogue.metric(e.metric).kind is Kind.TEST
+        if test and e.condition == "clean" and e.p_value is not None:
             members.setdefault(e.point, []).append(i)
     for rows in members.values():
         p = [found[i].p_value or 0.0 for i in rows]

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facebench.data import Dataset, decode_batches, hash_images
-from facebench.errors import FaceBenchError, ModelError
+from facebench.errors import ModelError
+from facebench.models.calling import call_model, unusable
 from facebench.runner import environment
 from facebench.runner.options import Progress, RunOptions
 from facebench.schema import Alignment, Failure, InputSpec
@@ -135,36 +136,6 @@ def _embed_batch(model: Any, images: Sequence[Pixels | Failure], ids: Sequence[s
             if row not in failures:
                 vectors[row] = found[row]
     return StoredBatch(vectors, tuple(failures[row] for row in sorted(failures)))
-
-
-def call_model(model: Any, faces: Pixels) -> NDArray[np.float32]:
-    """Run the model on (B, H, W, 3) faces and check the shape of what comes back.
-
-    Raises:
-        ModelError: the model raised, or did not return (B, D).
-    """
-    name = model.card.name
-    try:
-        found = np.asarray(model.embed(faces), dtype=np.float32)
-    except FaceBenchError:
-        raise
-    except Exception as error:  # the model is somebody else's code; its fault must be named, not traced
-        raise ModelError(
-            f"model {name!r} failed on a batch of {len(faces)}: {type(error).__name__}: {error}"
-        ) from error
-    expected = (len(faces), model.card.embedding_dim)
-    if found.shape != expected:
-        raise ModelError(f"model {name!r} returned an array of shape {found.shape}; expected {expected}")
-    return found
-
-
-def unusable(vector: NDArray[np.float32]) -> str | None:
-    """Say why a vector cannot be compared, or None."""
-    if np.isnan(vector).any():
-        return "the model returned NaN"
-    if np.isinf(vector).any():
-        return "the model returned infinity"
-    return None if vector.any() else "the model returned a zero vector"
 
 
 def fit_face(image: Pixels | Failure, image_id: str, spec: InputSpec | None) -> Pixels | Failure:

@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from facebench.runner.options import RunOptions
-from facebench.schema import RunInfo
+from facebench.schema import Reembedded, RunInfo
 
 _RECORDED = ("numpy", "scipy", "numba", "torch", "onnxruntime", "scikit-learn", "pillow", "safetensors", "pandas")
 
@@ -67,7 +67,14 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def run_info(options: RunOptions, *, started: str, wall_s: float, embedded_images: int) -> RunInfo:
+def run_info(
+    options: RunOptions,
+    *,
+    started: str,
+    wall_s: float,
+    embedded_images: int,
+    reembedded: Reembedded | None = None,
+) -> RunInfo:
     """Return how, when and with what a run was made."""
     sha, dirty = git_state()
     return RunInfo(
@@ -75,4 +82,5 @@ def run_info(options: RunOptions, *, started: str, wall_s: float, embedded_image
         limit=options.limit, compat=options.compat, packages=packages(), python=python_version(),
         platform=describe_platform(), git_sha=sha, git_dirty=dirty, command=shlex.join(["facebench", *sys.argv[1:]]),
         started=started, wall_s=round(wall_s, 3), trust_code=options.trust_code, embedded_images=embedded_images,
+        reembedded=reembedded,
     )  # fmt: skip

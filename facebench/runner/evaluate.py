@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from facebench.data import Dataset, dataset_sha256
+from facebench.data import Dataset, dataset_sha256, repeated_images
 from facebench.errors import InputError, NotComparableError
-from facebench.files import cache_dir
+from facebench.files import cache_dir, is_folder
 from facebench.runner import environment
 from facebench.runner.compute import Compute
 from facebench.runner.edited import set_apart
@@ -26,7 +26,9 @@ from facebench.runner.files import (
 from facebench.runner.measure import Measurement
 from facebench.runner.options import RunOptions, check_options
 from facebench.runner.protocols import Protocol, bind_dataset, reference
+from facebench.runner.repeat import reembed
 from facebench.runner.sample import Pairs
+from facebench.runner.sanity import picture_doubts, score_doubts
 from facebench.runner.scored import is_scored, remeasure_scores
 from facebench.runner.sections import RunContext, Saved, SectionResult, sections_of
 from facebench.runner.sized import measure_any, why_not_at_this_size
@@ -56,7 +58,9 @@ def evaluate(model: Any, protocol: Protocol, data: Mapping[str, Path], options: 
     templates = protocol.spec.templates
     if templates is not None:
         _refuse_sections(protocol.spec)
-    embedded = _embed(model if templates is None else template_model(model, templates), dataset, options)
+    embedder = model if templates is None else template_model(model, templates)
+    embedded = _embed(embedder, dataset, options)
+    reembedded = reembed(embedder, dataset, embedded.vectors, options)
     manifest_sha256 = dataset_sha256(dataset, embedded.sha256s)
     _check_manifest(protocol, manifest_sha256, options.limit)
     embedded_all, edited = embedded, None
@@ -76,6 +80,7 @@ def evaluate(model: Any, protocol: Protocol, data: Mapping[str, Path], options: 
         compute=compute,
     )  # fmt: skip
     options.progress("measure", 1, 1)
+    doubts = picture_doubts(dataset, model.card, embedded.failures, options.workers)
     context = RunContext(
         model, spec, dataset, images, pairs, embedded, found, options, edited,
         lambda faces: embed_faces(model, faces, options.batch_size),
@@ -89,12 +94,14 @@ def evaluate(model: Any, protocol: Protocol, data: Mapping[str, Path], options: 
     result = Result(
         protocol=reference(protocol.spec, protocol.sha256, manifest_sha256),
         model=model.card,
-        data=_summary(dataset, len(embedded.failures)),
+        data=_summary(dataset, embedded),
         run=environment.run_info(
-            options, started=started, wall_s=time.monotonic() - clock, embedded_images=embedded.n_embedded
+            options, started=started, wall_s=time.monotonic() - clock, embedded_images=embedded.n_embedded,
+            reembedded=reembedded,
         ),
         failures=(*embedded_all.failures, *(failure for part in parts.values() for failure in part.failures)),
-        artifacts=artifacts, **_findings(found, parts),
+        artifacts=artifacts,
+        doubts=(*doubts, *score_doubts(found.estimates, found.curves)), **_findings(found, parts),
     ).with_id()  # fmt: skip
     save_result(result, options.out / RESULT)
     compute.clear()
@@ -108,7 +115,7 @@ def rescore(path: Path) -> tuple[Result, Result]:
         The result as stored, and the result with recomputed estimates, curves and id.
     """
     path = Path(path)
-    folder = path if path.is_dir() else path.parent
+    folder = path if is_folder(path) else path.parent
     stored = load_result(path)
     return stored, stored.model_copy(update=remeasure(stored, folder)).with_id()
 
@@ -190,17 +197,20 @@ def _check_manifest(protocol: Protocol, found: str, limit: int | None) -> None:
         )
 
 
-def _summary(dataset: Dataset, n_failed: int) -> DataSummary:
+def _summary(dataset: Dataset, embedded: Embedded) -> DataSummary:
     counts: dict[str, dict[str, int]] = {}
     for name, column in dataset.attributes.items():
         words = [value for value in column if isinstance(value, str)]
         if words and len(set(words)) <= 40:
             counts[name] = {value: words.count(value) for value in sorted(set(words))}
+    contents = [sha256 if isinstance(sha256, str) else None for sha256 in embedded.sha256s]
     return DataSummary(
         name=dataset.name,
         n_images=len(dataset.images),
         n_identities=None if dataset.identities is None else len(set(dataset.identities)),
-        n_failed=n_failed,
+        n_failed=len(embedded.failures),
         attributes=counts,
         phantom=dataset.phantom,
+        left_out=(*dataset.left_out, *repeated_images(dataset, contents)) or None,
+        notes=dataset.notes or None,
     )

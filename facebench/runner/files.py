@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facebench.errors import InputError
-from facebench.files import read_bytes, read_json, sha256_bytes, write_atomic
+from facebench.files import is_folder, read_bytes, read_json, sha256_bytes, write_atomic
 from facebench.runner.sample import Images, Pairs
 from facebench.schema import Artifact, ProtocolSpec, Result
 
@@ -117,7 +117,7 @@ def load_result(path: Path) -> Result:
         InputError: the file is no result, or its content does not match its result_id.
     """
     path = Path(path)
-    if path.is_dir():
+    if is_folder(path):
         path = path / RESULT
     result = Result.parse(read_json(path, "result"), where=f"result {path}")
     if result.result_id != result.compute_id():

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facebench.errors import InputError, UnknownNameError
+from facebench.files import is_folder
 from facebench.metrics.uncertainty import vertex_variance
 from facebench.runner.files import load_inputs, load_result
 from facebench.runner.measure import Measurement
@@ -170,7 +171,7 @@ def _within(name: str, column: Sequence[str | float | None], width: float) -> In
 def _lookalikes(path: Path, images: Images, k: int) -> tuple[dict[str, NDArray[Any]], SecondModel]:
     """Return the k nearest strangers of each image by the embeddings of another result, each pair once."""
     other = load_result(path)
-    folder = path if path.is_dir() else path.parent
+    folder = path if is_folder(path) else path.parent
     vectors, known, _, _ = load_inputs(other, folder)
     place = {image_id: row for row, image_id in enumerate(known.image_ids)}
     missing = [image_id for image_id in images.image_ids if image_id not in place]

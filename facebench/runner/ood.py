@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from facebench.data import decode_batches
 from facebench.errors import InputError
 from facebench.files import cache_dir
-from facebench.metrics import uncertainty
+from facebench.metrics import catalogue, uncertainty
+from facebench.metrics.catalogue import Kind
 from facebench.metrics.retrieval import Retrieval, retrieval
 from facebench.runner.altered import CLEAN, AlteredFaces
 from facebench.runner.attacks.cost import passes as cell_passes
@@ -198,7 +199,7 @@ class _Frame:
         if not part.size:
             return Estimate(value=None, flags=(*flags, Flag.NO_GENUINE), **common)
         value = float(part.mean())
-        if metric.endswith("precision_at_1"):
+        if catalogue.metric(metric).kind is Kind.RATE:
             common["errors"] = int((part == 0).sum())
         if value in (0.0, 1.0):  # nothing varies: all that is sure is the bound over identities
             bound = min(1.0, 3 / people)

@@ -10,18 +10,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facebench.metrics import bootstrap, paired, uncertainty
+from facebench.metrics import bootstrap, catalogue, paired, uncertainty
+from facebench.metrics.catalogue import MetricDef
 from facebench.runner import overall
 from facebench.runner.comparable import Loaded
 from facebench.runner.grouped import GroupMeasurer, GroupRates
 from facebench.runner.rates import Rate, design_effect, spread
 from facebench.runner.sample import Sample, make_scores
 from facebench.runner.study import groupings_of, points_of
-from facebench.schema import Flag, Point, point_fields
+from facebench.schema import Comparator, Flag, Point, point_fields
 from facebench.schema.comparison import Difference
 
 Floats = NDArray[np.float64]
-BOUNDED = frozenset({"tar", "fnmr", "fmr", "eer", "auc", "rank", "accuracy"})  # between 0 and 1
+SIMILARITIES = frozenset({Comparator.COSINE, Comparator.DOT, Comparator.EUCLIDEAN})  # no log-likelihood ratios
 
 
 class Side:
@@ -97,15 +98,23 @@ class Pairing:
         """Whether both models gave the same embeddings of the untouched images, so that nothing is left to chance."""
         return np.array_equal(self.base.loaded.vectors, self.model.loaded.vectors, equal_nan=True)
 
+    def higher_is_better(self, definition: MetricDef) -> bool | None:
+        """Whether more is better; None where neither is, as for the cost of reading cosines as likelihood ratios."""
+        comparators = {side.loaded.result.model.comparator for side in (self.base, self.model)}
+        if definition.log_likelihood_ratios and comparators & SIMILARITIES:
+            return None
+        return definition.higher_is_better
+
     def difference(
         self, metric: str, values: Sequence[float | None], error: float | None, method: str, *,
-        higher_is_better: bool, flags: Sequence[Flag] = (), **fields: Any,
+        flags: Sequence[Flag] = (), **fields: Any,
     ) -> Difference:  # fmt: skip
         """Return one difference with its normal interval; `values` are the base's and the model's."""
         a, b = values
         shown = tuple(dict.fromkeys(flags))
         common = {"model": self.model.label, "base": self.base.label, "metric": metric, "base_value": a, "value": b}
-        common |= {"higher_is_better": higher_is_better, **fields}
+        definition = catalogue.metric(metric)
+        common |= {"higher_is_better": self.higher_is_better(definition), **fields}
         if a is None or b is None:
             return Difference.model_validate({**common, "difference": None, "flags": (*shown, Flag.INSUFFICIENT)})
         d = b - a
@@ -116,8 +125,8 @@ class Pairing:
             return Difference.model_validate({**common, "difference": d, "flags": tuple(dict.fromkeys(flags))})
         half = uncertainty.normal_quantile(self.confidence) * error
         low, high = d - half, d + half
-        if metric in BOUNDED:
-            low, high = max(low, -1.0), min(high, 1.0)
+        least, most = definition.difference_bounds
+        low, high = max(low, least), min(high, most)
         return Difference.model_validate(
             {**common, "difference": d, "standard_error": error, "ci_low": low, "ci_high": high,
              "ci_method": method, "p_value": paired.p_two_sided(d, error), "flags": shown}
@@ -148,8 +157,8 @@ def rate_differences(pairing: Pairing) -> list[Difference]:
         }  # fmt: skip
         q_a, q_b = float(a.mean()), float(b.mean())
         method = "paired-bootstrap"
-        found.append(pairing.difference("fnmr", (q_a, q_b), error, method, higher_is_better=False, **counts))
-        found.append(pairing.difference("tar", (1 - q_a, 1 - q_b), error, method, higher_is_better=True, **counts))
+        found.append(pairing.difference("fnmr", (q_a, q_b), error, method, **counts))
+        found.append(pairing.difference("tar", (1 - q_a, 1 - q_b), error, method, **counts))
     return found
 
 
@@ -162,7 +171,7 @@ def _false_matches(pairing: Pairing, t: int, target: Point, flags: tuple[Flag, .
     found = paired.paired_impostor(a, b, ends[:, 0], ends[:, 1])
     return pairing.difference(
         "fmr", (float(a.mean()), float(b.mean())), float(np.sqrt(found.variance)), "paired-identity",
-        higher_is_better=False, flags=flags, **point_fields(target), n_comparisons=found.n,
+        flags=flags, **point_fields(target), n_comparisons=found.n,
         n_identities=base.n_identities, newly_wrong=found.newly_wrong, newly_right=found.newly_right,
     )  # fmt: skip
 
@@ -224,14 +233,10 @@ def _one_group(
         "n_identities": pairing.base.sample.n_identities(number, g),
         "newly_wrong": newly_wrong, "newly_right": newly_right, "flags": flags,
     }  # fmt: skip
-    found = [
-        pairing.difference(
-            metric, (first.value, second.value), error, "paired-bootstrap", higher_is_better=False, **fields
-        )
-    ]
+    found = [pairing.difference(metric, (first.value, second.value), error, "paired-bootstrap", **fields)]
     if metric == "fnmr":
         values = 1 - first.value, 1 - second.value
-        found.append(pairing.difference("tar", values, error, "paired-bootstrap", higher_is_better=True, **fields))
+        found.append(pairing.difference("tar", values, error, "paired-bootstrap", **fields))
     return found
 
 

@@ -91,8 +91,8 @@ def _cell(
     fields |= {"condition": condition, "n_comparisons": change.n}
     fields |= {"newly_wrong": change.newly_wrong, "newly_right": change.newly_right, "flags": (*first.flags, *naive)}
     metric = "fnmr" if genuine else "fmr"
-    found = [pairing.difference(metric, values, error, "paired-identity", higher_is_better=False, **fields)]
+    found = [pairing.difference(metric, values, error, "paired-identity", **fields)]
     if genuine:
         tars = [1 - value for value in values]
-        found.append(pairing.difference("tar", tars, error, "paired-identity", higher_is_better=True, **fields))
+        found.append(pairing.difference("tar", tars, error, "paired-identity", **fields))
     return found

@@ -7,20 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from facebench.metrics import fairness, influence, paired, uncertainty, verification
+from facebench.metrics import catalogue, fairness, influence, paired, uncertainty, verification
+from facebench.metrics.catalogue import Kind, Topic
+from facebench.runner.control import in_control
 from facebench.runner.grouped import GroupRates
 from facebench.runner.identification import closed_set, roles_of
 from facebench.runner.paired import Measure, Pairing, Side, replicate_difference
 from facebench.runner.rates import spread
 from facebench.schema import Difference, Estimate, Flag, Result, point_fields
-from facebench.schema.explanation import read_condition
-from facebench.schema.timed import EXACT, timed_estimates, why_times_differ
+from facebench.schema.timed import timed_estimates, why_times_differ
 from facebench.scoring import compare_pairs
-
-HIGHER_IS_BETTER = frozenset(
-    {"tar", "auc", "dprime", "rank", "accuracy", "fdr", "equalised_odds_ratio", "robust_tar", "saliency_iou",
-     "relevance_mass", "insertion_auc", "throughput"}
-)  # fmt: skip
 
 
 def separation_differences(pairing: Pairing) -> list[Difference]:
@@ -35,7 +31,7 @@ def separation_differences(pairing: Pairing) -> list[Difference]:
     if base.equal_error_rates is not None and model.equal_error_rates is not None:
         variance = spread(model.equal_error_rates - base.equal_error_rates)
     error = None if variance is None else float(np.sqrt(variance))
-    found = [pairing.difference("eer", eers, error, "paired-bootstrap", higher_is_better=False, **common)]
+    found = [pairing.difference("eer", eers, error, "paired-bootstrap", **common)]
     for metric, value, effects in (
         ("auc", verification.area_under_curve, influence.area_under_curve_influence),
         ("dprime", verification.d_prime, influence.d_prime_influence),
@@ -46,8 +42,7 @@ def separation_differences(pairing: Pairing) -> list[Difference]:
             continue
         values = [value(*pair) for pair in scores]
         error = _influence_error(base, [effects(*pair) for pair in scores]) if None not in values else None
-        better = metric in HIGHER_IS_BETTER
-        found.append(pairing.difference(metric, values, error, "paired-delta", higher_is_better=better, **common))
+        found.append(pairing.difference(metric, values, error, "paired-delta", **common))
     return found
 
 
@@ -82,7 +77,7 @@ def rank_differences(pairing: Pairing) -> list[Difference]:
         error = float(np.sqrt(change.variance))
         fields: dict[str, Any] = {"k": k, "n_comparisons": change.n, "n_identities": first.enrolled}
         fields |= {"newly_wrong": change.newly_wrong, "newly_right": change.newly_right}
-        found.append(pairing.difference("rank", values, error, "paired-identity", higher_is_better=True, **fields))
+        found.append(pairing.difference("rank", values, error, "paired-identity", **fields))
     return found
 
 
@@ -102,11 +97,7 @@ def fold_differences(pairing: Pairing) -> list[Difference]:
     change = accuracies[1] - accuracies[0]
     error = float(change.std(ddof=1) / np.sqrt(change.size))
     values = [float(a.mean()) for a in accuracies]
-    return [
-        pairing.difference(
-            "accuracy", values, error, "paired-folds", higher_is_better=True, n_comparisons=int(pairs.genuine.size)
-        )
-    ]
+    return [pairing.difference("accuracy", values, error, "paired-folds", n_comparisons=int(pairs.genuine.size))]
 
 
 OF_ONE_RATE: dict[str, Measure] = {"gap": fairness.gap, "max_min": fairness.max_min, "gini": fairness.gini}
@@ -133,7 +124,7 @@ def differential_differences(pairing: Pairing) -> list[Difference]:
                 error = replicate_difference(measure, *replicates) if drawn else None
                 found.append(
                     pairing.difference(
-                        metric, (a, b), error, "paired-bootstrap", higher_is_better=metric in HIGHER_IS_BETTER,
+                        metric, (a, b), error, "paired-bootstrap",
                         flags=flags, **point_fields(target), group=grouping.name, n_identities=base.n_identities,
                     )
                 )  # fmt: skip
@@ -146,6 +137,9 @@ def _measures() -> Iterator[tuple[str, Measure, tuple[str, ...]]]:
             yield f"{rate}_{name}", measure, (rate,)
     for name, measure in OF_BOTH.items():
         yield name, measure, ("fmr", "fnmr")
+
+
+MEASURES = frozenset(name for name, _, _ in _measures())
 
 
 def _arguments(rates: GroupRates, kinds: tuple[str, ...]) -> tuple[Any, Any]:
@@ -168,53 +162,61 @@ def unpaired_differences(pairing: Pairing, done: list[Difference]) -> list[Diffe
 
     Their comparisons are not recomputed here, so the interval is wider than a paired one would be.
     """
-    known = {(d.metric, d.point, d.k, d.group, d.condition) for d in done}
+    known = {_key(d) for d in done}
     results = pairing.base.loaded.result, pairing.model.loaded.result
     base, model = (_estimates(result, timed=not why_times_differ(*results)) for result in results)
     found = []
     for key, a in base.items():
         b = model.get(key)
-        if b is None or key in known or (a.metric not in ALSO and a.condition == "clean"):
+        if b is None or key in known:
             continue
+        definition = catalogue.metric(a.metric)
+        flags = tuple(dict.fromkeys([*a.flags, *b.flags]))
         errors = [_interval_error(e, pairing.confidence) for e in (a, b)]
         error = None if None in errors else paired.independent_error([e for e in errors if e is not None])
+        if Flag.NOISY in flags:  # the interval of a median says nothing of a machine that was busy with other work
+            error = None
+        method = "exact" if definition.kind is Kind.COUNT else "unpaired-intervals"
         found.append(
             pairing.difference(
-                a.metric, (a.value, b.value), error, "exact" if a.metric in EXACT else "unpaired-intervals",
-                higher_is_better=a.metric in HIGHER_IS_BETTER,
-                flags=tuple(dict.fromkeys([*a.flags, *b.flags])), **point_fields(a.point), k=a.k, group=a.group,
-                condition=a.condition, n_comparisons=_n_comparisons(a), n_identities=a.n_identities,
+                a.metric, (a.value, b.value), error, method, flags=flags, **point_fields(a.point),
+                fpir_target=a.fpir_target, k=a.k, discarded=a.discarded, group=a.group, condition=a.condition,
+                n_comparisons=definition.total(
+                    n_genuine=a.n_genuine, n_impostor=a.n_impostor, n_images=a.n_images
+                ),
+                n_identities=a.n_identities,
             )
         )  # fmt: skip
     return found
 
 
-def _n_comparisons(estimate: Estimate) -> int | None:
-    """Return what a figure was counted over: for a cost of both kinds of scores all comparisons."""
-    if estimate.metric == "cllr":
-        return (estimate.n_genuine or 0) + (estimate.n_impostor or 0)
-    return estimate.n_genuine or estimate.n_impostor
-
-
-ALSO = frozenset({"cllr", "fnmr_at_zero_fmr", *EXACT})
+def _key(row: Difference | Estimate) -> tuple[Any, ...]:
+    return row.metric, row.point, row.fpir_target, row.k, row.discarded, row.group, row.condition
 
 
 def _estimates(result: Result, *, timed: bool) -> dict[tuple[Any, ...], Estimate]:
-    return {
-        (e.metric, e.point, e.k, e.group, e.condition): e
-        for e in (*result.estimates, *(timed_estimates(result) if timed else ()))
-        if e.rule == "strict" and e.failures == "counted" and e.group_b is None and not _of_instrument(e)
-    }
+    rows = (*result.estimates, *(timed_estimates(result) if timed else ()))
+    return {_key(e): e for e in rows if not why_not_compared(e)}
 
 
-def _of_instrument(estimate: Estimate) -> bool:
-    """Tell whether an estimate checks the instrument (random labels) or is a test's statistic, not a model's figure.
-
-    Figures of saliency maps are held against each other map by map (`facebench.runner.alike`), not here.
-    """
-    if read_condition(estimate.condition) is not None:
-        return True
-    return estimate.condition.startswith("control:") or estimate.metric.endswith("_test")
+def why_not_compared(estimate: Estimate) -> str:
+    """Return why an estimate is not held against that of another model; empty when it is."""
+    definition = catalogue.metric(estimate.metric)
+    if definition.topic is Topic.EXPLANATION:
+        return "figures of maps depend on the scale of each model’s scores; maps are compared pair by pair instead"
+    if definition.kind is Kind.TEST or in_control(estimate.condition):
+        return "it checks the instrument, not the model"
+    if definition.topic is Topic.DIFFERENTIAL and estimate.condition == "clean" and definition.name not in MEASURES:
+        return "it repeats, on another scale, the rates of groups whose differences are compared"
+    if definition.topic is Topic.COVARIATES:
+        return "an odds ratio is a property of a model and its data; neither direction is better"
+    if estimate.rule != "strict":
+        return "the threshold rule of another tool has no interval"
+    if estimate.failures != "counted":
+        return "failed images count in a comparison, so that no model gains by failing"
+    if estimate.group_b is not None:
+        return "rates between two groups are not compared"
+    return ""
 
 
 def _interval_error(estimate: Estimate, confidence: float) -> float | None:

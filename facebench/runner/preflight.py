@@ -1,16 +1,25 @@
-"""Faces with known identities for the checks of a model."""
+"""Checks of a model with its data: are the faces aligned, and do scores tell people apart?"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facebench.data import decode_batches, load_dataset
 from facebench.errors import InputError
+from facebench.models.preflight import Finding
 from facebench.phantoms.shipped import shipped_dataset
-from facebench.schema import Failure
+from facebench.runner import overall
+from facebench.runner.embedding import embed_faces
+from facebench.runner.sample import Images, Sample, score_embeddings
+from facebench.runner.sanity import score_doubts
+from facebench.runner.sanity.alignment import MIN_PICTURES
+from facebench.runner.sanity.doubts import pixel_doubt
+from facebench.schema import Alignment, Failure
 
 N_FACES = 96
 
@@ -32,3 +41,33 @@ def sample_faces(path: Path | None) -> tuple[NDArray[np.uint8], tuple[str, ...]]
     if len(faces) < 2:
         raise InputError(f"{path}: fewer than two readable images of one size")
     return np.stack(faces), tuple(name for image, name in found if image.shape == found[0][0].shape)
+
+
+def check_pipeline(
+    model: Any, faces: NDArray[np.uint8], identities: Sequence[str], *, confidence: float = 0.95
+) -> list[Finding]:
+    """Check whether faces look aligned as the model asks, and whether its scores tell people apart.
+
+    Args:
+        model: a FaceModel.
+        faces: (N, H, W, 3) uint8 RGB.
+        identities: N names; some must repeat.
+        confidence: of the interval of the AUC.
+    """
+    findings = []
+    spec = model.card.input
+    if spec is not None and spec.alignment is Alignment.ARCFACE_112 and len(faces) >= MIN_PICTURES:
+        doubt = pixel_doubt(list(faces))
+        seen = doubt.seen if doubt else f"{len(faces)} faces lie where the ArcFace template has them"
+        findings.append(Finding("faces are aligned", doubt is None, seen, doubt.cause if doubt else ""))
+    images = Images(tuple(map(str, range(len(faces)))), tuple(identities), {})
+    scores = score_embeddings(embed_faces(model, faces, 32), images, None, model.card.comparator.value).scores
+    if not scores.genuine.size or not scores.impostor.size:
+        return findings
+    sample = Sample(images, scores, [], replicates=200, seed=0)
+    estimates = overall.separation_estimates(sample, confidence)
+    doubts = score_doubts(estimates, overall.curves(sample))
+    auc = next(e for e in estimates if e.metric == "auc")
+    seen = "; ".join(doubt.seen for doubt in doubts) or f"AUC {auc.value:.3f} on {len(faces)} faces"
+    findings.append(Finding("scores tell people apart", not doubts, seen, "; ".join(doubt.cause for doubt in doubts)))
+    return findings

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from facebench.metrics import catalogue
 from facebench.metrics.uncertainty import rule_of_three, wilson, wilson_from_variance
 from facebench.schema import Estimate, Flag
 
@@ -101,7 +102,7 @@ def spread(replicates: NDArray[np.float64]) -> float | None:
 
 def design_effect_of(estimate: Estimate) -> float:
     """Return P / n_eff of a measured rate, 1 when it cannot be told."""
-    n = estimate.n_impostor if estimate.metric == "fmr" else estimate.n_genuine
+    n = catalogue.metric(estimate.metric).total(n_genuine=estimate.n_genuine, n_impostor=estimate.n_impostor)
     return max(1.0, n / estimate.n_eff) if n and estimate.n_eff else 1.0
 
 

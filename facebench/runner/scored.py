@@ -18,6 +18,7 @@ from facebench.runner.measure import Measurement, measure_scores
 from facebench.runner.options import RunOptions, check_options
 from facebench.runner.protocols import Protocol, reference
 from facebench.runner.sample import Images, Pairs, score_listed
+from facebench.runner.sanity import file_doubts, score_doubts
 from facebench.runner.sections import sections_of
 from facebench.runner.study import in_similarities
 from facebench.schema import ComparisonKind, DataSummary, ProtocolSpec, Result, Unmeasured
@@ -50,6 +51,7 @@ def evaluate_scores(model: ScoredModel, protocol: Protocol, options: RunOptions)
         estimates=found.estimates,
         curves=found.curves,
         unmeasured=found.unmeasured,
+        doubts=(*file_doubts(table.notes), *score_doubts(found.estimates, found.curves, own_scores=True)),
     ).with_id()
     save_result(result, options.out / RESULT)
     return result
@@ -121,4 +123,6 @@ def _summary(model: ScoredModel) -> DataSummary:
         n_identities=None if table.identities is None else len(set(table.identities)),
         n_failed=0,
         attributes=counts,
+        left_out=table.left_out or None,
+        notes=table.notes or None,
     )

@@ -21,18 +21,23 @@ def field(number: int, content: int | bytes | str) -> bytes:
 
 
 def tensor(name: str, values: np.ndarray) -> bytes:
-    kind = 7 if values.dtype == np.int64 else 1
+    kind = {"int64": 7, "uint8": 2, "int8": 3}.get(str(values.dtype), 1)
     dims = b"".join(field(1, n) for n in values.shape)
     return dims + field(2, kind) + field(8, name) + field(9, values.tobytes())
 
 
-def value(name: str, shape: list[int]) -> bytes:
-    dims = b"".join(field(1, field(1, n)) for n in shape)
-    return field(1, name) + field(2, field(1, field(1, 1) + field(2, dims)))
+def value(name: str, shape: list[int | str], kind: int = 1) -> bytes:
+    """Return an input or output; a word in its shape is an open axis, and kind is that of onnx.TensorProto."""
+    dims = b"".join(field(1, field(2 if isinstance(n, str) else 1, n)) for n in shape)
+    return field(1, name) + field(2, field(1, field(1, kind) + field(2, dims)))
 
 
 def ints(name: str, numbers: list[int]) -> bytes:
     return field(1, name) + b"".join(field(8, n) for n in numbers) + field(20, 7)
+
+
+def integer(name: str, number: int) -> bytes:
+    return field(1, name) + field(3, number) + field(20, 2)
 
 
 def node(op: str, inputs: list[str], outputs: list[str], attributes: tuple[bytes, ...] = ()) -> bytes:
@@ -57,7 +62,7 @@ def small_network(rng: np.random.Generator) -> tuple[bytes, int, int]:
     shape = np.array([1, 8], np.int64)
     nodes = [
         node("Conv", ["x", "a"], ["h"], (ints("strides", [2, 2]), ints("pads", [1, 1, 1, 1]))),
-        node("Conv", ["h", "b"], ["i"], (ints("pads", [1, 1, 1, 1]), field(1, "group") + field(3, 8) + field(20, 2))),
+        node("Conv", ["h", "b"], ["i"], (ints("pads", [1, 1, 1, 1]), integer("group", 8))),
         node("GlobalAveragePool", ["i"], ["j"]),
         node("Reshape", ["j", "s"], ["k"]),
         node("MatMul", ["k", "c"], ["y"]),

@@ -55,7 +55,7 @@ def test_the_schema_check_can_fail():
 
 def test_hostile_names_break_nothing():
     bad = verdict(
-        finding(Outcome.REGRESSION, group=HOSTILE, reason=HOSTILE, metric=HOSTILE), candidate=HOSTILE,
+        finding(Outcome.REGRESSION, group=HOSTILE, reason=HOSTILE, condition=HOSTILE), candidate=HOSTILE,
         headline=HOSTILE, notes=(HOSTILE,), protocol=HOSTILE,
     )  # fmt: skip
     assert violations(junit(bad)) == []

@@ -254,12 +254,6 @@ def test_without_identities_every_interval_says_that_it_is_naive(faces: Path, tm
     rows = [line.split(",") for line in (faces / "manifest.csv").read_text().splitlines()]
     (folder / "manifest.csv").write_text("\n".join(",".join([r[0], r[1], r[3]]) for r in rows) + "\n")
     (folder / "pairs.csv").write_text((faces / "pairs.csv").read_text())
-    with pytest.raises(InputError, match="link"):  # a linked folder is refused; real files it must be
-        go(Blocks(), folder, tmp_path / "a", comparisons={"kind": "pair-list"})
-    (folder / "images").unlink()
-    (folder / "images").mkdir()
-    for path in (faces / "images").iterdir():
-        (folder / "images" / path.name).write_bytes(path.read_bytes())
     result = go(Blocks(), folder, tmp_path / "b", comparisons={"kind": "pair-list"})
     found = pick(result.estimates, "fnmr", "occlusion:surgical_mask")
     assert found.ci_method == "naive-wilson"
@@ -292,3 +286,17 @@ def test_a_protocol_without_the_key_keeps_its_sha256(tmp_path: Path) -> None:
     plain = ProtocolSpec.parse({"name": "t", "title": "t"}, where="test")
     assert "robustness" not in plain.model_dump(mode="json", exclude_none=True)
     assert "ood" not in plain.model_dump(mode="json", exclude_none=True)
+
+
+def test_the_cache_keeps_conditions_apart(faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = ("geometry:rotation:3", "geometry:rotation:5", "corruption:brightness:3")
+
+    def vectors(condition: str, out: Path) -> np.ndarray:
+        result = go(Blocks(), faces, out, conditions=[condition])
+        return load_section(result, out, "robustness")[condition]
+
+    shared = [vectors(condition, tmp_path / f"shared{n}") for n, condition in enumerate(asked)]
+    for n, condition in enumerate(asked):
+        monkeypatch.setenv("FACEBENCH_CACHE", str(tmp_path / f"cache of {n}"))
+        np.testing.assert_array_equal(shared[n], vectors(condition, tmp_path / f"own{n}"))
+    assert not np.allclose(shared[0], shared[1])

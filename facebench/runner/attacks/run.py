@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from facebench.errors import InputError
 from facebench.files import cache_dir
 from facebench.models import load_model
+from facebench.models.calling import call_model
 from facebench.phantoms.labels import ARCFACE_112
 from facebench.runner import environment
 from facebench.runner.attacks.cost import passes
@@ -20,7 +21,7 @@ from facebench.runner.attacks.faces import FaceReader, draw_picture
 from facebench.runner.attacks.measure import Measured, measure_attacks
 from facebench.runner.attacks.sample import Victims, draw_victims, other_faces
 from facebench.runner.attacks.store import Batch, BatchStore
-from facebench.runner.embedding import call_model, store_root
+from facebench.runner.embedding import store_root
 from facebench.runner.sections import RunContext, SectionResult
 from facebench.schema import Alignment, Comparator, Unmeasured
 from facebench.schema.attack_report import Picture, Signs, Spent

@@ -11,13 +11,14 @@ from pydantic import ValidationError
 
 from facebench.errors import InputError
 from facebench.files import read_bytes
-from facebench.metrics import families
+from facebench.metrics import catalogue, families
 from facebench.metrics import paired as tests
 from facebench.runner.leaderboard.folder import BOARD, Place, entries_of, find_elsewhere, kept, load_board
 from facebench.runner.leaderboard.paired import Paired, load_paired
 from facebench.schema import Estimate, Rank, Result, point_fields
 from facebench.schema.leaderboard import Listed, ListedBoard
 
+LEADING = catalogue.metric("tar")
 LETTERS = 26  # beyond so many models letters say less than the rank interval
 Floats = NDArray[np.float64]
 
@@ -83,14 +84,13 @@ def _newest(results: Sequence[Result]) -> list[int]:
 
 def _order(entry: Listed) -> tuple[bool, float, str, str]:
     rank = entry.rank
-    value = 1.0 if rank is None or rank.value is None else -rank.value
-    return rank is None, value, entry.result.model.name, entry.result.run.started
+    return *LEADING.sort_key(None if rank is None else rank.value), entry.result.model.name, entry.result.run.started
 
 
 def leading(result: Result) -> Estimate | None:
-    """Return the measure a leaderboard ranks by: TAR at the leading operating point, failed images counted."""
+    """Return the measure a leaderboard ranks by: TAR at the protocol's leading FMR target, failed images counted."""
     primary = result.protocol.primary
-    wanted = ("tar", primary, "all", None, "clean", "strict", "counted")
+    wanted = (LEADING.name, primary, "all", None, "clean", "strict", "counted")
     for e in result.estimates:
         if (e.metric, e.point, e.group, e.group_b, e.condition, e.rule, e.failures) == wanted:
             return e
@@ -115,8 +115,9 @@ def rank_entries(results: Sequence[Result], paired: Sequence[Paired | None]) -> 
     ]
     alpha = 1 - min((result.protocol.confidence for result in results), default=0.95)
     for (i, j), d, p in zip(pairs, differences, families.holm(p_values), strict=True):
-        if p < alpha and d:
-            better[(j, i) if d > 0 else (i, j)] = True
+        gain = LEADING.gain(0.0, d)
+        if p < alpha and gain:
+            better[(j, i) if gain > 0 else (i, j)] = True
     return _ranks(results, values, known, better)
 
 
@@ -125,12 +126,13 @@ def _ranks(
 ) -> list[Rank]:
     inside = better[np.ix_(known, known)]
     intervals = dict(zip(known, tests.rank_intervals(inside), strict=True))
-    order = sorted(range(len(known)), key=lambda n: -(values[known[n]] or 0.0))
+    order = sorted(range(len(known)), key=lambda n: LEADING.sort_key(values[known[n]]))
     letters = tests.tie_letters(order, inside) if 0 < len(known) <= LETTERS else [""] * len(known)
     ties = dict(zip(known, letters, strict=True))
     return [
         Rank(
-            metric="tar", **point_fields(result.protocol.primary), model=result.model.name, value=values[i],
+            metric=LEADING.name, **point_fields(result.protocol.primary), model=result.model.name,
+            value=values[i],
             best=intervals[i][0] if i in intervals else None, worst=intervals[i][1] if i in intervals else None,
             ties=ties.get(i, ""),
         )
