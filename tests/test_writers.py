@@ -14,8 +14,8 @@ import pytest
 
 from facebench.errors import WriteError
 from facebench.files import write_atomic
+from facebench.measure.saved import save_result, save_section
 from facebench.report import write_report
-from facebench.runner.files import save_result, save_section
 from facebench.schema import ModelCard
 from facebench.store import EmbeddingStore, StoredBatch, TileStore
 from tests.report import factory

@@ -10,11 +10,11 @@ import pytest
 
 from facebench.data import decode_batches, load_dataset
 from facebench.errors import InputError
+from facebench.execution.options import RunOptions
 from facebench.models.zoo.closed_form import ClosedFormModel, Fault
 from facebench.probes.attacks.batch import radius
-from facebench.runner import RunOptions, evaluate
-from facebench.runner.evaluate import rescore
-from facebench.runner.protocols import Protocol
+from facebench.run.evaluate import evaluate, rescore
+from facebench.run.protocols import Protocol
 from facebench.schema import ProtocolSpec, Result
 from facebench.schema.attacks import Norm
 from tests.probes.planted import attack, make_faces, model
@@ -124,7 +124,7 @@ def test_saved_images_rescore_to_the_reported_success(faces: Path, tmp_path: Pat
         victim, Protocol(spec, tmp_path), {"faces": tmp_path / "a" / "attacked"}, RunOptions(tmp_path / "b")
     )
     assert not again.failures
-    from facebench.runner.files import load_inputs
+    from facebench.measure.saved import load_inputs
     from facebench.scoring import compare_pairs
 
     vectors, images, pairs, _ = load_inputs(again, tmp_path / "b")
