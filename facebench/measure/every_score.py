@@ -105,7 +105,7 @@ def measure_scores(
     controls = [control.control_grouping(grouping, images.identity, seed) for grouping in shuffled]
     sample = Sample(images, scored.scores, [*groupings, *controls], replicates=spec.uncertainty.replicates, seed=seed)
     cutoffs = overall.pooled_cutoffs(sample, points)
-    at_targets, pooled_rates = overall.threshold_estimates(sample, points, cutoffs, confidence)
+    at_targets, pooled_rates = overall.threshold_estimates(sample, points, confidence)
     estimates = [*at_targets, *overall.separation_estimates(sample, confidence)]
     estimates += overall.compat_estimates(sample, compat, points.targets)
     if scored.pairs is not None and scored.listed is not None:
@@ -135,9 +135,7 @@ def _without_failures(
     if not scores.impostor.size:
         return []
     sample = Sample(images, scores, [], replicates=spec.uncertainty.replicates, seed=seed)
-    cutoffs = overall.pooled_cutoffs(sample, points)
-    confidence = spec.uncertainty.confidence
-    return overall.threshold_estimates(sample, points, cutoffs, confidence, failures="excluded")[0]
+    return overall.threshold_estimates(sample, points, spec.uncertainty.confidence, failures="excluded")[0]
 
 
 def gaps(spec: ProtocolSpec, images: Images, n_genuine: int, n_impostor: int) -> list[Unmeasured]:

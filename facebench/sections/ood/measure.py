@@ -17,6 +17,7 @@ from facebench.data import decode_batches
 from facebench.errors import InputError
 from facebench.execution.embedding import runtime_of, store_root
 from facebench.files import cache_dir
+from facebench.measure.rates import one_sided
 from facebench.measure.sample import Images
 from facebench.measure.study import groupings_of
 from facebench.metrics import catalogue, uncertainty
@@ -205,13 +206,12 @@ class _Frame:
         if catalogue.metric(metric).kind is Kind.RATE:
             common["errors"] = int((part == 0).sum())
         if value in (0.0, 1.0):  # nothing varies: all that is sure is the bound over identities
-            bound = min(1.0, 3 / people)
-            low, high = (0.0, bound) if value == 0 else (1 - bound, 1.0)
-            return Estimate(value=value, ci_low=low, ci_high=high, ci_method="rule-of-three", flags=flags, **common)
+            limits = one_sided(value == 1, part.size, people, part.size / people, self.confidence)
+            return Estimate.model_validate({**common, **limits, "value": value, "flags": flags})
         variance = uncertainty.identity_variance(part - value, identity, part.size)
-        limits = uncertainty.wilson_from_variance(value, part.size, variance, self.confidence)
+        found = uncertainty.wilson_from_variance(value, part.size, variance, self.confidence)
         return Estimate(
-            value=value, ci_low=limits.low, ci_high=limits.high, ci_method="wilson-identity", n_eff=limits.n_eff,
+            value=value, ci_low=found.low, ci_high=found.high, ci_method="wilson-identity", n_eff=found.n_eff,
             flags=flags, **common,
         )  # fmt: skip
 
