@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,8 +68,10 @@ class GroupMeasurer:
         min_identities: int,
         design_effects: Sequence[float],
         seed: int,
+        step: Callable[[], None] = lambda: None,
     ) -> None:
         self.sample = sample
+        self.step = step  # called when one grouping is measured at one operating point
         self.points = points
         self.policy = policy
         self.confidence = confidence
@@ -103,6 +105,7 @@ class GroupMeasurer:
             found += self._group_estimates(number, t, rates, operating)
         for t in range(len(self.points.keys)):
             found += self._differentials(number, t, per_target[t], operating)
+            self.step()
         return found
 
     def group_rates(self, number: int) -> list[tuple[GroupRates, tuple[float, ...]]]:
@@ -307,7 +310,9 @@ class GroupMeasurer:
             differentials.Kind.of(rates.fmr, rates.fmr_replicates),
             differentials.Kind.of(rates.fnmr, rates.fnmr_replicates),
         )
-        return differentials.estimates(*kinds, self.wanted[t], flags, common, confidence=self.confidence, rng=self.rng)
+        wanted = self.wanted[t]
+        context = differentials.Context(grouping.groups, wanted, flags, common, self.confidence, self.rng)
+        return differentials.estimates(*kinds, context)
 
 
 def _spread_as(replicates: Floats, rate: Rate | None) -> Floats:
