@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from facebench.metrics.catalogue import Direction, Topic
 from facebench.report import format as fmt
-from facebench.report.reading import Reading, comparisons
+from facebench.report.reading import Reading, comparisons, short_label
 from facebench.report.wording import flag_words, measure
 from facebench.schema import Estimate, Result
 
@@ -68,7 +68,7 @@ def _all(reading: Reading) -> Iterator[Estimate]:
     """Iterate over the figures of all comparisons, under the strict rule and at the leading operating point."""
     for e in reading.result.estimates:
         whole = (e.group, e.group_b, e.rule, e.failures) == ("all", None, "strict", "counted")
-        if whole and e.fmr_target in (None, reading.primary):
+        if whole and e.point in (None, reading.primary):
             yield e
 
 
@@ -93,7 +93,7 @@ def _verification(reading: Reading) -> Iterator[list[str]]:
             found = reading.find(metric, target=target)
             if found:
                 name = measure(metric).short if metric == "tar" else f"achieved {measure(metric).short}"
-                yield _row(f"{name} at FMR target {fmt.target(target)}", found)
+                yield _row(f"{name} at {fmt.point(target)}", found)
     for metric in ("eer", "auc"):
         found = reading.find(metric)
         if found:
@@ -139,6 +139,11 @@ def _row(name: str, estimate: Estimate) -> list[str]:
     if definition.direction is Direction.HIGHER and n is not None and k is not None:
         k = n - k
     words = [flag_words(estimate.flags)] if estimate.flags else []
+    if estimate.left_out:
+        words.insert(0, f"leaves out {fmt.clip(', '.join(short_label(group) for group in estimate.left_out))}")
     if estimate.excess is not None:
-        words.insert(0, f"excess over chance {write(estimate.excess)}")
+        times = estimate.excess_as == "ratio"
+        words.insert(
+            0, f"{write(estimate.excess)} times chance" if times else f"excess over chance {write(estimate.excess)}"
+        )
     return [fmt.visible(fmt.clip(name)), write(estimate.value), limits, fmt.k_of_n(k, n), "; ".join(words)]
