@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -19,6 +19,7 @@ class Colour(StrEnum):
 
     RGB = "RGB"
     BGR = "BGR"
+    GREY = "grey"  # one channel: the luminance of ITU-R BT.601, rounded, as Pillow's mode L
 
 
 class Layout(StrEnum):
@@ -153,6 +154,9 @@ class ModelFile(Strict):
         (), description="torch only: weights whose names begin with one of these are left out, such as a head"
     )
     ids: str | None = Field(None, description="embeddings only: text file with one image_id per row")
+    missing: Literal["refuse", "failures"] = Field(
+        "refuse", description="embeddings only: what images without an embedding are; failures: no face was found"
+    )
     options: dict[str, Any] = Field(default_factory=dict, description="handed to plug-in adapters as they are")
 
     @field_validator("output", mode="before")
@@ -202,3 +206,8 @@ class ModelCard(Strict):
                 return output, slice(start, start + len(output.names))
             start += len(output.names)
         raise KeyError(name)
+
+    @property
+    def distances(self) -> bool:
+        """Whether lower means more alike where the model's own scores are written."""
+        return self.comparator is Comparator.EUCLIDEAN or self.options.get("scale") == "distance"
