@@ -17,7 +17,7 @@ from facebench.models.onnx_ports import check_input, choose_output, fixed, input
 from facebench.models.outputs import embedding_width, unequal
 from facebench.models.preprocess import embed_flipped
 from facebench.models.protocol import Embeddings, Faces
-from facebench.schema import Flip, InputSpec, Layout, ModelCard
+from facebench.schema import Colour, Flip, InputSpec, Layout, ModelCard
 
 _FREE_BATCH = 32  # faces per call when the file leaves the batch open; bounds the memory of a large `embed`
 
@@ -129,7 +129,8 @@ def load(context: LoadContext) -> OnnxModel:
 def _width(probe: OnnxModel, spec: InputSpec) -> int:
     """Ask the network itself how many values it gives, on unlike faces; the file often leaves that open."""
     size = (spec.height, spec.width)
-    shape = (4, 3, *size) if spec.layout is Layout.NCHW else (4, *size, 3)
+    deep = 1 if spec.colour is Colour.GREY else 3
+    shape = (4, deep, *size) if spec.layout is Layout.NCHW else (4, *size, deep)
     low, high = ((end - np.mean(spec.mean)) / np.mean(spec.std) for end in (0, 255))
     faces = fixed_generator(Fixed.NETWORK_PROBE).uniform(low, high, shape).astype(np.float32)
     faces[0], faces[1] = low, high

@@ -116,7 +116,7 @@ def _distinct(names: tuple[str, ...], what: str) -> None:
 class TaskDetails(Strict):
     """What was answered, beside the estimates.
 
-    Counts of `confusion`: rows are true classes, columns the classes answered and, last, no answer.
+    Counts of `confusion`: rows are true classes, columns the classes answered and, last, no class of the protocol.
     """
 
     shape: Shape

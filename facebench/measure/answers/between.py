@@ -8,12 +8,10 @@ import numpy as np
 
 from facebench.measure.answers.units import Cell
 from facebench.measure.groups import Grouping
-from facebench.metrics import uncertainty
 from facebench.metrics.answers import Table
+from facebench.metrics.answers.gaps import gap
 from facebench.metrics.streams import Stream, generator
 from facebench.schema import Estimate, Flag, ProtocolSpec
-
-FAIR_DRAWS = 2000
 
 
 def differences_between(
@@ -48,12 +46,10 @@ def differences_between(
 def _gap(
     values: list[float], variances: list[float], confidence: float, flags: list[Flag], common: dict[str, str], seed: int
 ) -> Estimate:
-    gap = max(values) - min(values)
-    low, high = uncertainty.gap_interval(values, variances, confidence)
-    draws = generator(Stream.FAIR_ANSWERS, seed).normal(size=(FAIR_DRAWS, len(values))) * np.sqrt(variances)
-    expected = float(np.mean(draws.max(axis=1) - draws.min(axis=1)))
-    test = uncertainty.equal_rates_test(values, variances)
+    found = gap(values, variances, confidence, generator(Stream.FAIR_ANSWERS, seed))
     return Estimate(
-        value=gap, ci_low=low, ci_high=max(high, gap), ci_method="simultaneous-pairs", expected_if_fair=expected,
-        excess=gap - expected, p_value=None if test is None else test.p_value, flags=tuple(flags), **common,
+        value=found.value, ci_low=found.low, ci_high=found.high, ci_method="simultaneous-pairs",
+        expected_if_fair=found.expected, excess=found.value - found.expected,
+        excess_low=found.low - found.expected, excess_high=found.high - found.expected,
+        p_value=found.p_value, flags=tuple(flags), **common,
     )  # fmt: skip

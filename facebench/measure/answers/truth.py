@@ -108,11 +108,12 @@ def _classes(task: ClassifyTask, head: OutputSpec, given: Floats, column: Column
         if place is not None:
             merged[:, place] += shares[:, number]
     only = head.activation is Activation.LABEL
-    total = merged.sum(axis=1, keepdims=True)
-    if not only:  # classes the protocol does not know are left aside, and the others share what remains
-        merged = np.divide(merged, total, out=np.full_like(merged, np.nan), where=total > 0)
-    merged[~known_rows(shares) | (merged.sum(axis=1) == 0)] = np.nan
-    table = classify_table(merged, truth[rows], task.classes, bins=task.calibration_bins, labels_only=only)
+    strange = [number for number, place in enumerate(order) if place is None]
+    other = shares[:, strange].max(axis=1) if strange else None  # answered, but no class of the protocol: wrong
+    merged[~known_rows(shares) | (only & (merged.sum(axis=1) == 0))] = np.nan
+    table = classify_table(
+        merged, truth[rows], task.classes, bins=task.calibration_bins, labels_only=only, other=None if only else other
+    )
     return Judged(table, rows, task.classes, known_rows(merged), dict(left_out))
 
 

@@ -26,7 +26,13 @@ SMALLEST = 1e-12
 
 
 def classify_table(
-    probabilities: Floats, truth: NDArray[np.int64], classes: Sequence[str], *, bins: int, labels_only: bool
+    probabilities: Floats,
+    truth: NDArray[np.int64],
+    classes: Sequence[str],
+    *,
+    bins: int,
+    labels_only: bool,
+    other: Floats | None = None,
 ) -> Table:
     """Return the table of a task with K classes.
 
@@ -34,16 +40,20 @@ def classify_table(
     several classes are most probable, the first counts as answered.
 
     Args:
-        probabilities: (N, K) that sum to 1; rows of NaN are no answer. One-hot rows when only labels are known.
+        probabilities: (N, K); rows of NaN are no answer. One-hot rows when only labels are known.
         truth: (N,) index of the true class.
         classes: K names.
         bins: of confidence, for the calibration error.
         labels_only: whether confidence is not known, so that nothing is said of calibration.
+        other: (N,) the largest probability of a class the task does not have; above all others it is the answer, and
+            wrong.
     """
     n, k = probabilities.shape
     answered = known_rows(probabilities)
     safe = np.where(answered[:, None], probabilities, 0.0)
-    said = np.where(answered, safe.argmax(axis=1), k)
+    top = safe.max(axis=1)
+    elsewhere = np.zeros(n, bool) if other is None else np.where(answered, other, 0.0) > top
+    said = np.where(answered & ~elsewhere, safe.argmax(axis=1), k)
     hit = (said == truth) & answered
     confusion = np.zeros((n, k * (k + 1)))
     confusion[np.arange(n), truth * (k + 1) + said] = 1
@@ -52,7 +62,7 @@ def classify_table(
     figures = _counted(k, classes, counts / max(1, n))
     ranked: tuple[Ranked, ...] = ()
     if not labels_only:
-        top = np.where(answered, safe.max(axis=1), 0.0)
+        top = np.where(elsewhere, other, top) if other is not None else top
         width = k * (k + 1)
         rows += [_losses(safe, truth, answered), _by_bin(top, hit, answered, bins)]
         figures += [*_costs(width), _calibration(width + 3, bins)]
@@ -64,7 +74,7 @@ def classify_table(
 
 
 def confusion_of(sums: Floats, k: int) -> Floats:
-    """Return (..., K, K + 1) counts: rows true, columns answered, the last for no answer."""
+    """Return (..., K, K + 1) counts: rows true, columns answered, the last for no class of the task."""
     return sums[..., : k * (k + 1)].reshape(*sums.shape[:-1], k, k + 1)
 
 
@@ -153,7 +163,8 @@ def _mcc(cells: Floats) -> Floats:
 def _losses(p: Floats, truth: NDArray[np.int64], answered: NDArray[np.bool_]) -> Floats:
     """Answered, Brier score (summed over classes) and negative log-likelihood (nats) of each image."""
     own = p[np.arange(len(p)), truth]
-    brier = (p**2).sum(axis=1) - 2 * own + 1
+    rest = np.maximum(1 - p.sum(axis=1), 0.0)  # what was given to classes the task does not have
+    brier = (p**2).sum(axis=1) + rest**2 - 2 * own + 1
     loss = -np.log(np.maximum(own, SMALLEST))
     return np.where(answered[:, None], np.stack([np.ones(len(p)), brier, loss], axis=1), 0.0)
 
