@@ -41,6 +41,7 @@ from facebench.measure.templates import template_model, template_units
 from facebench.run.external_scores import is_scored, remeasure_scores
 from facebench.run.needs import unmet_needs
 from facebench.run.protocols import Protocol, bind_dataset, reference
+from facebench.run.thresholds import check_development
 from facebench.schema import DataSummary, Result, Unmeasured
 from facebench.scoring import MAX_IMAGES
 from facebench.sections import sections_of
@@ -63,6 +64,7 @@ def evaluate(model: Any, protocol: Protocol, data: Mapping[str, Path], options: 
     """
     started, clock = environment.now(), time.monotonic()
     check_options(options)
+    check_development(protocol.spec, model.card)
     unmet_needs(model, protocol.spec)
     dataset = bind_dataset(protocol, data)
     if options.limit is not None:
