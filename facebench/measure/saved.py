@@ -164,6 +164,11 @@ def load_scores(result: Result, folder: Path) -> tuple[NDArray[np.float64], Imag
     return scores, images if images.image_ids else unnamed_samples(n_samples), pairs, spec
 
 
+def is_scored(result: Result) -> bool:
+    """Whether a result was computed from a file of scores."""
+    return any(artifact.path == SCORES for artifact in result.artifacts)
+
+
 def unnamed_samples(n: int) -> Images:
     """Return samples of which nothing is known but that they were compared."""
     return Images(tuple(map(str, range(n))), None, {})

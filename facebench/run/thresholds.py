@@ -13,9 +13,8 @@ from facebench.errors import InputError, NotComparableError
 from facebench.files import is_folder
 from facebench.measure.overall import false_match_rate, pooled_cutoffs
 from facebench.measure.sample import Images, Sample, Scored, score_embeddings, score_listed
-from facebench.measure.saved import load_inputs, load_result, load_scores
+from facebench.measure.saved import is_scored, load_inputs, load_result, load_scores
 from facebench.measure.study import Points
-from facebench.run.external_scores import is_scored
 from facebench.schema import FromResult, ModelCard, ProtocolSpec, Result
 from facebench.scoring import MAX_IMAGES
 

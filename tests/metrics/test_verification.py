@@ -74,8 +74,8 @@ def test_false_accept_budget():
     assert ver.false_accept_budget(1e-4, 78_000) == 7
     assert ver.false_accept_budget(0.1, 3) == 0
     assert ver.false_accept_budget(4.8833333333333e-2, 12_000) == 586
-    assert ver.false_accept_budget(0.04883333, 12_000) == 586
-    assert ver.false_accept_budget(0.0488333, 12_000) == 585  # seven digits say what they say
+    assert ver.false_accept_budget(0.048833333, 12_000) == 586
+    assert ver.false_accept_budget(0.04883333, 12_000) == 585  # seven digits say what they say
     assert ver.false_accept_budget(2 / 3, 12_000) == 8000
     for k in (1, 7, 586, 11_999):
         assert ver.false_accept_budget(k / 12_000, 12_000) == k
