@@ -19,8 +19,8 @@ from PIL import Image
 
 from facebench.data import Dataset, load_dataset
 from facebench.data.decode import decode
+from facebench.measure.sanity import alignment
 from facebench.phantoms.shipped import shipped_dataset
-from facebench.runner.sanity import alignment
 
 Pixels = NDArray[np.uint8]
 EYES_APART = 35.2  # pixels between the eyes of the template

@@ -13,9 +13,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from facebench.report.leaderboard import write_site
-from facebench.runner.leaderboard import load_boards
-from facebench.runner.leaderboard.folder import BOARD
+from facebench.leaderboard import load_boards
+from facebench.leaderboard.folder import BOARD
+from facebench.leaderboard.site import write_site
 from facebench.schema import Result
 
 ROOT = Path(__file__).resolve().parent.parent / "leaderboard"

@@ -31,7 +31,7 @@ def board_add(
 
     Example: facebench leaderboard add out/my-model --half
     """
-    from facebench.runner.leaderboard import add_entry
+    from facebench.leaderboard import add_entry
 
     place = add_entry(result, board, half=half, elsewhere=elsewhere)
     if as_json:
@@ -51,8 +51,8 @@ def board_validate(
 
     Example: facebench leaderboard validate leaderboard/phantom-core
     """
-    from facebench.report.leaderboard.words import validation_lines, validation_markdown
-    from facebench.runner.leaderboard.validate import exit_code, validate_entries
+    from facebench.leaderboard.site.words import validation_lines, validation_markdown
+    from facebench.leaderboard.validate import exit_code, validate_entries
 
     def say(validation: Validation) -> None:
         if not as_json:
@@ -80,9 +80,9 @@ def board_build(
 
     Example: facebench leaderboard build --out site
     """
-    from facebench.report.leaderboard import write_site
-    from facebench.runner.environment import facebench_version
-    from facebench.runner.leaderboard import load_boards
+    from facebench.execution.environment import facebench_version
+    from facebench.leaderboard import load_boards
+    from facebench.leaderboard.site import write_site
 
     pages = write_site(load_boards(board), out, facebench_version())
     if as_json:

@@ -23,7 +23,6 @@ from facebench.schema import Curve, Estimate, Result
 from facebench.schema.robustness import family_of
 
 MAX_ROWS = 200
-OWN_SECTIONS = ("attack:", "impostors:", "causal:", "quality:", "judgements:")
 CONTROL = "control:random-labels"
 Write = Callable[[float | None], str]
 
@@ -342,8 +341,8 @@ def controls(reading: Reading) -> Table:
     return table("Groups of people with shuffled labels", columns, rows)
 
 
-def remaining(reading: Reading) -> Table:
-    """Tabulate what no other table covers: estimates under other conditions, and further metrics of groups."""
+def remaining(reading: Reading, own_conditions: tuple[str, ...]) -> Table:
+    """Tabulate what no other table covers: other conditions than those of parts of their own, further metrics."""
     details = reading.result.robustness
     altered = {*details.conditions, *map(family_of, details.conditions)} if details else set()
     rows = []
@@ -351,7 +350,7 @@ def remaining(reading: Reading) -> Table:
         listed = e.metric in ("tar", "fmr", "fnmr", "fta") or e.group == "all" or "=" not in e.group
         if e.condition == CONTROL or (e.condition == "clean" and listed):
             continue
-        if e.condition.startswith(OWN_SECTIONS) or e.condition in altered:
+        if e.condition.startswith(own_conditions) or e.condition in altered:
             continue  # these have sections of their own
         if reading.result.ood is not None and metric(e.metric).topic is Topic.SEARCH:
             continue  # these have sections of their own

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from facebench.schema._base import Strict
-from facebench.schema.alike import Alignment, ExplanationComparison
+from facebench.schema.agreement import Alignment, ExplanationComparison
 from facebench.schema.result import Flag, ProtocolRef, Unmeasured
 
 

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from facebench.schema import Comparison, Verdict
-from tests.compare import factory
+from tests.comparison import factory
 from tests.gate.junit_schema import violations
 
 ROOT = Path(__file__).resolve().parents[2]

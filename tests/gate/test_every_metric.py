@@ -8,16 +8,16 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
+from facebench.comparison.compare import _adjusted
+from facebench.comparison.differences import comparison_rows, comparison_statements, name_of, told_apart
+from facebench.comparison.paired import Pairing
+from facebench.comparison.paired_figures import unpaired_differences, why_not_compared
 from facebench.errors import InputError
 from facebench.gate import check
+from facebench.gate.output import gate_rows
 from facebench.metrics import catalogue
 from facebench.metrics.catalogue import Direction, Kind, MetricDef, Topic
-from facebench.report.differences import comparison_rows, comparison_statements, name_of, told_apart
-from facebench.report.gate import gate_rows
 from facebench.report.wording import measure
-from facebench.runner.compare import _adjusted
-from facebench.runner.paired import Pairing
-from facebench.runner.paired_figures import unpaired_differences, why_not_compared
 from facebench.schema import Comparator, ComparedModel, Comparison, Estimate, Flag, Outcome, Policy, Result, Rule
 from facebench.schema.result import ProtocolRef
 

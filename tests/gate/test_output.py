@@ -7,7 +7,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from facebench.errors import ExitCode
-from facebench.report.gate import MAX_SUMMARY_BYTES, gate_markdown, gate_rows, github_annotations, junit, worst_first
+from facebench.gate.output import MAX_SUMMARY_BYTES, gate_markdown, gate_rows, github_annotations, junit, worst_first
 from facebench.schema import GateFinding, Outcome, Verdict
 from tests.gate.junit_schema import violations
 

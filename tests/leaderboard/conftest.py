@@ -5,8 +5,8 @@ import shutil
 import numpy as np
 import pytest
 
-from facebench.runner.leaderboard import add_entry
-from tests.compare import factory
+from facebench.leaderboard import add_entry
+from tests.comparison import factory
 
 NOISE = {"good": 0.5, "middling": 1.2, "poor": 2.5}
 

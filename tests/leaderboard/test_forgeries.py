@@ -16,12 +16,12 @@ from facebench.cli import board_commands  # noqa: F401 - adds its commands to th
 from facebench.cli.apps import app
 from facebench.errors import ExitCode, InputError, NotComparableError
 from facebench.files import sha256_bytes
-from facebench.runner.files import save_result
-from facebench.runner.leaderboard import add_entry
-from facebench.runner.leaderboard.paired import load_paired, save_paired
-from facebench.runner.leaderboard.validate import exit_code, validate_entries, validate_entry
+from facebench.leaderboard import add_entry
+from facebench.leaderboard.paired import load_paired, save_paired
+from facebench.leaderboard.validate import exit_code, validate_entries, validate_entry
+from facebench.measure.saved import save_result
 from facebench.schema import Estimate, Result
-from tests.compare import factory
+from tests.comparison import factory
 
 
 def read(path: Path) -> Result:
@@ -230,7 +230,7 @@ def test_what_is_no_result_is_bad_input(board, content):
 
 
 def test_a_bomb_is_not_unpacked(board, monkeypatch):
-    from facebench.runner.leaderboard import folder
+    from facebench.leaderboard import folder
 
     monkeypatch.setattr(folder, "MAX_FILE", 10_000)
     packed = next(board[1]["good"].parent.glob("*.bz2"))
@@ -310,7 +310,7 @@ def test_the_command_prints_the_field_and_exits_as_documented(board, tmp_path):
 
 
 def test_a_summary_cannot_be_hijacked_by_an_entry():
-    from facebench.report.leaderboard.words import validation_markdown
+    from facebench.leaderboard.site.words import validation_markdown
     from facebench.schema.leaderboard import Problem, Validation
 
     hostile = "[x](https://example.org) <b> @team | ![i](x)\n# head"

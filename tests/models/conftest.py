@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.models.calls import Shell
-from tests.runner.test_planning import write_faces
+from tests.run.test_plan import write_faces
 
 
 @pytest.fixture

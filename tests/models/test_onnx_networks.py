@@ -10,8 +10,8 @@ import pytest
 
 from facebench.data import decode_batches, load_dataset
 from facebench.models import load_model
-from tests.efficiency.onnx_writer import field, integer, ints, model, node, tensor, value
 from tests.models.calls import Shell
+from tests.models.onnx_writer import field, integer, ints, model, node, tensor, value
 
 FLOAT, UINT8, INT8, INT64, STRING, BOOL, HALF = 1, 2, 3, 7, 8, 9, 10
 INPUT = "input: {height: 112, width: 112, layout: NCHW, mean: 127.5, std: 127.5}\n"
