@@ -12,14 +12,15 @@ from pathlib import Path
 
 import numpy as np
 
+from facebench.comparison.compare import compare_results
 from facebench.files import asset_dir, read_json
 from facebench.gate import check_gate, load_policy
 from facebench.models import load_model
-from facebench.report import render_report, verdict_sentences
-from facebench.runner import load_protocol, rescore
-from facebench.runner.compare import compare_results
+from facebench.run.evaluate import rescore
+from facebench.run.protocols import load_protocol
+from facebench.run.report import render_report, verdict_sentences
 from facebench.schema import Result
-from tests.compare import factory
+from tests.comparison import factory
 from tests.fuzz.formats import Format, parquet
 
 VECTORS = np.arange(12, dtype=np.float32).reshape(3, 4)
@@ -60,6 +61,10 @@ def model_formats() -> Iterator[Format]:
             yield Format("model file", files, "m.yaml", "text", lambda root: load_model(str(root / "m.yaml")))
         if name == "e.json":
             yield Format("megaface feature", files, "a.bin", "binary", lambda root: load_model(str(root / "m.yaml")))
+
+
+def read_protocol(root: Path) -> object:
+    return load_protocol(str(root / "p.yaml"))
 
 
 def protocol_formats() -> Iterator[Format]:
@@ -126,11 +131,11 @@ def side_file(root: Path) -> object:
 
 def result_formats() -> Iterator[Format]:
     files, target = result_files(), "other/result.json"
-    yield Format("result in a report", files, target, "json", reported, 0.25)
-    yield Format("result in compare and gate", files, target, "json", gated, 0.15)
-    yield Format("result rescored", files, target, "json", rescored, 0.15)
+    yield Format("result in a report", files, target, "json", reported, 0.25, True)
+    yield Format("result in compare and gate", files, target, "json", gated, 0.1, True)
+    yield Format("result rescored", files, target, "json", rescored, 0.1, True)
     for name, kind in (("images.json", "json"), ("protocol.json", "json"), ("embeddings.safetensors", "binary")):
-        yield Format(f"beside a result: {name}", files, f"other/{name}", kind, side_file, 0.15)
+        yield Format(f"beside a result: {name}", files, f"other/{name}", kind, side_file, 0.08, True)
 
 
 def record_formats() -> Iterator[Format]:
