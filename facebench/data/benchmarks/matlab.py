@@ -83,9 +83,10 @@ def _rows(split: Any, place: str) -> list[tuple[str, str, int]]:
     numbers = [column for column in columns if not any(isinstance(_plain(value), str) for value in column)]
     if len(texts) != 2 or len(numbers) != 1 or len({len(column) for column in (*texts, *numbers)}) != 1:
         raise InputError(f"{place}: expected two columns of file names and one of labels, all of one length")
+    rows = zip(*texts, *numbers, strict=True)
     return [
-        (str(_plain(a)), str(_plain(b)), _label(_plain(label), place))
-        for a, b, label in zip(*texts, *numbers, strict=True)
+        (str(_plain(a)), str(_plain(b)), _label(_plain(label), f"{place}, pair {number}"))
+        for number, (a, b, label) in enumerate(rows, start=1)
     ]
 
 
