@@ -12,6 +12,7 @@ from facebench.comparison.comparable import Loaded
 from facebench.measure.saved import load_section
 from facebench.metrics.alignment import rank_alignment
 from facebench.metrics.explanation import clustering_tree, map_correlation
+from facebench.metrics.streams import Stream, generator
 from facebench.schema import Unmeasured
 from facebench.schema.agreement import Alignment, ExplanationComparison, MapLikeness, MapTree, SharedGame
 from facebench.scoring import compare_pairs, failed_rows
@@ -56,7 +57,7 @@ def _whole_identities(identity: NDArray[np.int64], usable: NDArray[np.bool_], se
     rows = np.flatnonzero(usable)
     if len(rows) <= MAX_IMAGES:
         return rows
-    order = np.random.default_rng([seed, 53]).permutation(np.unique(identity[rows]))
+    order = generator(Stream.SCORE_ALIGNMENT, seed).permutation(np.unique(identity[rows]))
     place = np.argsort(order)[np.searchsorted(np.sort(order), identity[rows])]
     by_person = rows[np.argsort(place, kind="stable")]
     people = place[np.argsort(place, kind="stable")]

@@ -11,11 +11,11 @@ from facebench.data import Dataset, decode_batches
 from facebench.errors import ModelError
 from facebench.execution.embedding import fit_face
 from facebench.execution.options import RunOptions
+from facebench.metrics.streams import Stream, generator
 from facebench.models.calling import TOLERANCE, call_model, distances
 from facebench.schema import Failure, Reembedded
 
 N_IMAGES = 8
-_STREAM = 59
 
 
 def reembed(model: Any, dataset: Dataset, vectors: NDArray[np.float32], options: RunOptions) -> Reembedded | None:
@@ -30,7 +30,7 @@ def reembed(model: Any, dataset: Dataset, vectors: NDArray[np.float32], options:
     usable = np.flatnonzero(np.isfinite(vectors).all(axis=1))
     if hasattr(model, "lookup") or not usable.size:
         return None
-    order = np.random.default_rng([options.seed, _STREAM]).permutation(usable)[:N_IMAGES]
+    order = generator(Stream.REEMBEDDED, options.seed).permutation(usable)[:N_IMAGES]
     read = next(decode_batches(dataset, [order.tolist()], options.workers))
     faces = [(row, fit_face(image, "", model.card.input)) for row, image in zip(order, read, strict=True)]
     kept = [(row, face) for row, face in faces if not isinstance(face, Failure)]

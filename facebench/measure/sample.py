@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from facebench.measure.delta import Deltas
 from facebench.measure.groups import Column, Grouping
 from facebench.metrics import bootstrap
 from facebench.metrics.bootstrap import RankedComparisons, Totals
+from facebench.metrics.streams import Stream, generator
 from facebench.scoring import ScoreSet, compare_all, compare_pairs, failed_rows
 
 
@@ -97,7 +99,7 @@ class Sample(Partition):
         super().__init__(images, groupings)
         self.scores = scores
         n_identities = self.identity_count
-        rng = np.random.default_rng([seed, 1])
+        rng = generator(Stream.VERTEX_WEIGHTS, seed)
         self.weights = bootstrap.vertex_weights(n_identities, replicates, rng) if self.has_identities else None
         self.genuine = self._ranked(scores.genuine, scores.genuine_ends)
         self.impostor = self._ranked(scores.impostor, scores.impostor_ends)
@@ -114,6 +116,12 @@ class Sample(Partition):
                     table[cell.first, cell.second] = table[cell.second, cell.first] = number
             cells[:, column] = table[grouping.label[ends[:, 0]], grouping.label[ends[:, 1]]]
         return RankedComparisons(scores[order], identity[:, 0].copy(), identity[:, 1].copy(), cells, len(self.cells))
+
+    @cached_property
+    def deltas(self) -> Deltas:
+        """Influences of the rates, per identity."""
+        columns = [cell.grouping for cell in self.cells]
+        return Deltas(self.genuine, self.impostor, columns, self.identity_count)
 
     @cached_property
     def n_genuine(self) -> NDArray[np.int64]:

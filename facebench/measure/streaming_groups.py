@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 from facebench.measure.grouped import GroupMeasurer, GroupRates, Operating
 from facebench.measure.rates import Rate
 from facebench.measure.streaming_counts import Influence, Tallied, false_non_match_rate, independent_pairs
+from facebench.metrics import clusters
+from facebench.metrics.streams import Stream, generator
 
 Floats = NDArray[np.float64]
 
 
 class LargeGroups(GroupMeasurer):
-    """Measures all groupings at the pooled thresholds; variances are closed forms, so there are no replicates."""
+    """Measures all groupings at the pooled and named thresholds; variances are closed forms without replicates."""
 
     def __init__(
         self,
@@ -28,14 +30,16 @@ class LargeGroups(GroupMeasurer):
         seed: int,
     ) -> None:
         self.sample: Any = tallied
-        self.targets = list(tallied.targets)
+        self.points = tallied.points
         self.policy = "pooled"
         self.confidence = confidence
         self.min_identities = min_identities
         self.design_effects = list(design_effects)
-        self.rng = np.random.default_rng([seed, 2])
-        thresholds = tallied.thresholds[: len(self.targets)]
-        self.pooled = Operating("pooled", thresholds, None, tuple(tallied.resolvable))
+        self.rng = generator(Stream.FAIR_DRAWS, seed)
+        thresholds = tallied.thresholds[: len(self.points.keys)]
+        named = range(len(self.points.targets), len(self.points.keys))
+        self.wanted = [*self.points.targets, *(tallied.false_matches(0, t).rate for t in named)]
+        self.pooled = Operating("pooled", thresholds, None, tuple(tallied.resolvable), self._set_on(0))
         self.tallied = tallied
 
     def _rates(
@@ -65,18 +69,24 @@ class LargeGroups(GroupMeasurer):
         pair of identities are taken to lie either all in the cell or none; where people carry several labels, this
         makes the variance of cells between groups too large.
         """
+        if self.points.fixed(t):
+            return found.of_rate.variance
         pooled = self.tallied.false_matches(0, t)
         slope = self._elasticity(i, t) * found.rate / pooled.rate if pooled.errors else 0.0
+        own, every = found.of_rate, pooled.of_rate
         # of pairs inside the cell the squares are those of the difference; of the others those of the pooled part
-        inside = (1 / found.n - slope / pooled.n) ** 2 * found.squares
-        outside = (slope / pooled.n) ** 2 * max(0.0, pooled.squares - found.squares)
-        shared = Influence(0, 1, found.shared / found.n - slope * pooled.shared / pooled.n, inside + outside)
-        return self.tallied.vertex_variance((1.0, shared))
+        part = found.n / pooled.n
+        inside, outside = (1 - slope * part) ** 2, slope**2
+        return clusters.Influence(
+            own.together - slope * every.together,
+            inside * own.squares + outside * np.maximum(0.0, every.squares - part**2 * own.squares),
+            inside * own.independent + outside * max(0.0, every.independent - part**2 * own.independent),
+        ).variance
 
     def _elasticity(self, i: int, t: int) -> float:
         """Return d ln FMR of a cell / d ln FMR of all, between the operating points around one; 1 where unknown."""
         points = []
-        for other in (max(0, t - 1), min(len(self.targets) - 1, t + 1)):
+        for other in (max(0, t - 1), min(len(self.points.targets) - 1, t + 1)):
             cell, pooled = self.tallied.false_matches(i, other), self.tallied.false_matches(0, other)
             if cell.errors and pooled.errors:
                 points.append((np.log(cell.rate), np.log(pooled.rate)))

@@ -7,16 +7,17 @@ Wilson interval.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from math import comb, exp, floor, inf, log, sqrt
+from math import comb, exp, floor, log, sqrt
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facebench.errors import InputError
+from facebench.metrics import clusters
+from facebench.metrics.clusters import PairIndex
 
 Interval = tuple[float, float]
 Floats = NDArray[np.float64]
@@ -74,6 +75,20 @@ def wilson_from_variance(rate: float, n: int, variance: float, confidence: float
     return RateInterval(low, high, n_eff)
 
 
+def logit_interval(value: float, variance: float, confidence: float = 0.95) -> Interval:
+    """Return the normal interval of a probability that is no share of trials, such as an AUC, on its log odds.
+
+    The standard error of a log odds is ``sqrt(V) / (p (1 - p))``. Source: Pepe, "The statistical evaluation of medical
+    tests for classification and prediction", 2003.
+    """
+    if variance <= 0 or not 0 < value < 1:
+        return value, value
+    half = normal_quantile(confidence) * sqrt(variance) / (value * (1 - value))
+    centre = log(value / (1 - value))
+    low, high = centre - half, centre + half
+    return 1 / (1 + exp(min(-low, 700.0))), 1 / (1 + exp(min(-high, 700.0)))
+
+
 def clopper_pearson(errors: int, n: int, confidence: float = 0.95) -> Interval:
     """Return the exact binomial interval of `errors` in n independent trials.
 
@@ -90,7 +105,7 @@ def clopper_pearson(errors: int, n: int, confidence: float = 0.95) -> Interval:
 def cell_variance(
     deviations: Floats, first: Ints, second: Ints, n_comparisons: int, rate: float | None = None
 ) -> float:
-    """Return the variance of a mean over comparisons between identities, from their deviations.
+    """Return the dyadic cluster variance of a mean over comparisons between identities, from their deviations.
 
     With ``d_uv`` the sum of (e - p) over the comparisons of identities u and v, and ``S_u = sum_v d_uv``::
 
@@ -98,7 +113,8 @@ def cell_variance(
 
     floored at ``p (1 - p) / P`` when `rate` is given. The first term is the variance of independent pairs, the second
     the covariance of pairs that share an identity. The same formula serves off-diagonal cells, and the difference of
-    two models when ``e = e_B - e_A``.
+    two models when ``e = e_B - e_A``. It is hardly biased but varies, so that intervals from it cover too seldom with
+    few identities; they rest on `vertex_variance`.
 
     Args:
         deviations: (P,) e - p per comparison.
@@ -107,50 +123,38 @@ def cell_variance(
         n_comparisons: P.
         rate: p.
     """
-    squares, shared = _pair_sums(deviations, first, second)
+    n = int(max(first.max(), second.max())) + 1
+    index = PairIndex(first, second, n)
+    units = np.bincount(index.pair, deviations, index.sizes.size)
+    per_identity = np.bincount(index.ends[0], units, n) + np.bincount(index.ends[1], units, n)
+    squares, shared = float(units @ units), float(per_identity @ per_identity)
     variance = (squares + max(0.0, shared - 2 * squares)) / n_comparisons**2
     return variance if rate is None else max(variance, rate * (1 - rate) / n_comparisons)
 
 
-def vertex_variance(deviations: Floats, first: Ints, second: Ints, n_comparisons: int, n_identities: int) -> float:
-    """Return the variance the vertex bootstrap would find with infinitely many replicates, threshold held fixed.
+def vertex_variance(deviations: Floats, first: Ints, second: Ints, n_comparisons: int) -> float:
+    """Return the variance intervals of impostor rates rest on: `cell_variance`, made safe for few identities.
 
-    With multinomial weights and repeat draws filled with the observed rate, the moments of the weights give::
-
-        V = (1 - 1/n) [(1 - 2/n) sum_u S_u² + sum_{u<v} d_uv²] / P²
-
-    See `cell_variance` for the terms and arguments.
+    It is corrected for leverage and raised by one standard error of what sharing adds (`facebench.metrics.clusters`),
+    so it equals the variance of independent comparisons where no two of them share an identity, in a list as in all
+    pairs. See `cell_variance` for the arguments.
     """
-    squares, shared = _pair_sums(deviations, first, second)
-    n = n_identities
-    return (1 - 1 / n) * ((1 - 2 / n) * shared + squares) / n_comparisons**2
-
-
-def _pair_sums(deviations: Floats, first: Ints, second: Ints) -> tuple[float, float]:
-    """Return ``sum_{u<v} d_uv²`` and ``sum_u S_u²``."""
     n = int(max(first.max(), second.max())) + 1
-    per_identity = np.bincount(first, deviations, n) + np.bincount(second, deviations, n)
-    key = np.minimum(first, second).astype(np.int64) * n + np.maximum(first, second)
-    if n * n <= 4 * key.size:
-        per_pair = np.bincount(key, deviations)
-    else:
-        _, inverse = np.unique(key, return_inverse=True)
-        per_pair = np.bincount(inverse, deviations)
-    return float(per_pair @ per_pair), float(per_identity @ per_identity)
+    return PairIndex(first, second, n).influence(deviations / n_comparisons).variance
 
 
 def identity_variance(deviations: Floats, identity: Ints, n_comparisons: int) -> float:
     """Return the variance of a mean over comparisons that each belong to one identity (genuine ones).
 
-    ``V = sum_u (sum of (e - q) over u's comparisons)² / P²``.
+    ``sum_u (sum of (e - q) over u's comparisons)² / P²``, corrected for leverage and raised by one standard error of
+    what identities with several comparisons add (`facebench.metrics.clusters`).
 
     Args:
         deviations: (P,) e - q per comparison.
         identity: (P,) identity index.
         n_comparisons: P.
     """
-    per_identity = np.bincount(identity, deviations)
-    return float(per_identity @ per_identity) / n_comparisons**2
+    return clusters.of_people(deviations / n_comparisons, identity, int(identity.max()) + 1).variance
 
 
 def two_sample_variance(
@@ -158,10 +162,8 @@ def two_sample_variance(
 ) -> float:
     """Return the variance of a statistic of genuine and impostor comparisons, from the influence of each comparison.
 
-    Both kinds share identities, so their influences are added per identity before squaring, with the moments of the
-    vertex bootstrap (see `vertex_variance`)::
-
-        V = (1 - 1/n) [(1 - 2/n) sum_u (G_u / P_g + S_u / P_i)² + sum_{u<v} d_uv² / P_i²]
+    Both kinds share identities, so their influences are added per identity before squaring
+    (`facebench.metrics.clusters`).
 
     Args:
         genuine: (P_g,) influence of each genuine comparison.
@@ -171,119 +173,30 @@ def two_sample_variance(
         second: (P_i,) its other identity.
         n_identities: n.
     """
-    n = n_identities
-    own = np.bincount(identity, genuine, n) / genuine.size
-    shared = (np.bincount(first, impostor, n) + np.bincount(second, impostor, n)) / impostor.size
-    squares, _ = _pair_sums(impostor, first, second)
-    together = own + shared
-    return float((1 - 1 / n) * ((1 - 2 / n) * (together @ together) + squares / impostor.size**2))
+    own = clusters.of_people(genuine / genuine.size, identity, n_identities)
+    shared = PairIndex(first, second, n_identities).influence(impostor / impostor.size)
+    return clusters.added([(1.0, own), (1.0, shared)]).variance
 
 
-def rule_of_three(n_comparisons: float, n_independent: float, design_effect: float) -> Interval:
-    """Return two upper 95 % bounds of a rate with no error seen, the hopeful and the safe one.
-
-    ``3 DEFF / P`` assumes the design effect found elsewhere holds here; ``3 / m`` assumes nothing but that the m
-    comparisons between disjoint identities are independent (m = floor(n/2) for impostors, n for genuine identities).
-    """
-    hopeful = min(1.0, 3 * max(design_effect, 1.0) / n_comparisons)
-    return hopeful, max(hopeful, min(1.0, 3 / n_independent)) if n_independent > 0 else 1.0
-
-
-@dataclass(frozen=True)
-class TestResult:
-    """A test statistic and its p value."""
-
-    __test__ = False  # not a test case, whatever pytest makes of the name
-
-    statistic: float
-    p_value: float
-
-
-def equal_rates_test(rates: Sequence[float], variances: Sequence[float]) -> TestResult | None:
-    """Return the chi-squared test that all groups have one rate: ``Q = sum (p_d - mean)² / mean V``, G - 1 degrees.
-
-    Returns None with fewer than two groups or no variance at all.
-    """
-    from scipy.special import chdtrc
-
-    p, v = np.asarray(rates, float), np.asarray(variances, float)
-    if p.size < 2 or v.mean() <= 0:
-        return None
-    statistic = float(np.sum((p - p.mean()) ** 2) / v.mean())
-    return TestResult(statistic, float(chdtrc(p.size - 1, statistic)))
-
-
-@lru_cache(maxsize=64)
-def range_quantile(n_groups: int, confidence: float = 0.95) -> float:
-    """Return c such that ``|D| <= c sqrt(Va + Vb)`` for all pairs of groups at once (studentised range / sqrt 2).
-
-    1.960, 2.344, 2.569 for 2, 3, 4 groups at .95. Source: Tukey, "The problem of multiple comparisons", 1953.
-    """
-    from scipy.stats import studentized_range
-
-    return float(studentized_range.ppf(confidence, n_groups, inf) / sqrt(2))
-
-
-def gap_interval(rates: Sequence[float], variances: Sequence[float], confidence: float = 0.95) -> Interval:
-    """Return a simultaneous interval of max - min over groups: ``[max L, max U]`` over all pairs of groups.
-
-    Each pair contributes ``|p_a - p_b| -+ c sqrt(V_a + V_b)`` with c from `range_quantile`; a gap is never below 0.
-    """
-    p, v = np.asarray(rates, float), np.asarray(variances, float)
-    return _largest_pair(p, v, range_quantile(p.size, confidence))
-
-
-def ratio_interval(
-    errors: Sequence[int], comparisons: Sequence[int], variances: Sequence[float], confidence: float = 0.95
+def zero_error_bounds(
+    n_comparisons: float, n_independent: float, design_effect: float, confidence: float = 0.95
 ) -> Interval:
-    """Return a simultaneous interval of max / min over groups, on the scale of ``ln((k + .5) / (P + 1))``.
+    """Return two upper bounds of a rate with no error seen, the hopeful and the safe one; the safe one is the interval.
 
-    The variance of the logarithm is ``V / p²`` with that p, and V at least its independent value. Never below 1.
-    """
-    k, n = np.asarray(errors, float), np.asarray(comparisons, float)
-    p = (k + 0.5) / (n + 1)
-    v = np.maximum(np.asarray(variances, float), p * (1 - p) / n) / p**2
-    low, high = _largest_pair(np.log(p), v, range_quantile(p.size, confidence))
-    return exp(low), exp(min(high, 700.0))
-
-
-def _largest_pair(x: Floats, v: Floats, c: float) -> Interval:
-    difference = np.abs(x[:, None] - x[None, :])
-    margin = c * np.sqrt(v[:, None] + v[None, :])
-    pairs = np.triu_indices(x.size, 1)
-    return max(0.0, float((difference - margin)[pairs].max())), float((difference + margin)[pairs].max())
-
-
-FAIR_DRAWS = 1000
-
-
-def fair_expectation(
-    measure: Callable[[Floats], float | None],
-    rate: float,
-    variances: Sequence[float],
-    rng: np.random.Generator,
-) -> float | None:
-    """Return what a differential measure would be on average if every group had the same rate.
-
-    Extremes over groups are biased up: even identical groups differ on finite samples. Rates are drawn from gamma
-    distributions with mean `rate` and each group's own variance, and the measure is averaged. For small variances this
-    agrees with ``d2(G) SE`` for the gap and ``SE / (sqrt(pi) p)`` for Gini's coefficient.
+    ``-ln(1 - c) DEFF / P`` assumes that the design effect found elsewhere holds here; ``-ln(1 - c) / m`` assumes
+    nothing but that m comparisons between disjoint identities are independent. At .95 the numerator is 3.00, the "rule
+    of three". Of rates with nothing but errors the same bounds hold from above. Source: Hanley and Lippman-Hand, "If
+    nothing goes wrong, is everything all right?", 1983.
 
     Args:
-        measure: of (G,) rates; None when undefined.
-        rate: the common rate, above 0.
-        variances: (G,) of each group's rate.
-
-    Returns:
-        The mean over `FAIR_DRAWS` draws, or None when the measure is undefined in more than one in a hundred.
+        n_comparisons: P.
+        n_independent: m, comparisons no two of which share an identity (genuine: identities).
+        design_effect: comparisons per independent one, at least 1.
+        confidence: c.
     """
-    v = np.asarray(variances, float)
-    if rate <= 0 or v.size < 2 or np.any(v <= 0):
-        return None
-    draws = np.minimum(rng.gamma(rate**2 / v, v / rate, size=(FAIR_DRAWS, v.size)), 1.0)
-    values = [measure(row) for row in draws]
-    defined = [value for value in values if value is not None]
-    return float(np.mean(defined)) if len(defined) >= 0.99 * FAIR_DRAWS else None
+    evidence = -log(1 - confidence)
+    hopeful = min(1.0, evidence * max(design_effect, 1.0) / n_comparisons)
+    return hopeful, max(hopeful, min(1.0, evidence / n_independent)) if n_independent > 0 else 1.0
 
 
 def errors_needed(ratio: float, design_effect: float = 1.0) -> float:

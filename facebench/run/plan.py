@@ -22,7 +22,9 @@ from facebench.measure.sample import Images, Pairs
 from facebench.measure.study import groupings_of, images_of
 from facebench.measure.templates import template_units
 from facebench.metrics import power
+from facebench.metrics.streams import FIXED_SEED, Fixed, fixed_generator
 from facebench.metrics.uncertainty import errors_needed
+from facebench.run.needs import unmet_needs
 from facebench.run.protocols import Protocol, bind_dataset
 from facebench.schema import Failure, ProtocolSpec, Unmeasured
 from facebench.sections import sections_of
@@ -105,6 +107,7 @@ def plan(model: Any, protocol: Protocol, data: Mapping[str, Path], options: RunO
     Raises:
         FaceBenchError: as `evaluate` would.
     """
+    unmet = unmet_needs(model, protocol.spec)
     dataset = bind_dataset(protocol, data)
     if options.limit is not None:
         dataset = dataset.subset(options.limit)
@@ -135,7 +138,7 @@ def plan(model: Any, protocol: Protocol, data: Mapping[str, Path], options: RunO
         n_genuine=n_genuine, n_impostor=n_impostor, n_cached=n_cached, seconds_per_image=per_image, parts=tuple(parts),
         fmr_targets=tuple(targets), resolvable=tuple(t * n_impostor >= 1 for t in targets),
         groupings=tuple(_grouping(g, spec, images, pairs, targets) for g in groupings),
-        unmeasured=(*unmeasured, *_gaps(images, n_genuine, targets, n_impostor)),
+        unmeasured=(*unmet, *unmeasured, *_gaps(images, n_genuine, targets, n_impostor)),
     )  # fmt: skip
 
 
@@ -229,7 +232,7 @@ def _measuring_s(spec: ProtocolSpec, images: Images, n_comparisons: int) -> floa
     """Return the seconds measuring takes: timed on random embeddings of some of the images, scaled by comparisons."""
     keep = min(len(images.image_ids), int(np.sqrt(2 * TIMED_COMPARISONS)))
     plain = spec.model_copy(update={"identification": None})
-    vectors = np.random.default_rng(0).standard_normal((keep, 64)).astype(np.float32)
+    vectors = fixed_generator(Fixed.TIMED_VECTORS).standard_normal((keep, 64)).astype(np.float32)
     # spread over the whole dataset, which may be sorted by group
     rows = np.linspace(0, len(images.image_ids) - 1, keep).astype(int)
     some = Images(
@@ -247,7 +250,7 @@ def _measuring_s(spec: ProtocolSpec, images: Images, n_comparisons: int) -> floa
         if len(set(part.identity.tolist())) < 2:
             continue
         clock = time.monotonic()
-        measure(plain, part, vectors[:size], None, comparator="cosine", seed=0)
+        measure(plain, part, vectors[:size], None, comparator="cosine", seed=FIXED_SEED)
         taken = time.monotonic() - clock
     return taken * max(1.0, n_comparisons / (keep * (keep - 1) / 2))
 

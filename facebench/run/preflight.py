@@ -17,6 +17,7 @@ from facebench.measure.sample import Images, Sample, score_embeddings
 from facebench.measure.sanity import score_doubts
 from facebench.measure.sanity.alignment import MIN_PICTURES
 from facebench.measure.sanity.doubts import pixel_doubt
+from facebench.metrics.streams import FIXED_SEED
 from facebench.models.preflight import Finding
 from facebench.phantoms.shipped import shipped_dataset
 from facebench.schema import Alignment, Failure
@@ -64,7 +65,7 @@ def check_pipeline(
     scores = score_embeddings(embed_faces(model, faces, 32), images, None, model.card.comparator.value).scores
     if not scores.genuine.size or not scores.impostor.size:
         return findings
-    sample = Sample(images, scores, [], replicates=200, seed=0)
+    sample = Sample(images, scores, [], replicates=200, seed=FIXED_SEED)
     estimates = overall.separation_estimates(sample, confidence)
     doubts = score_doubts(estimates, overall.curves(sample))
     auc = next(e for e in estimates if e.metric == "auc")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -118,7 +118,14 @@ class ModelFile(Strict):
     )
     factory: str | None = Field(None, description="torch only: package.module:function that returns the network")
     state_dict_key: str | None = Field(None, description="torch only: key under which the weights lie in the file")
+    state_dict_prefix: str = Field("", description="torch only: what every name of the weights begins with, dropped")
+    state_dict_ignore: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
+        (), description="torch only: weights whose names begin with one of these are left out, such as a head"
+    )
     ids: str | None = Field(None, description="embeddings only: text file with one image_id per row")
+    missing: Literal["refuse", "failures"] = Field(
+        "refuse", description="embeddings only: what images without an embedding are; failures: no face was found"
+    )
     options: dict[str, Any] = Field(default_factory=dict, description="handed to plug-in adapters as they are")
 
     @field_validator("output", mode="before")
@@ -152,3 +159,8 @@ class ModelCard(Strict):
     )
     options: dict[str, Any] = Field(default_factory=dict)
     output: str | None = Field(None, description="which of several outputs of the network is the embedding")
+
+    @property
+    def distances(self) -> bool:
+        """Whether lower means more alike where the model's own scores are written."""
+        return self.comparator is Comparator.EUCLIDEAN or self.options.get("scale") == "distance"

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from facebench.metrics.streams import Stream, generator
 from facebench.probes.saliency import GRADIENT_METHODS, METHODS, RANDOM_METHODS, Explained, Saliency
 from facebench.probes.saliency.controls import Masked, random_subject
 from facebench.schema.explanation import MethodSpec
@@ -95,7 +96,7 @@ def draw(
 
 def nearby(subject: Explained, number: int) -> Explained:
     """Return the same question about a probe with uniform noise of up to `REACH` grey levels."""
-    rng = np.random.default_rng([subject.seed, number, 47])
+    rng = generator(Stream.NEAR_PROBES, subject.seed, number)
     noise = rng.integers(-REACH, REACH + 1, subject.probe.shape)
     return replace(subject, probe=np.clip(subject.probe + noise, 0, 255).astype(np.uint8))
 

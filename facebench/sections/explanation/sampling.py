@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from facebench.data import Dataset, decode_batches
 from facebench.errors import InputError
 from facebench.measure.sample import Images
+from facebench.metrics.streams import Stream, generator
 from facebench.probes.saliency.regions import TEMPLATE, from_labels, from_landmarks
 from facebench.schema import Failure
 
@@ -41,7 +42,7 @@ def choose_pairs(
     """
     if images.identities is None:
         return []
-    rng = np.random.default_rng([seed, 31])
+    rng = generator(Stream.EXPLAINED_PAIRS, seed)
     rows: dict[int, list[int]] = {}
     for row, identity in enumerate(images.identity):
         if usable[row] and row not in skip:
@@ -128,7 +129,7 @@ def find_triplets(dataset: Dataset, images: Images, usable: NDArray[np.bool_], n
             changed = read_mask(dataset, mask) > 0
             if changed.any() and not changed.all():  # an empty mask can be neither hit nor missed
                 by_part.setdefault(part, []).append(Triplet(probe, mates, twin, twin_mates, part, changed))
-    rng = np.random.default_rng([seed, 37])
+    rng = generator(Stream.TRIPLETS, seed)
     waiting = [[own[k] for k in rng.permutation(len(own))] for _, own in sorted(by_part.items())]
     longest = max((len(own) for own in waiting), default=0)
     return [own[depth] for depth in range(longest) for own in waiting if depth < len(own)][:n]

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facebench.measure.groups import Grouping
-from facebench.measure.rates import Rate, complement, rate_estimate
+from facebench.measure.rates import Rate, complement, genuine_rate, impostor_rate, rate_estimate
 from facebench.measure.sample import Images
 from facebench.measure.study import groupings_of
 from facebench.metrics import uncertainty
-from facebench.schema import Estimate, Flag, ProtocolSpec, Unmeasured
+from facebench.schema import Estimate, Flag, Point, ProtocolSpec, Unmeasured, point_fields
 from facebench.schema.attacks import AttackCell, Goal, Norm, epsilon_value
 from facebench.sections.robustness.attacks.sample import Victims
 
@@ -67,17 +67,9 @@ class _Sample:
     def rate(self, events: Bools) -> Rate:
         """Return the rate of some events with its variance over identities, the threshold held fixed."""
         first, second = self.ends()
-        n, value = events.size, float(events.mean())
-        n_all = int(self.images.identity.max()) + 1
         if self.images.identities is None:
-            return Rate(int(events.sum()), n, None, n, 1.0, "naive")
-        deviations = events.astype(np.float64) - value
-        if self.genuine:
-            variance = uncertainty.identity_variance(deviations, first, n)
-            return Rate(int(events.sum()), n, variance, _distinct(first), 1.0, "wilson-identity-fixed-threshold")
-        variance = uncertainty.vertex_variance(deviations, first, second, n, n_all)
-        people = _distinct(np.concatenate([first, second]))
-        return Rate(int(events.sum()), n, variance, uncertainty.disjoint_pairs(people), 1.0, "wilson-vertex")
+            return Rate(int(events.sum()), events.size, None, events.size, 1.0, "naive")
+        return genuine_rate(events, first) if self.genuine else impostor_rate(events, first, second)
 
     def counts(self) -> dict[str, object]:
         first, second = self.ends()
@@ -90,7 +82,7 @@ def _distinct(values: Ints) -> int:
 
 
 def condition_estimates(
-    judged: Judged, images: Images, threshold: float, fmr_target: float, confidence: float
+    judged: Judged, images: Images, threshold: float, point: Point | None, confidence: float
 ) -> list[Estimate]:
     """Return attack_success and robust_tar or robust_far of a cell at each of its budgets, over all comparisons."""
     found: list[Estimate] = []
@@ -99,14 +91,15 @@ def condition_estimates(
         success[judged.rows] = judged.success[e]
         attacked = np.zeros(judged.n_pairs, bool)
         attacked[judged.rows] = True
-        common = _common(judged.cell.condition(eps), threshold, fmr_target)
+        common = _common(judged.cell.condition(eps), threshold, point)
         sample = _Sample(judged.victims, np.arange(judged.n_pairs), images, common, confidence)
         found += _pair_estimates(sample, success, attacked, judged.unreliable)
     return found
 
 
-def _common(condition: str, threshold: float, fmr_target: float) -> dict[str, object]:
-    return {"condition": condition, "threshold": threshold, "threshold_source": "pooled", "fmr_target": fmr_target}
+def _common(condition: str, threshold: float, point: Point | None) -> dict[str, object]:
+    source = "fixed" if isinstance(point, str) else "pooled"
+    return {"condition": condition, "threshold": threshold, "threshold_source": source, **point_fields(point)}
 
 
 def _pair_estimates(
@@ -138,7 +131,7 @@ def _success(
 
 
 def ensemble_estimates(
-    judged: Sequence[Judged], protocol: ProtocolSpec, images: Images, threshold: float, fmr_target: float
+    judged: Sequence[Judged], protocol: ProtocolSpec, images: Images, threshold: float, point: Point | None
 ) -> tuple[list[Estimate], list[Unmeasured]]:
     """Return estimates of the worst case per comparison, over all attacks with one kind of knowledge and one budget.
 
@@ -169,7 +162,7 @@ def ensemble_estimates(
             attacked &= reached
             success[one.rows[inside]] |= one.success[e][inside]
         unreliable = any(one.unreliable for one, _ in parts)
-        common = _common(name, threshold, fmr_target)
+        common = _common(name, threshold, point)
         sample = _Sample(parts[0][0].victims, np.arange(n), images, common, protocol.uncertainty.confidence)
         found += _pair_estimates(sample, success & attacked, attacked, unreliable)
         floor = protocol.groups.min_identities if protocol.groups else 2
@@ -234,11 +227,10 @@ def _matched(
         interval = uncertainty.RateInterval(low, high, None)
         flags = (*flags, Flag.NAIVE_INTERVAL)
     else:
-        n_all = int(sample.images.identity.max()) + 1
         variance = (
             uncertainty.identity_variance(influence[inside], first, n)
             if sample.genuine
-            else uncertainty.vertex_variance(influence[inside], first, second, n, n_all)
+            else uncertainty.vertex_variance(influence[inside], first, second, n)
         )
         interval = uncertainty.wilson_from_variance(value, n, variance, sample.confidence)
     return Estimate.model_validate({

@@ -13,8 +13,10 @@ from facebench.errors import InputError
 from facebench.execution import environment
 from facebench.execution.embedding import store_root
 from facebench.files import cache_dir
+from facebench.metrics.streams import Stream, generator
 from facebench.models import load_model
 from facebench.models.calling import call_model
+from facebench.models.gradients import why_no_gradients
 from facebench.phantoms.labels import ARCFACE_112
 from facebench.schema import Alignment, Comparator, Unmeasured
 from facebench.schema.attack_report import Picture, Signs, Spent
@@ -25,7 +27,8 @@ from facebench.sections.robustness.attacks.cost import passes
 from facebench.sections.robustness.attacks.examples import save_examples
 from facebench.sections.robustness.attacks.faces import FaceReader, draw_picture
 from facebench.sections.robustness.attacks.measure import Measured, measure_attacks
-from facebench.sections.robustness.attacks.sample import Victims, clean_threshold, draw_victims, other_faces
+from facebench.sections.robustness.attacks.needs import attack_needs
+from facebench.sections.robustness.attacks.sample import Victims, draw_victims, other_faces
 from facebench.sections.robustness.attacks.store import Batch, BatchStore
 
 UNIVERSAL_BATCH = 50
@@ -70,8 +73,9 @@ class _Run:
     def __init__(self, context: RunContext, spec: AttackSpec) -> None:
         self.context, self.spec = context, spec
         self.card = context.model.card
-        self.target = spec.fmr_target or context.spec.primary_fmr_target
-        self.threshold = clean_threshold(context.clean, self.target)
+        self.clean = context.clean.at(spec.operating_point or spec.fmr_target or context.spec.primary)
+        assert self.clean.threshold is not None  # every operating point has one
+        self.threshold = self.clean.threshold
         self.comparator = self.card.comparator.value
         self.faces = FaceReader(context)
         runtime = {"packages": environment.packages(), "device": context.options.device}
@@ -99,7 +103,7 @@ class _Run:
         self._progress(0.0, finished=True)
         part = measure_attacks(
             self.context.spec, self.context.images, self.context.embedded.vectors, self.comparator,
-            self.threshold, self.target, every, measured,
+            self.threshold, self.clean.point, every, measured,
         )  # fmt: skip
         if self.spec.save_examples:
             save_examples(self.context, self.spec.save_examples, every, measured, self.faces)
@@ -111,26 +115,14 @@ class _Run:
     # ---- which cells, which pairs
 
     def _sift(self) -> tuple[list[AttackCell], list[Unmeasured]]:
-        """Return the cells that this model can be asked, and why not the others.
-
-        When none can, and the protocol asks for nothing but attacks, there is nothing to report: an error.
-        """
-        runnable, gaps = [], []
-        for cell in self.spec.cells:
-            if cell.knowledge is Knowledge.TRANSFER:
-                self._surrogate(str(cell.surrogate))
-            if cell.knowledge is Knowledge.WHITE_BOX and not hasattr(self.context.model, "module"):
-                why = (
-                    f"a white-box attack needs gradients, and adapter {self.card.adapter!r} has none (no module()); "
-                    "load the model through the torch adapter, or use black-box and transfer cells"
-                )
-                gaps.append(Unmeasured(what=cell.condition(None), why=why))
-            else:
-                runnable.append(cell)
-        asked = self.context.spec.robustness
-        if not runnable and not (asked and asked.conditions):
-            raise InputError(f"model {self.card.name}: no cell of robustness.attacks can be run: {gaps[0].why}")
-        return runnable, gaps
+        """Return the cells that this model can be asked, and why not the others."""
+        gaps = attack_needs(self.context.model, self.context.spec)
+        left_out = {gap.what for gap in gaps}
+        runnable = [cell for cell in self.spec.cells if cell.condition(None) not in left_out]
+        for cell in runnable:
+            if cell.surrogate is not None:
+                self._surrogate(cell.surrogate)
+        return runnable, list(gaps)
 
     def _victims(self, goal: Goal) -> Victims:
         context = self.context
@@ -148,8 +140,9 @@ class _Run:
             return self.surrogates[reference]
         options = self.context.options
         model = load_model(reference, device=options.device, trust_code=options.trust_code)
-        if not hasattr(model, "module"):
-            raise InputError(f"surrogate {reference}: transfer attacks need its gradients, and it has no module()")
+        no_gradients = why_no_gradients(model)
+        if no_gradients:
+            raise InputError(f"surrogate {reference}: transfer attacks need its gradients: {no_gradients}")
         same = model.card.weights_sha256 is not None and model.card.weights_sha256 == self.card.weights_sha256
         if not same and model.card.embedding_dim == self.card.embedding_dim:
             usable = np.flatnonzero(np.isfinite(self.context.embedded.vectors).all(1))[:4]
@@ -270,7 +263,7 @@ class _Run:
 
     def _known_images(self) -> NDArray[np.int64]:
         """Return the images a no-box attacker has: two each of ten people, drawn with the run's seed."""
-        rng = np.random.default_rng([self.context.options.seed, 7])
+        rng = generator(Stream.KNOWN_IMAGES, self.context.options.seed)
         identity = self.context.images.identity
         usable = np.flatnonzero(np.isfinite(self.context.embedded.vectors).all(1))
         people = [np.flatnonzero(identity[usable] == person)[:2] for person in rng.permutation(np.unique(identity))]

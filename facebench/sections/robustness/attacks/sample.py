@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facebench.errors import InputError
-from facebench.measure.every_score import Measurement
 from facebench.measure.sample import Images, Pairs
+from facebench.metrics.streams import Stream, generator
 from facebench.schema.attacks import Goal
 from facebench.scoring import compare_pairs
 
@@ -37,22 +37,6 @@ class Victims:
         return np.flatnonzero((~self.wrong & np.isfinite(self.score))[: limit or None])
 
 
-def clean_threshold(clean: Measurement, fmr_target: float) -> float:
-    """Return the pooled threshold of the clean measurement at an FMR target.
-
-    Raises:
-        InputError: the protocol has no such target.
-    """
-    for estimate in clean.estimates:
-        if (
-            estimate.metric == "fmr" and estimate.group == "all" and estimate.rule == "strict"
-            and estimate.failures == "counted" and estimate.condition == "clean"
-            and estimate.fmr_target == fmr_target and estimate.threshold is not None
-        ):  # fmt: skip
-            return estimate.threshold
-    raise InputError(f"robustness.attacks.fmr_target {fmr_target:g} is not one of the protocol's fmr_targets")
-
-
 def draw_victims(
     goal: Goal,
     images: Images,
@@ -70,7 +54,7 @@ def draw_victims(
         InputError: there are no comparisons of this kind.
     """
     genuine = goal is Goal.DODGING
-    rng = np.random.default_rng([seed, 5, int(genuine)])
+    rng = generator(Stream.ATTACKED_COMPARISONS, seed, int(genuine))
     if pairs is not None:
         chosen = rng.permutation(np.flatnonzero(pairs.genuine == genuine))[:max_pairs]
         first, second = pairs.a[chosen], pairs.b[chosen]
@@ -122,7 +106,7 @@ def other_faces(
     n = len(images.image_ids)
     found = np.full(victims.probe.size, -1, np.int64)
     for row, (enrolled, probe) in enumerate(zip(victims.enrolled, victims.probe, strict=True)):
-        rng = np.random.default_rng([seed, 6, int(enrolled), int(probe)])
+        rng = generator(Stream.IMPERSONATIONS, seed, int(enrolled), int(probe))
         tried = rng.permutation(n)[:40]
         tried = tried[~np.isin(images.identity[tried], images.identity[[enrolled, probe]])]
         scores = compare_pairs(vectors, np.full(tried.size, enrolled), tried, comparator)
