@@ -264,4 +264,5 @@ def test_equal_error_rate_as_pyeer_prints_it():
     before = max((t for t in rates if t < after), default=after)
     pick = after if rates[after][0] == rates[after][1] else min((before, after), key=lambda t: sum(rates[t]))
     assert (value, threshold) == (pytest.approx(sum(rates[pick]) / 2), pytest.approx(pick))
-    assert compat.pyeer_equal_error_rate(np.array([0.9]), np.array([0.95])) is None
+    assert compat.pyeer_equal_error_rate(np.array([0.9]), np.array([0.95])) == (1.0, 0.95)
+    assert compat.pyeer_equal_error_rate(np.array([0.5]), np.array([0.5])) is None
