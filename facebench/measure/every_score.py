@@ -92,7 +92,6 @@ def measure_scores(
     shuffled = groupings[:1] if images.identities is not None else []
     controls = [control.control_grouping(grouping, images.identity, seed) for grouping in shuffled]
     sample = Sample(images, scored.scores, [*groupings, *controls], replicates=spec.uncertainty.replicates, seed=seed)
-    cutoffs = overall.pooled_cutoffs(sample, targets)
     at_targets, pooled_rates = overall.threshold_estimates(sample, targets, confidence)
     estimates = [*at_targets, *overall.separation_estimates(sample, confidence)]
     estimates += overall.compat_estimates(sample, compat, targets)
@@ -102,6 +101,7 @@ def measure_scores(
     if scored.working is not None:
         estimates += _without_failures(spec, images, scored.working, seed, targets)
     if groupings:
+        cutoffs = overall.pooled_cutoffs(sample, targets)
         if vectors is not None:
             estimates += acquisition_estimates(vectors, images, groupings, confidence)
         measured = GroupMeasurer(
