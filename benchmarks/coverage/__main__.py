@@ -12,8 +12,8 @@ import platform
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
+from importlib.metadata import version
 
-import facebench
 from benchmarks.coverage import study
 from benchmarks.coverage.designs import DESIGNS
 from benchmarks.coverage.table import DOCS, RECORD, inserted
@@ -73,7 +73,7 @@ def _record(counts: list[study.Count], arguments: argparse.Namespace) -> None:
     kept = [each for each in old if (each["design"], each["kind"]) not in again]
     order = {design.name: number for number, design in enumerate(DESIGNS)}
     rows = sorted([*kept, *new], key=lambda each: (each["kind"], order.get(each["design"], len(order))))
-    record = {"facebench": facebench.__version__, "python": platform.python_version(), "counts": rows}
+    record = {"facebench": version("facebench"), "python": platform.python_version(), "counts": rows}
     RECORD.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
