@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.coverage import truths
+from benchmarks.coverage import differentials, truths
 from benchmarks.coverage.designs import Design, draw
 from facebench.measure.every_score import measure_scores
 from facebench.schema import Estimate, GroupSpec, ProtocolSpec
@@ -74,7 +74,13 @@ def verification(design: Design, rng: np.random.Generator, replicates: int) -> I
     yield from judged(design, found.estimates)
 
 
-SOURCES: dict[str, Source] = {"verification": verification}
+def between_groups(design: Design, rng: np.random.Generator, replicates: int) -> Iterator[Judged]:
+    """Yield what a run prints of how far groups lie apart."""
+    found = differentials.estimates(design, rng, replicates)
+    yield from (Judged(*each) for each in differentials.printed(design, found))
+
+
+SOURCES: dict[str, Source] = {"verification": verification, "differentials": between_groups}
 
 
 @dataclass(frozen=True)
@@ -123,9 +129,9 @@ def _count(design: str, kind: str, members: Sequence[Judged]) -> Count:
         low = -np.inf if each.low is None else each.low - TOLERANCE
         high = np.inf if each.high is None else each.high + TOLERANCE
         truth = mean if each.truth is None else each.truth
-        covered += low <= truth <= high
-        below += truth < low
-        loose += not low <= each.value <= high
+        covered += int(low <= truth <= high)
+        below += int(truth < low)
+        loose += int(not low <= each.value <= high)
         widths.append(high - low)
     width = float(np.mean(widths)) if widths else float("nan")
     return Count(design, kind, len(given), covered, len(members) - len(given), below, loose, width)

@@ -31,9 +31,11 @@ def board_add(
 
     Example: facebench leaderboard add out/my-model --half
     """
+    from facebench.cli.progress import ProgressPrinter
     from facebench.leaderboard import add_entry
 
-    place = add_entry(result, board, half=half, elsewhere=elsewhere)
+    with ProgressPrinter("recompute"):
+        place = add_entry(result, board, half=half, elsewhere=elsewhere)
     if as_json:
         print_json({"entry": str(place.path), "result_id": place.result_id})
         return
@@ -51,6 +53,7 @@ def board_validate(
 
     Example: facebench leaderboard validate leaderboard/phantom-core
     """
+    from facebench.cli.progress import ProgressPrinter
     from facebench.leaderboard.site.words import validation_lines, validation_markdown
     from facebench.leaderboard.validate import exit_code, validate_entries
 
@@ -59,7 +62,8 @@ def board_validate(
             for line in validation_lines(validation):
                 typer.echo(line)
 
-    found = validate_entries(entries, say)
+    with ProgressPrinter("validate"):
+        found = validate_entries(entries, say)
     if markdown is not None:
         from facebench.files import write_atomic
 
@@ -80,11 +84,13 @@ def board_build(
 
     Example: facebench leaderboard build --out site
     """
+    from facebench.cli.progress import ProgressPrinter
     from facebench.execution.environment import facebench_version
     from facebench.leaderboard import load_boards
     from facebench.leaderboard.site import write_site
 
-    pages = write_site(load_boards(board), out, facebench_version())
+    with ProgressPrinter("build"):
+        pages = write_site(load_boards(board), out, facebench_version())
     if as_json:
         print_json({"index": str(out / "index.html"), "pages": len(pages)})
         return

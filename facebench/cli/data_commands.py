@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -28,7 +28,7 @@ def data_check(path: Source, workers: Workers = 2, as_json: Json = False) -> Non
     from facebench.data import check_dataset, load_dataset
     from facebench.phantoms.shipped import builtin_path
 
-    with ProgressPrinter() as progress:
+    with ProgressPrinter("check") as progress:
         found = check_dataset(
             load_dataset(builtin_path(path)), workers, lambda done, total: progress.update("check", done, total)
         )
@@ -65,8 +65,29 @@ def data_convert(path: Source, out: Annotated[Path, typer.Argument(help="Folder 
     from facebench.data import convert_dataset, load_dataset
     from facebench.phantoms.shipped import builtin_path
 
-    with ProgressPrinter() as progress:
+    with ProgressPrinter("convert") as progress:
         written = convert_dataset(
             load_dataset(builtin_path(path)), out, lambda done, total: progress.update("convert", done, total)
         )
     typer.echo(str(written))
+
+
+@data_app.command("convert-embeddings")
+def data_convert_embeddings(
+    source: Annotated[Path, typer.Argument(help="Pickle, CSV or HDF5 of another tool.")],
+    out: Annotated[Path, typer.Argument(help="The .npz to write.")],
+    ids: Annotated[
+        Literal["as-is", "name", "stem"],
+        typer.Option(help="Keep ids as they are, the last part of a path, or that without its ending."),
+    ] = "as-is",
+) -> None:
+    """Turn embeddings of another tool into a file FaceBench reads; nothing in a pickle is run.
+
+    Example: facebench data convert-embeddings encodings.pkl encodings.npz
+    """
+    from facebench.models.foreign_embeddings import convert_embeddings
+
+    done = convert_embeddings(source, out, ids)
+    typer.echo(f"{out}: {done.n_rows:,} embeddings of {done.n_values} values")
+    if done.n_missing:
+        typer.echo(f"{done.n_missing:,} images have no vector (no face found); they count as failures")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from facebench.report import format as fmt
-from facebench.report.reading import Reading, comparisons
+from facebench.report.reading import Reading, comparisons, short_label
 from facebench.report.wording import flag_words, measure
 from facebench.schema import Estimate, Result
 
@@ -19,7 +19,7 @@ def summary_rows(result: Result) -> list[list[str]]:
             found = reading.find(metric, target=target)
             if found:
                 name = measure(metric).short if metric == "tar" else f"achieved {measure(metric).short}"
-                rows.append(_row(f"{name} at FMR target {fmt.target(target)}", found, accepted=metric == "tar"))
+                rows.append(_row(f"{name} at {fmt.point(target)}", found, accepted=metric == "tar"))
     for metric in ("eer", "auc"):
         found = reading.find(metric)
         if found:
@@ -38,6 +38,11 @@ def _row(name: str, estimate: Estimate, *, accepted: bool = False) -> list[str]:
     n = comparisons(estimate)
     k = round(estimate.value * n) if accepted and estimate.value is not None and n is not None else estimate.errors
     words = [flag_words(estimate.flags)] if estimate.flags else []
+    if estimate.left_out:
+        words.insert(0, f"leaves out {fmt.clip(', '.join(short_label(group) for group in estimate.left_out))}")
     if estimate.excess is not None:
-        words.insert(0, f"excess over chance {write(estimate.excess)}")
+        times = estimate.excess_as == "ratio"
+        words.insert(
+            0, f"{write(estimate.excess)} times chance" if times else f"excess over chance {write(estimate.excess)}"
+        )
     return [fmt.visible(fmt.clip(name)), write(estimate.value), limits, fmt.k_of_n(k, n), "; ".join(words)]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from facebench.metrics.catalogue import Kind, Topic, metric
+from facebench.metrics.catalogue import Topic, metric
 from facebench.report import format as fmt
 from facebench.report.reading import (
     Reading,
@@ -19,7 +19,7 @@ from facebench.report.reading import (
     upper_bound,
 )
 from facebench.report.wording import flag_words, measure, rule_words
-from facebench.schema import Curve, Estimate, Result
+from facebench.schema import Curve, Estimate, Point, Result
 from facebench.schema.robustness import family_of
 
 MAX_ROWS = 200
@@ -138,8 +138,9 @@ def notes(*estimates: Estimate | None) -> Cell:
 def operating_points(reading: Reading) -> Table:
     """Tabulate TAR, FNMR and FMR over all comparisons at every target, with and without failed images."""
     excluded = any(e.failures == "excluded" and e.group == "all" for e in reading.clean())
+    first = "#Operating point" if any(isinstance(t, str) for t in reading.targets) else "#FMR target"
     columns = [
-        "#FMR target", "#TAR", "#FNMR", "#Genuine missed", "#Achieved FMR", "#False matches", "#Threshold", "Notes",
+        first, "#TAR", "#FNMR", "#Genuine missed", "#Achieved FMR", "#False matches", "#Threshold", "Notes",
     ]  # fmt: skip
     if excluded:
         columns.insert(1, "Failed images")
@@ -156,14 +157,15 @@ def operating_points(reading: Reading) -> Table:
     return table(f"All comparisons at every operating point, with {level} intervals", columns, rows)
 
 
-def _operating_point(reading: Reading, target: float, failures: str) -> list[Cell]:
+def _operating_point(reading: Reading, target: Point, failures: str) -> list[Cell]:
     tar = reading.find("tar", target=target, failures=failures)
     far = reading.find("fmr", target=target, failures=failures)
     missed = reading.missed(target, "all", failures=failures)
     if not (tar or far or missed):
         return []
     threshold = next((e.threshold for e in (tar, far, missed) if e and e.threshold is not None), None)
-    head = Cell(fmt.target(target), ("leads this report",) if target == reading.primary else (), target)
+    sort = threshold if isinstance(target, str) else target
+    head = Cell(fmt.target(target), ("leads this report",) if target == reading.primary else (), sort)
     return [
         head,
         _accepted(tar, missed),
@@ -189,7 +191,7 @@ def single_figures(reading: Reading) -> Table:
     found = [
         e
         for e in reading.clean()
-        if (e.group, e.group_b, e.fmr_target, e.rule) == ("all", None, None, "strict")
+        if (e.group, e.group_b, e.point, e.rule) == ("all", None, None, "strict")
         and metric(e.metric).topic not in (Topic.EFFICIENCY, Topic.SEARCH)
     ]
     rows = []
@@ -214,7 +216,7 @@ def compatibility(reading: Reading) -> Table:
     return table("The same scores under the threshold rules of other tools", columns, rows)
 
 
-def _under_rule(reading: Reading, target: float, rule: str) -> Cell:
+def _under_rule(reading: Reading, target: Point, rule: str) -> Cell:
     tar, far = (reading.find(metric, target=target, rule=rule) for metric in ("tar", "fmr"))
     if tar is None or tar.value is None:
         return Cell(fmt.MISSING)
@@ -226,7 +228,7 @@ def groups(reading: Reading, grouping: str, sparks: dict[tuple[str, str], Markup
     """Tabulate the rates of the groups at the primary operating point; `sparks` are small charts by rate and group."""
     rows = [_group_row(reading, group, sparks) for group in reading.groupings[grouping]]
     columns = ["Group", "#Identities", "#FMR", "#False matches", "#FNMR", "#Genuine missed", "#Failed images", "Notes"]
-    caption = f"Error rates by {grouping_label(grouping)} at FMR target {fmt.target(reading.primary)}"
+    caption = f"Error rates by {grouping_label(grouping)} at {fmt.point(reading.primary)}"
     return table(fmt.clip(caption), columns, rows)
 
 
@@ -273,74 +275,6 @@ def cross_groups(reading: Reading, grouping: str) -> Table:
     return table("False match rate between groups", ["Group", "Compared with", "#FMR", "#False matches", "Notes"], rows)
 
 
-def differentials(reading: Reading, grouping: str) -> Table:
-    """Tabulate the measures that compare all groups, each with its expectation were all groups alike."""
-    rows = []
-    for e in reading.differentials(grouping):
-        words = measure(e.metric)
-        write = words.write
-        shown = write(e.value) if e.value is not None else "undefined"
-        rows.append(
-            [
-                Cell(fmt.clip(words.label, 60)),
-                Cell(shown, limits(e, write), e.value),
-                plain(e.expected_if_fair, write),
-                Cell(write(e.excess), _between(e.excess_low, e.excess_high, write), e.excess),
-                Cell(fmt.p_value(e.p_value), _corrected(e), e.p_value),
-                Cell(words.reading),
-                Cell(flag_words(e.flags), _power(e)),
-            ]
-        )
-    columns = ["Measure", "#Value", "#Expected if all alike", "#Excess", "#p", "~How to read it", "Notes"]
-    caption = f"Differential measures by {grouping_label(grouping)}"
-    family = next((e.family for e in reading.differentials(grouping) if e.family), None)
-    note = "Each p-value is for its own measure; none is corrected for the number of measures shown."
-    if family:
-        note = (
-            f"Tests of equal rates: {family} at this operating point. Holm's correction is for claims, the q value of "
-            "Benjamini and Hochberg for exploration."
-        )
-    return table(fmt.clip(caption), columns, rows, note if any(e[4].sort is not None for e in rows) else "")
-
-
-def _between(low: float | None, high: float | None, write: Write) -> tuple[str, ...]:
-    words = fmt.interval(low, high, write)
-    return () if words == fmt.MISSING else (words,)
-
-
-def _corrected(e: Estimate) -> tuple[str, ...]:
-    if e.p_holm is None or e.q_value is None:
-        return ()
-    return f"Holm {fmt.p_value(e.p_holm)}", f"q {fmt.p_value(e.q_value)}"
-
-
-def _power(e: Estimate) -> tuple[str, ...]:
-    if e.detectable_ratio is None:
-        return ()
-    return (f"80% power from a ratio of {fmt.number(e.detectable_ratio)}",)
-
-
-def controls(reading: Reading) -> Table:
-    """Tabulate what shuffled labels show: nothing, if intervals and tests hold."""
-    rows = []
-    for e in reading.result.estimates:
-        if e.condition != CONTROL or metric(e.metric).kind not in (Kind.GAP, Kind.TEST) or e.value is None:
-            continue
-        words = measure(e.metric)
-        rows.append(
-            [
-                Cell(f"{words.label} at {fmt.target(e.fmr_target)}"),
-                Cell(words.write(e.value), limits(e, words.write), e.value),
-                plain(e.expected_if_fair, words.write),
-                Cell(words.write(e.excess), _between(e.excess_low, e.excess_high, words.write), e.excess),
-                plain(e.p_value, fmt.p_value),
-                notes(e),
-            ]
-        )
-    columns = ["Measure", "#Value", "#Expected if all alike", "#Excess", "#p", "Notes"]
-    return table("Groups of people with shuffled labels", columns, rows)
-
-
 def remaining(reading: Reading, own_conditions: tuple[str, ...]) -> Table:
     """Tabulate what no other table covers: other conditions than those of parts of their own, further metrics."""
     details = reading.result.robustness
@@ -355,7 +289,7 @@ def remaining(reading: Reading, own_conditions: tuple[str, ...]) -> Table:
         if reading.result.ood is not None and metric(e.metric).topic is Topic.SEARCH:
             continue  # these have sections of their own
         words = measure(e.metric)
-        label = f"{words.label} at {fmt.target(e.fmr_target)}" if e.fmr_target else words.label
+        label = f"{words.label} at {fmt.target(e.point)}" if e.point else words.label
         who = f"{e.group} with {e.group_b}" if e.group_b else e.group
         rows.append([text(label), text(e.condition), text(who), value(e, words.write), counted(e), notes(e)])
     return table("Further estimates", ["Measure", "Condition", "Group", "#Value", "#Counts", "Notes"], rows)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from math import isfinite
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from facebench.files import canonical_json, sha256_bytes
 from facebench.schema._base import Strict
@@ -15,6 +16,7 @@ from facebench.schema.explanation import ExplanationDetails
 from facebench.schema.fairness import LadderDetails
 from facebench.schema.model import ModelCard
 from facebench.schema.ood import OodDetails
+from facebench.schema.points import AtPoint, Point
 from facebench.schema.robustness import RobustnessDetails
 
 SCHEMA_VERSION = 1
@@ -35,6 +37,7 @@ class Flag(StrEnum):
     NAIVE_INTERVAL = "naive_interval"  # no identity labels: the interval ignores dependence and is too narrow
     NO_INTERVAL = "no_interval"  # no interval is known for this quantity here
     UNRELIABLE = "unreliable"  # a check for hidden gradients failed: the attack may have been misled; never ranks
+    GROUPS_LEFT_OUT = "groups_left_out"  # groups without such comparisons are no part of this measure: see `left_out`
     LABELS_INCOMPLETE = "labels_incomplete"  # images without this attribute are left out of the group
     CONTROL_FAILED = "control_failed"  # random labels look unlike: intervals and tests are too narrow on this data
     UNQUALIFIED = "unqualified"  # the saliency method failed a control on this model: shown, never ranked
@@ -42,12 +45,11 @@ class Flag(StrEnum):
     DEGENERATE_MAPS = "degenerate_maps"  # some maps were constant or NaN and are left out
 
 
-class Estimate(Strict):
+class Estimate(AtPoint):
     """One number: which metric, of which group, under which condition, how certain, from how much."""
 
     metric: str = Field(description="tar, fnmr, fmr, eer, auc, ... as documented in docs/metrics.md")
     value: float | None = Field(description="null when it cannot be computed; a flag then says why")
-    fmr_target: float | None = Field(None, description="the FMR the threshold was set for")
     fpir_target: float | None = Field(None, description="the FPIR the threshold of a search was set for")
     k: int | None = Field(None, description="rank, for `rank` and `fnir`")
     discarded: float | None = Field(None, description="share of comparisons of poorest quality left out, for `edc_…`")
@@ -71,9 +73,15 @@ class Estimate(Strict):
         "value, assumes nothing of the dependence, the other one the pooled design effect",
     )
     expected_if_fair: float | None = Field(
-        None, description="what this differential would be on average were all groups alike"
+        None, description="what this differential would be in a sample of this size were all groups alike"
     )
-    excess: float | None = Field(None, description="value minus expected_if_fair")
+    expected_as: Literal["mean", "median"] | None = Field(
+        None, description="whether expected_if_fair is the mean or the median of samples; of a ratio the median"
+    )
+    excess: float | None = Field(
+        None, description="value minus expected_if_fair (0: none); of a ratio value / expected_if_fair (1: none)"
+    )
+    excess_as: Literal["difference", "ratio"] | None = Field(None, description="which of the two `excess` is")
     excess_low: float | None = Field(None, description="interval of the excess")
     excess_high: float | None = None
     detectable_ratio: float | None = Field(
@@ -95,13 +103,34 @@ class Estimate(Strict):
     )
     n_eff: float | None = Field(None, description="effective number of independent comparisons")
     near_threshold: int | None = Field(None, description="comparisons within 2e-6 of the threshold")
+    left_out: tuple[str, ...] | None = Field(
+        None, description="groups that a differential leaves out, because they have no such comparisons"
+    )
     flags: tuple[Flag, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _finite(cls, given: Any) -> Any:
+        """Turn numbers that are not finite into null with a flag: none may end a run or reach a file."""
+        if not isinstance(given, dict):
+            return given
+        wrong = {name for name, value in given.items() if isinstance(value, float) and not isfinite(value)}
+        if not wrong:
+            return given
+        flags = tuple(given.get("flags", ()))
+        kept = {name: None if name in wrong else value for name, value in given.items()}
+        if "value" in wrong:
+            flags = (*flags, Flag.INSUFFICIENT)
+        if "ci_low" in wrong or kept.get("ci_low") is None:
+            kept |= {"ci_low": None, "ci_high": None}
+            flags = (*flags, Flag.NO_INTERVAL) if "ci_low" in wrong else flags
+        return {**kept, "flags": tuple(dict.fromkeys(flags))}
 
 
 class Curve(Strict):
     """Points of a curve or bars of a histogram, for the report."""
 
-    kind: Literal["det", "histogram", "cmc", "edc"]
+    kind: Literal["det", "histogram", "cmc", "edc", "epc"]
     name: str = Field(description="det and cmc: all; histogram: genuine or impostor")
     group: str = "all"
     condition: str = "clean"
@@ -151,6 +180,7 @@ class ProtocolRef(Strict):
     sha256: str
     manifest_sha256: str
     primary_fmr_target: float = Field(1e-3, description="the operating point the report leads with")
+    primary_operating_point: str | None = Field(None, description="the threshold the report leads with, if it is one")
     description: str = ""
     data_statement: str = Field("", description="what the data can and cannot show")
     source: str = ""
@@ -158,6 +188,11 @@ class ProtocolRef(Strict):
     known_defects: tuple[str, ...] = ()
     threshold_policy: str = Field("pooled", description="whose impostor comparisons set the threshold")
     confidence: float = Field(0.95, description="nominal coverage of every interval")
+
+    @property
+    def primary(self) -> Point:
+        """The operating point the report leads with."""
+        return self.primary_operating_point or self.primary_fmr_target
 
 
 class LeftOut(Strict):
