@@ -125,4 +125,6 @@ class Cell:
             return None
         if self.drawn is None:
             return own.influence_variance(figure.value, self.sums)
-        return own.replicate_variance(figure.value, self.drawn)
+        found = own.replicate_variance(figure.value, self.drawn)
+        # drawing n of n units makes the variance (n - 1) / n of what it should be
+        return None if found is None else found * self.n_units / (self.n_units - 1)
