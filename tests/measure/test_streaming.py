@@ -18,10 +18,10 @@ from facebench.errors import InputError
 from facebench.execution.compute import Compute, torch_product
 from facebench.measure.choose_engine import measure_any
 from facebench.measure.every_score import Measurement
-from facebench.measure.rates import Rate
 from facebench.measure.sample import Images
 from facebench.measure.streaming_counts import Tallied, false_non_match_rate
 from facebench.measure.study import points_of
+from facebench.metrics import clusters
 from facebench.run.evaluate import why_not_at_this_size
 from facebench.schema import Estimate, ProtocolSpec
 from facebench.scoring import compare_all
@@ -102,13 +102,11 @@ def test_the_slope_of_the_miss_rate_is_that_of_all_scores(fmr: float) -> None:
     expected = ((scores.genuine < high).mean() - (scores.genuine < low).mean()) / (0.4 * fmr)
     assert expected > 0.01
     assert tallied.slope(0, 0, fmr) == pytest.approx(expected, rel=0.05, abs=2 / scores.genuine.size / (0.4 * fmr))
-    # and what it does to the interval: the part of the threshold is not small here
-    missed = tallied.false_non_matches(0, 0, tallied.thresholds[[0.01, 0.1].index(fmr)])
-    alone = Rate(missed.errors, missed.n, missed.of_rate.variance, 120, 1.0, "")
-    found = false_non_match_rate(tallied, 0, 0, [0.01, 0.1].index(fmr))
-    assert found.variance is not None
-    assert alone.variance is not None
-    assert found.variance > alone.variance
+    # and it stands in the variance
+    t = sorted([0.1, 0.01]).index(fmr)
+    missed, false = tallied.false_non_matches(0, 0, tallied.thresholds[t]), tallied.false_matches(0, t)
+    wanted = clusters.added([(1.0, missed.of_rate), (expected, false.of_rate)]).variance
+    assert false_non_match_rate(tallied, 0, 0, t).variance == pytest.approx(wanted, rel=0.02)
 
 
 def test_an_equal_error_rate_without_errors_is_bounded_by_the_people_seen() -> None:
