@@ -158,6 +158,15 @@ class DataSummary(Strict):
     phantom: bool = Field(False, description="faces are rendered: results say nothing about people")
 
 
+class Recomputation(Strict):
+    """That the numbers of a result were computed again, without the model, from what the run had kept."""
+
+    result_id: str = Field(description="of the result before")
+    protocol_sha256: str = Field(description="of the protocol before")
+    facebench: str = Field(description="version that computed the numbers again")
+    at: str = Field(description="UTC, ISO 8601")
+
+
 class RunInfo(Strict):
     """How, when and with what the run was made."""
 
@@ -178,6 +187,9 @@ class RunInfo(Strict):
     trust_code: bool = False
     embedded_images: int = Field(description="images the model was run on; the rest came from the cache")
     rounded: bool = Field(False, description="embeddings were rounded to half precision, and the numbers are theirs")
+    recomputed: tuple[Recomputation, ...] = Field(
+        (), description="each time the numbers were computed again from the kept embeddings, the earliest first"
+    )
 
 
 # how long it took and how it looks is stored, but is no part of what was found

@@ -18,9 +18,15 @@ def validation_lines(validation: Validation) -> list[str]:
         told = f"{fmt.plural(validation.estimates, 'estimate')} computed again"
         if validation.reported:
             told += f"; as reported: {', '.join(validation.reported)}"
-        return [f"accepted  {name}  {told}"]
-    lines = [f"{_outcome(validation):<8}  {name}"]
-    return [*lines, *(f"  {fmt.visible(p.field)}: {fmt.visible(p.why)}" for p in validation.problems)]
+        lines = [f"accepted  {name}  {told}"]
+    else:
+        lines = [f"{_outcome(validation):<8}  {name}"]
+    lines += [f"  {fmt.visible(p.field)}: {_line(p.why)}" for p in validation.problems]
+    return [*lines, *(f"  note: {fmt.visible(n.field)}: {_line(n.why)}" for n in validation.notes)]
+
+
+def _line(words: str) -> str:
+    return fmt.visible(words).replace("\n", " ")
 
 
 def _outcome(validation: Validation) -> str:
@@ -37,6 +43,8 @@ def validation_markdown(validations: Sequence[Validation]) -> str:
     for v in sorted(validations, key=lambda v: v.accepted):
         if v.accepted:
             lines.append(f"| {_cell(v.entry)} | accepted | | {fmt.plural(v.estimates, 'estimate')} computed again |")
+        for n in v.notes:
+            lines.append(f"| {_cell(v.entry)} | note | {_cell(n.field)} | {_cell(n.why)} |")
         for p in v.problems:
             lines.append(f"| {_cell(v.entry)} | {_outcome(v)} | {_cell(p.field)} | {_cell(p.why)} |")
     text = "\n".join(lines) + "\n"
