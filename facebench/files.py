@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import math
 import os
 import re
+import stat
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +16,12 @@ from typing import Any, BinaryIO
 
 from facebench.errors import InputError, WriteError
 
+MAX_BYTES = 4 * 2**30  # of any one file that is read whole
+MAX_JSON_BYTES = 2**28
+MAX_YAML_BYTES = 2**18  # written by hand: protocols, models, policies
+MAX_YAML_NODES = 100_000
+_MAX_DIGITS = 400  # more than the largest float has
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _PACKAGE = Path(__file__).resolve().parent
 _FILE_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.+-]{0,118}[A-Za-z0-9_+-])?")
 _DEVICES = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\..*)?", re.IGNORECASE)
@@ -126,31 +134,90 @@ def canonical_json(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
-def read_bytes(path: Path, what: str) -> bytes:
-    """Read a file the user named, with an error that says what it was meant to be."""
+def read_bytes(path: Path, what: str, limit: int = MAX_BYTES) -> bytes:
+    """Read a file the user named, with an error that says what it was meant to be.
+
+    Raises:
+        InputError: it is missing, unreadable, no regular file (a pipe or a device would never end), or has more than
+            `limit` bytes; the size is looked at before anything is read.
+    """
+    check_file(path, what, limit)
     try:
         return Path(path).read_bytes()
-    except FileNotFoundError:
-        raise InputError(f"{what} not found: {path}") from None
     except OSError as error:
-        raise InputError(f"cannot read {what} {path}: {error.strerror}") from error
+        raise InputError(f"cannot read {what} {printable(path)}: {error.strerror}") from error
 
 
-def read_text(path: Path, what: str) -> str:
+def check_file(path: Path, what: str, limit: int = MAX_BYTES) -> int:
+    """Return the size in bytes of a regular file that may be read; see `read_bytes`."""
+    try:
+        facts = Path(path).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(f"{what} not found: {printable(path)}") from None
+    except OSError as error:
+        raise InputError(f"cannot read {what} {printable(path)}: {error.strerror}") from error
+    except ValueError:
+        raise InputError(f"{what} not found: {printable(path)} is no path") from None
+    if stat.S_ISDIR(facts.st_mode):
+        raise InputError(f"cannot read {what} {printable(path)}: it is a folder")
+    if not stat.S_ISREG(facts.st_mode):
+        raise InputError(f"cannot read {what} {printable(path)}: it is no regular file but a pipe or a device")
+    if facts.st_size > limit:
+        raise InputError(
+            f"{what} {printable(path)} has {facts.st_size:,} bytes, more than the {limit:,} such a file may have"
+        )
+    return facts.st_size
+
+
+def is_folder(path: Path) -> bool:
+    """Return whether a path is that of a folder; unlike `Path.is_dir` it never raises on an over-long path."""
+    return exists(path) and Path(path).is_dir()
+
+
+def is_file(path: Path) -> bool:
+    """Return whether a path is that of a regular file; it never raises on an over-long path."""
+    return exists(path) and Path(path).is_file()
+
+
+def exists(path: Path) -> bool:
+    """Return whether there is something under a path; one that no file system can hold is no error but absent."""
+    try:
+        Path(path).stat()
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def printable(path: Path | str, limit: int = 300) -> str:
+    """Return a path as text for people: control characters are made visible, and an endless name is cut."""
+    text = str(path)
+    if not text.isprintable():
+        text = repr(text)[1:-1]
+    return text if len(text) <= limit else f"{text[:limit]}… ({len(text):,} characters)"
+
+
+def read_text(path: Path, what: str, limit: int = MAX_BYTES) -> str:
     """Read a UTF-8 text file the user named."""
     try:
-        return read_bytes(path, what).decode("utf-8-sig")
+        return read_bytes(path, what, limit).decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError(f"{what} {path} is not UTF-8 text (byte {error.start}); save it as UTF-8") from error
+        raise InputError(
+            f"{what} {printable(path)} is not UTF-8 text (byte {error.start}); save it as UTF-8"
+        ) from error
 
 
 def read_yaml(path: Path, what: str) -> Any:
     """Parse a YAML file safely; a key given twice is an error, not a silent override."""
-    return parse_yaml(read_text(path, what), f"{what} {path}")
+    return parse_yaml(read_text(path, what, MAX_YAML_BYTES), f"{what} {path}")
 
 
 def parse_yaml(text: str, where: str) -> Any:
-    """Parse YAML text; see `read_yaml`. `where` names the text in errors."""
+    """Parse YAML text; see `read_yaml`. `where` names the text in errors.
+
+    Raises:
+        InputError: not YAML, a key given twice, a value that is not what it looks like (`2001-99-99`), or anchors that
+            unfold to more than any file needs.
+    """
     import yaml
 
     class StrictLoader(yaml.SafeLoader):
@@ -168,33 +235,101 @@ def parse_yaml(text: str, where: str) -> Any:
         loader.flatten_mapping(node)
         return loader.construct_mapping(node, deep=True)
 
+    def scalar(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> Any:
+        try:
+            return yaml.SafeLoader.yaml_constructors[node.tag](loader, node)
+        except (ValueError, TypeError, KeyError, OverflowError, IndexError):
+            raise InputError(
+                f"{where}, line {node.start_mark.line + 1}: {node.value!r:.60} is no {node.tag.rpartition(':')[2]}; "
+                "put text in quotes"
+            ) from None
+
     StrictLoader.add_constructor("tag:yaml.org,2002:map", mapping)
+    for kind in ("bool", "int", "float", "timestamp", "binary"):
+        StrictLoader.add_constructor(f"tag:yaml.org,2002:{kind}", scalar)
     try:
-        return yaml.load(text, Loader=StrictLoader)  # noqa: S506 - a SafeLoader
+        loader = StrictLoader(text)
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _check_unfolded(node, where)
+        return loader.construct_document(node)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
         raise InputError(f"{where}{line}: not valid YAML: {getattr(error, 'problem', error)}") from error
     except RecursionError:
         raise InputError(f"{where}: nested too deeply") from None
+    except (ValueError, TypeError, AttributeError) as error:  # constructors of YAML's own sets, pairs and merges
+        raise InputError(f"{where}: not valid YAML: {error}") from None
+
+
+def _check_unfolded(node: Any, where: str) -> None:
+    """Refuse anchors that unfold to more than MAX_YAML_NODES values, or that hold themselves."""
+    sizes: dict[int, int | None] = {}
+
+    def size(node: Any) -> int:
+        if id(node) in sizes:
+            known = sizes[id(node)]
+            if known is None:
+                raise InputError(f"{where}, line {node.start_mark.line + 1}: the anchored value holds itself")
+            return known
+        sizes[id(node)] = None
+        children = node.value if isinstance(node.value, list) else []
+        total = 1 + sum(sum(map(size, child)) if isinstance(child, tuple) else size(child) for child in children)
+        sizes[id(node)] = total
+        return total
+
+    if size(node) > MAX_YAML_NODES:
+        raise InputError(f"{where}: its anchors (& and *) unfold to {size(node):,} values; write it out")
 
 
 def read_json(path: Path, what: str) -> Any:
-    """Parse a JSON file; NaN, Infinity and a key given twice are errors."""
-    text = read_text(path, what)
+    """Parse a JSON file; see `parse_json`."""
+    return parse_json(read_text(path, what, MAX_JSON_BYTES), f"{what} {printable(path)}")
+
+
+def parse_json(text: str | bytes, where: str) -> Any:
+    """Parse JSON text; `where` names it in errors.
+
+    Raises:
+        InputError: not JSON in UTF-8, NaN, infinity, a number of endless digits or beyond the range of floats, a key
+            given twice, half of a surrogate pair, or nested too deeply.
+    """
 
     def refuse(token: str) -> float:
-        raise InputError(f"{what} {path}: {token} is not JSON; a missing number is null")
+        raise InputError(f"{where}: {token} is not JSON; a missing number is null")
+
+    def number(token: str) -> float:
+        value = float(token)
+        if not math.isfinite(value):
+            raise InputError(f"{where}: the number {token:.40} is too large")
+        return value
+
+    def whole(token: str) -> int:
+        if len(token) > _MAX_DIGITS:
+            raise InputError(f"{where}: the number {token[:20]}… has {len(token):,} digits")
+        return int(token)
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         value = dict(pairs)
         if len(value) != len(pairs):
-            raise InputError(f"{what} {path}: a key is given twice in one object")
+            raise InputError(f"{where}: a key is given twice in one object")
         return value
 
     try:
-        return json.loads(text, parse_constant=refuse, object_pairs_hook=unique)
+        plain = text.decode("utf-8-sig") if isinstance(text, bytes) else text
+        value = json.loads(plain, parse_constant=refuse, parse_float=number, parse_int=whole, object_pairs_hook=unique)
+        if _SURROGATE.search(plain):
+            json.dumps(value, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
-        raise InputError(f"{what} {path}, line {error.lineno}: not valid JSON: {error.msg}") from error
+        raise InputError(f"{where}, line {error.lineno}: not valid JSON: {error.msg}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{where} is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
+    except UnicodeEncodeError:
+        raise InputError(
+            f"{where}: holds half of a surrogate pair (\\ud800 to \\udfff), which is no character"
+        ) from None
     except RecursionError:
-        raise InputError(f"{what} {path}: nested too deeply") from None
+        raise InputError(f"{where}: nested too deeply") from None
+    return value

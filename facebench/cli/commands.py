@@ -10,6 +10,7 @@ import typer
 
 from facebench.cli.apps import Json, Workers, app, print_json
 from facebench.errors import ExitCode, InputError
+from facebench.files import is_folder
 
 
 @app.callback(invoke_without_command=True)
@@ -155,7 +156,7 @@ def report(
     from facebench.report import write_report
     from facebench.runner import load_result
 
-    folder = result if result.is_dir() else result.parent
+    folder = result if is_folder(result) else result.parent
     typer.echo(str(write_report(load_result(result), out or folder / "report.html")))
 
 

@@ -4,6 +4,7 @@ from facebench.data.check import DatasetReport, GroupCounts, check_dataset
 from facebench.data.convert import convert_dataset, manifest_csv
 from facebench.data.dataset import Counterfactual, Dataset, PairList, dataset_sha256
 from facebench.data.decode import decode
+from facebench.data.left_out import repeated_images
 from facebench.data.load import load_dataset
 from facebench.data.pairs import OWN_PAIRS, OWN_TEMPLATE_PAIRS
 from facebench.data.parallel import LoadedImage, decode_batches, hash_images, iter_images
@@ -32,4 +33,5 @@ __all__ = [
     "iter_images",
     "load_dataset",
     "manifest_csv",
+    "repeated_images",
 ]

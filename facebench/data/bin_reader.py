@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from facebench.data.dataset import Dataset, PairList
 from facebench.data.pairs import OWN_PAIRS
-from facebench.data.sources import BytesSource, ImageSource, PixelSource, Tree
+from facebench.data.sources import BytesSource, ImageSource, PixelSource
+from facebench.data.trees import Tree
 from facebench.errors import InputError
 
 FOLDS = 10

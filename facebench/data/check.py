@@ -10,9 +10,12 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from facebench.data.dataset import Dataset, dataset_sha256
+from facebench.data.dataset import Dataset, dataset_sha256, left_out_words
+from facebench.data.decode import Pixels
+from facebench.data.left_out import groups_of_equals
 from facebench.data.pairs import repeated_pairs
 from facebench.data.parallel import Progress, iter_images
+from facebench.files import sha256_bytes
 from facebench.schema import Failure
 
 MAX_GROUPS = 50  # a text column with more values is no grouping
@@ -54,7 +57,7 @@ class DatasetReport:
     ranges: Mapping[str, tuple[float, float]]  # least and greatest value of each numeric column
     sizes: Mapping[str, int]  # images per "width x height", most frequent first
     failures: tuple[Failure, ...]
-    duplicates_across: tuple[tuple[str, ...], ...]  # ids of byte-identical images of different identities
+    duplicates_across: tuple[tuple[str, ...], ...]  # ids of images of equal pixels and different identities
     duplicates_within: tuple[tuple[str, ...], ...]  # the same within one identity, or when identities are unknown
     single_image_identities: tuple[str, ...]
     problems: tuple[str, ...]
@@ -63,12 +66,13 @@ class DatasetReport:
 
 def check_dataset(dataset: Dataset, workers: int, progress: Progress | None = None) -> DatasetReport:
     """Read and decode every image, count what can be compared, and list what is wrong or doubtful."""
-    hashes, sizes, failures = _read_all(dataset, workers, progress)
-    across, within = _duplicates(dataset, hashes)
+    hashes, contents, sizes, failures = _read_all(dataset, workers, progress)
+    across, within = groups_of_equals(dataset, contents)
     groups = tuple(_groups(dataset))
     singles = _single_images(dataset)
     problems = [*_failure_texts(failures), *_comparison_problems(groups[0])]
     warnings = [
+        *map(left_out_words, dataset.left_out),
         *_duplicate_warnings(dataset, across, within),
         *_pair_warnings(dataset),
         *_attribute_warnings(dataset),
@@ -99,8 +103,10 @@ def check_dataset(dataset: Dataset, workers: int, progress: Progress | None = No
 
 def _read_all(
     dataset: Dataset, workers: int, progress: Progress | None
-) -> tuple[list[str | Failure], Counter[str], tuple[Failure, ...]]:
+) -> tuple[list[str | Failure], list[str | None], Counter[str], tuple[Failure, ...]]:
+    """Return what names the bytes of each image, what names its pixels or else its bytes, the sizes and failures."""
     hashes: list[str | Failure] = []
+    contents: list[str | None] = []
     sizes: Counter[str] = Counter()
     failures = []
     for image in iter_images(dataset, range(len(dataset)), workers=workers):
@@ -110,26 +116,15 @@ def _read_all(
             height, width = image.pixels.shape[:2]
             sizes[f"{width} x {height}"] += 1
         hashes.append(image.sha256 or failures[-1])
+        contents.append(image.sha256 if image.pixels is None else pixels_sha256(image.pixels))
         if progress is not None:
             progress(len(hashes), len(dataset))
-    return hashes, sizes, tuple(failures)
+    return hashes, contents, sizes, tuple(failures)
 
 
-def _duplicates(
-    dataset: Dataset, hashes: list[str | Failure]
-) -> tuple[tuple[tuple[str, ...], ...], tuple[tuple[str, ...], ...]]:
-    """Return byte-identical images, across identities and within one."""
-    alike: dict[str, list[int]] = defaultdict(list)
-    for row, sha256 in enumerate(hashes):
-        if isinstance(sha256, str):
-            alike[sha256].append(row)
-    across: list[tuple[str, ...]] = []
-    within: list[tuple[str, ...]] = []
-    for rows in alike.values():
-        if len(rows) > 1:
-            several = dataset.identities is not None and len({dataset.identities[row] for row in rows}) > 1
-            (across if several else within).append(tuple(dataset.image_ids[row] for row in rows))
-    return tuple(across), tuple(within)
+def pixels_sha256(pixels: Pixels) -> str:
+    """Return what names a picture, however its file is encoded."""
+    return sha256_bytes(str(pixels.shape).encode() + pixels.tobytes())
 
 
 def _groups(dataset: Dataset) -> Iterator[GroupCounts]:
@@ -208,12 +203,13 @@ def _duplicate_warnings(
 ) -> Iterator[str]:
     if across:
         yield (
-            f"{len(across):,} images occur byte for byte under different identities "
+            f"label conflict: {len(across):,} images stand under different identities, with the same pixels "
             f"({_some(map(' = '.join, across))}); they score as perfect impostors"
         )
     if within and dataset.identities is not None:
         yield (
-            f"{len(within):,} images occur several times within an identity ({_some(map(' = '.join, within))}); "
+            f"duplicates: {len(within):,} images stand several times under one identity "
+            f"({_some(map(' = '.join, within))}); "
             "comparing an image with itself makes genuine scores too good"
         )
 

@@ -19,21 +19,10 @@ from facebench.data.dataset import Dataset, PairList, dataset_sha256
 from facebench.data.manifest import INFO, PAIRS, TEMPLATE_PAIRS
 from facebench.data.pairs import BY_ID, BY_TEMPLATE
 from facebench.data.parallel import Progress
+from facebench.data.signatures import image_ending
 from facebench.data.sources import ImageError, MemberSource
 from facebench.errors import InputError
 from facebench.files import read_bytes, read_json, write_atomic
-
-_SIGNATURES = (  # how encoded images begin, and the ending their files get
-    (b"\xff\xd8\xff", ".jpg"),
-    (b"\x89PNG\r\n\x1a\n", ".png"),
-    (b"BM", ".bmp"),
-    (b"GIF8", ".gif"),
-    (b"RIFF", ".webp"),
-    (b"II*\x00", ".tif"),
-    (b"MM\x00*", ".tif"),
-    (b"P5", ".pgm"),
-    (b"P6", ".ppm"),
-)
 
 
 def convert_dataset(dataset: Dataset, out: Path, progress: Progress | None = None) -> Path:
@@ -118,7 +107,7 @@ def _copy_image(dataset: Dataset, row: int, out: Path) -> str:
         data = dataset.images[row].read()
     except ImageError:
         return stem  # no such file: the image stays unreadable
-    path = stem + _ending(data)
+    path = stem + image_ending(data[:64])
     _write_new(out / path, data)
     return path
 
@@ -142,10 +131,6 @@ def _write_new(path: Path, data: bytes) -> None:
     """Write a file unless it is there already, from before an interruption."""
     if not (path.is_file() and path.stat().st_size == len(data) and path.read_bytes() == data):
         write_atomic(path, data)
-
-
-def _ending(data: bytes) -> str:
-    return next((ending for start, ending in _SIGNATURES if data.startswith(start)), "")
 
 
 def _pairs_csv(ids: Sequence[str], pairs: PairList, names: tuple[str, str, str]) -> str:

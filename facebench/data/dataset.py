@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from facebench.data.sources import ImageSource
 from facebench.errors import InputError
 from facebench.files import canonical_json
-from facebench.schema import Failure
+from facebench.schema import Failure, LeftOut
 
 T = TypeVar("T")
 
@@ -83,7 +83,8 @@ class Dataset:
     detector_scores: NDArray[np.float64] | None = None  # (n,) how sure the face detector was
     roles: tuple[str | None, ...] | None = None  # gallery, gallery-2 or probe, for 1:N search
     format: str = ""  # what it was read from, such as "manifest.csv"
-    notes: tuple[str, ...] = ()  # what the reader noticed and left out
+    left_out: tuple[LeftOut, ...] = ()  # what the reader left out
+    notes: tuple[str, ...] = ()  # what else it noticed
     info: Mapping[str, Any] = field(default_factory=dict)  # `dataset.json` beside the manifest
 
     def __post_init__(self) -> None:
@@ -188,7 +189,14 @@ class Dataset:
         if self.template_pairs is not None:
             genuine = int(self.template_pairs.genuine.sum())
             text += f"; {len(self.template_pairs):,} template pairs ({genuine:,} genuine)"
-        return "; ".join([text, *self.notes])
+        return "; ".join([text, *self.notes, *map(left_out_words, self.left_out)])
+
+
+def left_out_words(item: LeftOut) -> str:
+    """Return what was left out as one phrase, such as ``files that are no images: 2 (a.txt, b.txt), left out``."""
+    more = ", …" if item.count > len(item.examples) else ""
+    shown = f" ({', '.join(item.examples)}{more})" if item.examples else ""
+    return f"{item.what}: {item.count:,}{shown}" + (f", {item.effect}" if item.effect else "")
 
 
 def dataset_sha256(dataset: Dataset, image_sha256s: Sequence[str | Failure]) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from facebench.data.signatures import image_ending
 from facebench.data.sources import ImageError
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 Pixels = NDArray[np.uint8]
 
 MAX_PIXELS = 64_000_000
-FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM", "AVIF", "JPEG2000")
 _TIFF_BITS_PER_SAMPLE = 258
 
 
@@ -37,7 +38,7 @@ def decode(data: bytes) -> Pixels:
         raise ImageError("the file is empty (0 bytes)")
     ImageFile.LOAD_TRUNCATED_IMAGES = False  # another library in this process may have set it
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        with Image.open(io.BytesIO(data), formats=_readable()) as image:
             _check(image, data)
             image.load()
             return _to_rgb(ImageOps.exif_transpose(image))
@@ -73,6 +74,10 @@ def _bits_per_channel(image: Image.Image, data: bytes) -> int:
 
     if image.mode.startswith(("I", "F")):
         return 16
+    if image.format == "JPEG2000":
+        return _jpeg2000_bits(data)
+    if image.format == "AVIF":
+        return _avif_bits(data)
     if image.format == "PNG":
         return data[24]  # the IHDR chunk comes first
     if isinstance(image, TiffImageFile):
@@ -90,7 +95,33 @@ def _to_rgb(image: Image.Image) -> Pixels:
     return np.array(image.convert("RGB"), dtype=np.uint8)
 
 
+def _readable() -> list[str]:
+    """Return the formats that this installation of Pillow has decoders of."""
+    from PIL import Image
+
+    Image.init()
+    return [name for name in FORMATS if name in Image.OPEN]
+
+
+def _jpeg2000_bits(data: bytes) -> int:
+    """Return the bits per channel that the SIZ marker of a JPEG 2000 code stream gives; its place is fixed."""
+    start = data.find(b"\xff\x4f\xff\x51")
+    n_channels = int.from_bytes(data[start + 40 : start + 42], "big")
+    depths = data[start + 42 : start + 42 + 3 * n_channels : 3]
+    return max(((depth & 0x7F) + 1 for depth in depths), default=8)
+
+
+def _avif_bits(data: bytes) -> int:
+    """Return the bits per channel that the codec's configuration in an AVIF file gives."""
+    start = data.find(b"av1C")
+    flags = data[start + 6] if 0 <= start < len(data) - 6 else 0
+    return (12 if flags & 0x20 else 10) if flags & 0x40 else 8
+
+
 def _explain_unknown(data: bytes) -> str:
+    if image_ending(data[:64]) in (".heic", ".avif", ".jp2", ".j2k"):
+        kind = image_ending(data[:64])[1:].upper()
+        return f"a {kind} image, which this installation has no decoder of; save it as PNG or JPEG"
     return (
         f"not an image of a known format ({', '.join(FORMATS)}), or cut off at its start; it begins with {data[:8]!r}"
     )

@@ -2,38 +2,31 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
-
 from facebench.data.dataset import Dataset
+from facebench.data.left_out import NO_IMAGES, image_stem, is_image, left_out
 from facebench.data.manifest import PAIRS, RESERVED, check_attribute_names, check_unique, read_attributes
 from facebench.data.pairs import OWN_PAIRS, read_pairs
-from facebench.data.sources import Tree
 from facebench.data.table import Table, read_table
+from facebench.data.trees import Tree
 from facebench.errors import InputError
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".gif"})
 ATTRIBUTES = "attributes.csv"
-
-
-def is_image(name: str) -> bool:
-    """Whether a file name ends like an image's."""
-    return PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
 
 
 def has_identity_folders(tree: Tree) -> bool:
     """Whether an image lies in some subfolder."""
-    return any("/" in name and is_image(name) for name in tree.files())
+    return any("/" in name and is_image(tree, name) for name in tree.files())
 
 
 def identity_images(tree: Tree) -> dict[str, str]:
-    """Return the path of each image, by image id (the path without its ending), for a tree of identity folders."""
+    """Return the path of each image of a tree of identity folders, by image id: the path without an image's ending."""
     images: dict[str, str] = {}
-    for path in filter(is_image, tree.files()):
+    for path in (path for path in tree.files() if is_image(tree, path)):
         if path.count("/") != 1:
             raise InputError(
                 f"{tree.where(path)}: expected identity/image in {tree.root}; move it or write a manifest.csv"
             )
-        image_id = path.rpartition(".")[0]
+        image_id = image_stem(path)
         if image_id in images:
             raise InputError(f"{tree.root} has both {images[image_id]} and {path}; keep one")
         images[image_id] = path
@@ -64,7 +57,7 @@ def read_folders(tree: Tree, name: str, pairs: str | None) -> Dataset:
         attributes=_attributes(tree, image_ids, identities) if tree.has(ATTRIBUTES) else {},
         pairs=read_pairs(tree, wanted, image_ids, paths, identities) if wanted else None,
         format="identity folders",
-        notes=(f"left out {len(others):,} other files such as {others[0]}",) if others else (),
+        left_out=left_out(NO_IMAGES, others, "left out"),
     )
 
 

@@ -12,8 +12,9 @@ import numpy as np
 
 from facebench.data.dataset import Dataset, PairList
 from facebench.data.folders import identity_images
+from facebench.data.left_out import left_out
 from facebench.data.pairs import OWN_PAIRS
-from facebench.data.sources import Tree
+from facebench.data.trees import Tree
 from facebench.errors import InputError
 
 DEFAULT_PAIRS = "pairs.txt"
@@ -55,7 +56,7 @@ def read_lfw(tree: Tree, name: str, pairs: str | None) -> Dataset:
         people = [person for group in parse_people(_text(tree, PEOPLE), tree.where(PEOPLE)) for person in group]
         named.update(_image_id(person, number) for person, count in people for number in range(1, count + 1))
     image_ids = sorted({*files, *named})
-    missing = len(named - set(files))
+    missing = sorted(named - set(files))
     index = {image_id: position for position, image_id in enumerate(image_ids)}
     return Dataset(
         name=name,
@@ -65,7 +66,7 @@ def read_lfw(tree: Tree, name: str, pairs: str | None) -> Dataset:
         identities=tuple(image_id.partition("/")[0] for image_id in image_ids),
         pairs=_pair_list(rows, index),
         format=chosen,
-        notes=(f"{missing:,} images the lists name are missing",) if missing else (),
+        left_out=left_out("images the lists name that are missing", missing, "kept: each is a recorded failure"),
     )
 
 

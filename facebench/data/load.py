@@ -31,10 +31,14 @@ from facebench.data.benchmarks.pairs import (
 from facebench.data.bin_reader import bin_files, read_bin
 from facebench.data.dataset import Dataset
 from facebench.data.folders import has_identity_folders, read_folders
+from facebench.data.left_out import with_left_out
 from facebench.data.lfw import pair_files, read_lfw
 from facebench.data.manifest import find_manifest, read_manifest
-from facebench.data.sources import FolderTree, Tree, ZipTree
+from facebench.data.trees import FolderTree, Tree, ZipTree
 from facebench.errors import InputError
+from facebench.files import check_file, is_folder, printable
+
+MAX_CONTAINER_BYTES = 2**44  # an archive is read in place, member by member
 
 
 @dataclass(frozen=True)
@@ -88,29 +92,31 @@ def load_dataset(path: Path, name: str = "faces", pairs: str | None = None) -> D
             not add up, with file and line.
     """
     path = Path(path)
-    if path.is_dir():
+    if is_folder(path):
         return _read_tree(FolderTree(path), name, pairs)
-    if not path.exists():
-        raise InputError(f"dataset not found: {path}")
+    check_file(path, "dataset", MAX_CONTAINER_BYTES)
     suffix = path.suffix.lower()
-    if suffix in (".csv", ".parquet"):
-        return read_manifest(FolderTree(path.parent), path.name, name, pairs)
-    if suffix == ".bin":
-        return read_bin(FolderTree(path.parent), path.name, name, pairs)
-    if suffix == ".json":
-        return read_megaface_list(FolderTree(path.parent), path.name, name, pairs)
+    reader = {".csv": read_manifest, ".parquet": read_manifest, ".bin": read_bin, ".json": read_megaface_list}
+    if suffix in reader:
+        tree = FolderTree(path.parent)
+        return _told(reader[suffix](tree, path.name, name, pairs), tree, pairs)
     if suffix == ".zip" or zipfile.is_zipfile(path):
         return _read_tree(ZipTree(path), name, pairs)
     raise InputError(
-        f"{path} is no dataset; expected a folder, a manifest (.csv, .parquet), a .zip archive, an "
+        f"{printable(path)} is no dataset; expected a folder, a manifest (.csv, .parquet), a .zip archive, an "
         "insightface .bin or a MegaFace .json list"
     )
+
+
+def _told(dataset: Dataset, tree: Tree, pairs: str | None) -> Dataset:
+    read = pairs is not None or dataset.pairs is not None or dataset.template_pairs is not None
+    return with_left_out(dataset, tree, pairs_read=read)
 
 
 def _read_tree(tree: Tree, name: str, pairs: str | None) -> Dataset:
     for format_ in FORMATS:
         if format_.matches(tree):
-            return format_.read(tree, name, pairs)
+            return _told(format_.read(tree, name, pairs), tree, pairs)
     looked_for = "; ".join(format_.sign for format_ in FORMATS)
     listing = ", ".join(tree.top()[:8]) or "no files"
     raise InputError(f"{tree.root} holds no dataset. Looked for: {looked_for}. Its top level has {listing}.")

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from facebench.data.dataset import Dataset
 from facebench.data.pairs import OWN_PAIRS, OWN_TEMPLATE_PAIRS, read_pairs, read_template_pairs
-from facebench.data.sources import ImageSource, Tree
+from facebench.data.sources import ImageSource
 from facebench.data.table import Table, number_column, read_table
+from facebench.data.trees import Tree
 from facebench.errors import InputError
 
 REQUIRED = ("image_id", "path")

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facebench.data.dataset import PairList
-from facebench.data.sources import Tree
 from facebench.data.table import Table, read_table
+from facebench.data.trees import Tree
 from facebench.errors import InputError
 
 OWN_TEMPLATE_PAIRS = "own-templates"  # the same for its list of template pairs

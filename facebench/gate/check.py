@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from facebench.errors import ExitCode, InputError
 from facebench.gate.decide import Question, decide
 from facebench.gate.policy import policy_sha256
-from facebench.metrics.paired import holm
+from facebench.metrics.families import holm
 from facebench.schema import (
     Comparison,
     Difference,

@@ -168,42 +168,6 @@ def power_against_worsening(expected: float, n: int, bound: float, quantile: flo
     return float(pdtrc(float(enough[0]), expected)) if enough.size else 0.0
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Return p-values adjusted for the whole family by Holm's step-down method, in the given order.
-
-    Source: Holm, "A simple sequentially rejective multiple test procedure", 1979.
-
-    >>> holm([0.01, 0.04, 0.03])
-    [0.03, 0.06, 0.06]
-    """
-    order = np.argsort(np.asarray(p_values), kind="stable")
-    m = len(p_values)
-    adjusted = [0.0] * m
-    running = 0.0
-    for position, index in enumerate(order):
-        running = max(running, min(1.0, (m - position) * p_values[index]))
-        adjusted[index] = running
-    return adjusted
-
-
-def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
-    """Return p-values adjusted by Benjamini and Hochberg's method, which bounds the share of false finds.
-
-    Source: Benjamini and Hochberg, "Controlling the false discovery rate", 1995.
-
-    >>> benjamini_hochberg([0.01, 0.04, 0.03])
-    [0.03, 0.04, 0.04]
-    """
-    order = np.argsort(-np.asarray(p_values, float), kind="stable")
-    m = len(p_values)
-    adjusted = [0.0] * m
-    running = 1.0
-    for position, index in enumerate(order):
-        running = min(running, p_values[index] * m / (m - position))
-        adjusted[index] = running
-    return adjusted
-
-
 def rank_intervals(shown_better: NDArray[np.bool_]) -> list[tuple[int, int]]:
     """Return the best and worst rank of each model that the data does not rule out.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from facebench.errors import InputError, ModelError, UnknownNameError
-from facebench.files import read_yaml
+from facebench.files import is_file, read_yaml
 from facebench.models.protocol import FaceModel, PrecomputedModel
 from facebench.models.zoo.catalogue import LOADERS
 from facebench.registry import Registry
@@ -45,7 +45,7 @@ class LoadContext:
         if not spec.weights:
             raise InputError(f"model {spec.name}: key 'weights' is missing; write the path, relative to the model file")
         path = self.folder / spec.weights
-        if not path.is_file():
+        if not is_file(path):
             raise InputError(f"model {spec.name}: weights not found: {path}")
         return path
 
@@ -91,7 +91,7 @@ def load_model(reference: str | Path, *, device: str = "cpu", trust_code: bool =
         spec = ModelFile.parse(read_yaml(path, "model file"), where=f"model file {path}")
         factory = models.get(spec.adapter, where=f"{path}, key 'adapter'")
         context = LoadContext(spec, path.resolve().parent, device, trust_code)
-    elif path.is_file():
+    elif is_file(path):
         raise InputError(
             f"{path} is not a model file; write a YAML file that names it as 'weights:', and give that one"
         )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from facebench.report import format as fmt
 from facebench.report.wording import FLAGS, SHORT_FLAGS, policy_words
-from facebench.schema import Comparator, Flag, ModelCard, Result
+from facebench.schema import Comparator, Flag, LeftOut, ModelCard, Result
 
 
 @dataclass(frozen=True)
@@ -80,9 +80,17 @@ def _data(result: Result) -> Facts:
         Fact("Images", _images(result)),
         Fact("Identities", fmt.count(data.n_identities) if data.n_identities is not None else "not labelled"),
         *(Fact(f"Images by {fmt.clip(name, 60)}", _counts(values)) for name, values in data.attributes.items()),
+        *(Fact(f"Left out or repeated: {fmt.clip(item.what, 90)}", _left_out(item)) for item in data.left_out or ()),
+        *(Fact("Noted", note) for note in data.notes or ()),
         Fact("Manifest sha256", protocol.manifest_sha256, True),
     ]
     return Facts("Data", tuple(facts))
+
+
+def _left_out(item: LeftOut) -> str:
+    more = ", …" if item.count > len(item.examples) else ""
+    shown = f" ({', '.join(fmt.clip(example, 80) for example in item.examples)}{more})" if item.examples else ""
+    return f"{fmt.count(item.count)}{shown}" + (f"; {item.effect}" if item.effect else "")
 
 
 def _embedding(card: ModelCard) -> str:

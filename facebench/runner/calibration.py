@@ -26,7 +26,7 @@ from facebench.runner.differentials import Kind
 from facebench.runner.groups import make_groupings
 from facebench.runner.options import Progress, no_progress
 from facebench.runner.rates import Rate
-from facebench.runner.sample import Images
+from facebench.runner.study import images_of
 from facebench.schema import GroupSpec
 
 RATIOS = (1.0, 1.5, 2.0, 5.0, 10.0)
@@ -123,7 +123,7 @@ def design_of(path: Path, attribute: str | None, **rates: Any) -> Design:
     dataset = load_dataset(path)
     if dataset.identities is None:
         raise InputError(f"{path}: the dataset names no identities, so the dependence of comparisons is unknown")
-    images = Images(dataset.image_ids, dataset.identities, dict(dataset.attributes))
+    images = images_of(dataset)
     wanted = "all" if attribute is None else (attribute,)
     groupings, _ = make_groupings(images.attributes, GroupSpec(attributes=wanted, intersections="none"))
     if not groupings:

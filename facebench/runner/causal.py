@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from facebench.errors import UnknownNameError
 from facebench.metrics.paired_change import Change, mean_change
 from facebench.runner.edited import Edited
-from facebench.runner.groups import Column, make_groupings
 from facebench.runner.measure import Measurement
 from facebench.runner.sample import Images
 from facebench.runner.sections import PlanRow, RunContext, Saved, SectionResult
-from facebench.schema import Estimate, Flag, GroupSpec, ProtocolSpec, Result, Unmeasured
+from facebench.runner.study import crossed_grouping
+from facebench.schema import Estimate, Flag, ProtocolSpec, Result, Unmeasured
 from facebench.schema.causal import CausalDetails, CausalSpec, Sweep
 from facebench.scoring import compare_pairs
 
@@ -110,7 +110,7 @@ def _measured(
     )
     case = _Case(spec, point.threshold or 0.0, images.identity, np.random.default_rng([seed, 5]))
     others = bool((np.bincount(images.identity) > 1).all())
-    groups = _groups(images.attributes, asked.group_by, len(images.image_ids))
+    groups = _groups(spec, images, asked.group_by)
     estimates: list[Estimate] = []
     for sweep in sweeps:
         levels = [_probes(sweep, level, edited, vectors, images.identity, comparator, others) for level in sweep.levels]
@@ -158,17 +158,12 @@ def _ordered(levels: Mapping[str, int]) -> list[str]:
     return sorted(levels, key=float) if _are_numbers(levels) else list(levels)
 
 
-def _groups(attributes: Mapping[str, Column], columns: Sequence[str], n: int) -> list[tuple[str, NDArray[np.bool_]]]:
+def _groups(spec: ProtocolSpec, images: Images, columns: Sequence[str]) -> list[tuple[str, NDArray[np.bool_]]]:
     """Return everyone, and the groups of the crossed columns."""
-    found = [("all", np.ones(n, bool))]
-    if not columns:
-        return found
-    crossed = (tuple(columns),) if len(columns) > 1 else "none"
-    groupings, _ = make_groupings(attributes, GroupSpec(attributes=tuple(columns), intersections=crossed))
-    name = "&".join(columns)
-    for grouping in groupings:
-        if grouping.name == name:
-            found += [(group, grouping.label == number) for number, group in enumerate(grouping.groups)]
+    found = [("all", np.ones(len(images.image_ids), bool))]
+    grouping = crossed_grouping(spec, images, columns) if columns else None
+    if grouping is not None:
+        found += [(group, grouping.label == number) for number, group in enumerate(grouping.groups)]
     return found
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facebench.errors import InputError, NotComparableError
-from facebench.files import read_json
+from facebench.files import is_folder, read_json
 from facebench.runner.files import RESULT, load_inputs, load_result
 from facebench.runner.sample import Images, Pairs
 from facebench.schema import SCHEMA_VERSION, ProtocolSpec, Result
@@ -44,7 +44,7 @@ def load_comparable(paths: Sequence[Path]) -> list[Loaded]:
     results = [load_result(path) for path in paths]
     for path, result in zip(paths[1:], results[1:], strict=True):
         _refuse(_defining(results[0]), _defining(result), paths[0], path)
-    folders = [path if path.is_dir() else path.parent for path in paths]
+    folders = [path if is_folder(path) else path.parent for path in paths]
     loaded = [
         Loaded(result, folder, *load_inputs(result, folder)) for result, folder in zip(results, folders, strict=True)
     ]
@@ -55,7 +55,7 @@ def load_comparable(paths: Sequence[Path]) -> list[Loaded]:
 
 def _check_schema(path: Path) -> None:
     """Say that a file is of another schema before its unknown keys are called wrong."""
-    file = path / RESULT if path.is_dir() else path
+    file = path / RESULT if is_folder(path) else path
     content = read_json(file, "result")
     version = content.get("schema_version") if isinstance(content, dict) else None
     if isinstance(version, int) and version != SCHEMA_VERSION:
@@ -96,7 +96,7 @@ def _protocol_keys(a: Path, b: Path) -> list[str]:
     """Name the keys in which two protocols differ, where both lie beside their results."""
     texts = []
     for path in (a, b):
-        file = (path if path.is_dir() else path.parent) / "protocol.json"
+        file = (path if is_folder(path) else path.parent) / "protocol.json"
         if not file.is_file():
             return []
         texts.append(json.loads(file.read_text(encoding="utf-8")))
@@ -115,7 +115,7 @@ def _unequal(first: Any, second: Any, place: str = "") -> Iterator[tuple[str, st
 
 def _check_images(first: Loaded, second: Loaded, a: Path, b: Path) -> None:
     """The manifests agree; still, the image tables beside the results must hold the same rows in the same order."""
-    for name in ("image_ids", "identities", "attributes"):
+    for name in ("image_ids", "identities", "attributes", "roles"):
         if getattr(first.images, name) != getattr(second.images, name):
             raise NotComparableError(f"not comparable: the {name} beside {a} and {b} differ")
     if (first.pairs is None) != (second.pairs is None):

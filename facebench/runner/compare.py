@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from facebench.errors import InputError
-from facebench.metrics import paired
+from facebench.metrics import families, paired
 from facebench.runner import alike, moved
 from facebench.runner.comparable import Loaded, labels, load_comparable
 from facebench.runner.paired import Pairing, Side, group_differences, rate_differences
@@ -107,7 +107,7 @@ def _adjusted(differences: list[Difference]) -> tuple[list[Difference], int]:
     tested = [
         i for i, d in enumerate(differences) if d.p_value is not None and d.metric != "tar" and d.ci_method != "exact"
     ]
-    adjusted = paired.benjamini_hochberg([differences[i].p_value or 0.0 for i in tested])
+    adjusted = families.benjamini_hochberg([differences[i].p_value or 0.0 for i in tested])
     found = list(differences)
     known: dict[tuple[object, ...], float] = {}
     for i, p in zip(tested, adjusted, strict=True):
@@ -140,7 +140,7 @@ def _rank_one(
 ) -> list[Rank]:
     m = len(sides)
     better = np.zeros((m, m), bool)
-    adjusted = paired.holm([1.0 if d.p_value is None else d.p_value for d in table.values()])
+    adjusted = families.holm([1.0 if d.p_value is None else d.p_value for d in table.values()])
     for ((i, j), d), p in zip(table.items(), adjusted, strict=True):
         if p < alpha and d.worsening:
             better[(i, j) if d.worsening > 0 else (j, i)] = True

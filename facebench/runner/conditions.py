@@ -23,10 +23,11 @@ from facebench.errors import InputError
 from facebench.metrics import fairness, uncertainty, verification
 from facebench.runner.acquisition import acquisition_estimate
 from facebench.runner.differentials import Kind
-from facebench.runner.groups import Grouping, make_groupings
+from facebench.runner.groups import Grouping
 from facebench.runner.measure import Measurement
 from facebench.runner.rates import Rate, complement, design_effect_of, rate_estimate
 from facebench.runner.sample import Images, Pairs
+from facebench.runner.study import groupings_of
 from facebench.schema import Estimate, Flag, ProtocolSpec
 from facebench.scoring import compare_pairs, failed_rows
 from facebench.scoring.probes import compare_probes
@@ -113,9 +114,7 @@ class Baseline:
     @cached_property
     def groupings(self) -> list[Grouping]:
         """The groupings of the protocol that this data has."""
-        if self.spec.groups is None or not self.images.attributes:
-            return []
-        return make_groupings(self.images.attributes, self.spec.groups)[0]
+        return groupings_of(self.spec, self.images)[0]
 
     @cached_property
     def pooled(self) -> dict[tuple[bool, float], Cell]:

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from facebench.errors import InputError, UnknownNameError
 from facebench.metrics import regression
 from facebench.metrics.uncertainty import normal_quantile
-from facebench.runner.groups import with_derived
 from facebench.runner.measure import Measurement
 from facebench.runner.pairwise import Block, blocks
 from facebench.runner.sample import Images
 from facebench.runner.sections import PlanRow, RunContext, Saved, SectionResult
+from facebench.runner.study import attributes_of
 from facebench.schema import Estimate, Flag, ProtocolSpec, Unmeasured
 from facebench.scoring import similarity
 
@@ -54,7 +54,7 @@ def _measured(
     point = next(
         e for e in clean.estimates if e.metric == "fmr" and e.group == "all" and e.fmr_target == spec.primary_fmr_target
     )
-    attributes = with_derived(images.attributes, spec.groups)
+    attributes = attributes_of(spec, images)
     errors = _errors(vectors, images, comparator, point.threshold or 0.0)
     estimates: list[Estimate] = []
     for name, step in spec.covariates.items():

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
 from facebench.errors import InputError, UnknownNameError
 from facebench.metrics.bootstrap import vertex_weights
 from facebench.metrics.quality import DiscardCurve, error_versus_discard
+from facebench.runner.groups import Column
 from facebench.runner.measure import Measurement
 from facebench.runner.sample import Images, Pairs, make_scores
 from facebench.runner.sections import PlanRow, RunContext, Saved, SectionResult
+from facebench.runner.study import attributes_of
 from facebench.schema import Curve, Estimate, Flag, ProtocolSpec, Unmeasured
 
 NEEDS_MODEL = False
@@ -62,7 +66,7 @@ def _measured(
     curves: list[Curve] = []
     unmeasured: list[Unmeasured] = []
     for name in asked.quality:
-        quality = _quality(name, images, vectors)
+        quality = _quality(name, attributes_of(spec, images), vectors)
         poorer = quality[scores.genuine_ends].min(axis=1)
         known = ~np.isnan(poorer)
         curve = error_versus_discard(missed[known], poorer[known])
@@ -87,14 +91,14 @@ def _measured(
     return SectionResult(estimates=tuple(estimates), curves=tuple(curves), unmeasured=tuple(unmeasured))
 
 
-def _quality(name: str, images: Images, vectors: NDArray[np.float32]) -> NDArray[np.float64]:
+def _quality(name: str, attributes: Mapping[str, Column], vectors: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return (N,) the quality of each image; NaN where it is not known."""
     if name == NORM:
         return np.asarray(np.linalg.norm(vectors.astype(np.float64), axis=1), np.float64)
-    if name not in images.attributes:
-        known = [*images.attributes, NORM]
+    if name not in attributes:
+        known = [*attributes, NORM]
         raise UnknownNameError("quality", name, known, where="the protocol's error_versus_discard")
-    column = images.attributes[name]
+    column = attributes[name]
     if any(isinstance(value, str) for value in column):
         raise InputError(f"error_versus_discard: the column {name!r} holds words; a quality is a number")
     return np.array([np.nan if value is None else float(value) for value in column])

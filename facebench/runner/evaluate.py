@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from facebench.data import Dataset, dataset_sha256
+from facebench.data import Dataset, dataset_sha256, repeated_images
 from facebench.errors import InputError, NotComparableError
-from facebench.files import cache_dir
+from facebench.files import cache_dir, is_folder
 from facebench.runner import environment
 from facebench.runner.compute import Compute
 from facebench.runner.edited import set_apart
@@ -26,10 +26,11 @@ from facebench.runner.files import (
 from facebench.runner.measure import Measurement
 from facebench.runner.options import RunOptions, check_options
 from facebench.runner.protocols import Protocol, bind_dataset, reference
-from facebench.runner.sample import Images, Pairs
+from facebench.runner.sample import Pairs
 from facebench.runner.scored import is_scored, remeasure_scores
 from facebench.runner.sections import RunContext, Saved, SectionResult, sections_of
 from facebench.runner.sized import measure_any, why_not_at_this_size
+from facebench.runner.study import images_of
 from facebench.runner.templates import template_model, template_units
 from facebench.schema import DataSummary, ProtocolSpec, Result
 from facebench.store import EmbeddingStore
@@ -61,7 +62,7 @@ def evaluate(model: Any, protocol: Protocol, data: Mapping[str, Path], options: 
     embedded_all, edited = embedded, None
     if not protocol.spec.comparisons.include_counterfactuals:
         dataset, embedded, edited = set_apart(dataset, embedded)
-    images = Images(dataset.image_ids, dataset.identities, dict(dataset.attributes))
+    images = images_of(dataset)
     listed, vectors = dataset.pairs, embedded.vectors
     pairs = None if listed is None else Pairs(listed.a, listed.b, listed.genuine, listed.fold)
     if templates is not None:
@@ -87,7 +88,7 @@ def evaluate(model: Any, protocol: Protocol, data: Mapping[str, Path], options: 
     result = Result(
         protocol=reference(protocol.spec, protocol.sha256, manifest_sha256),
         model=model.card,
-        data=_summary(dataset, len(embedded.failures)),
+        data=_summary(dataset, embedded),
         run=environment.run_info(
             options, started=started, wall_s=time.monotonic() - clock, embedded_images=embedded.n_embedded
         ),
@@ -106,7 +107,7 @@ def rescore(path: Path) -> tuple[Result, Result]:
         The result as stored, and the result with recomputed estimates, curves and id.
     """
     path = Path(path)
-    folder = path if path.is_dir() else path.parent
+    folder = path if is_folder(path) else path.parent
     stored = load_result(path)
     return stored, stored.model_copy(update=remeasure(stored, folder)).with_id()
 
@@ -187,17 +188,20 @@ def _check_manifest(protocol: Protocol, found: str, limit: int | None) -> None:
         )
 
 
-def _summary(dataset: Dataset, n_failed: int) -> DataSummary:
+def _summary(dataset: Dataset, embedded: Embedded) -> DataSummary:
     counts: dict[str, dict[str, int]] = {}
     for name, column in dataset.attributes.items():
         words = [value for value in column if isinstance(value, str)]
         if words and len(set(words)) <= 40:
             counts[name] = {value: words.count(value) for value in sorted(set(words))}
+    contents = [sha256 if isinstance(sha256, str) else None for sha256 in embedded.sha256s]
     return DataSummary(
         name=dataset.name,
         n_images=len(dataset.images),
         n_identities=None if dataset.identities is None else len(set(dataset.identities)),
-        n_failed=n_failed,
+        n_failed=len(embedded.failures),
         attributes=counts,
         phantom=dataset.phantom,
+        left_out=(*dataset.left_out, *repeated_images(dataset, contents)) or None,
+        notes=dataset.notes or None,
     )

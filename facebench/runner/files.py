@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facebench.errors import InputError
-from facebench.files import read_bytes, read_json, sha256_bytes, write_atomic
+from facebench.files import is_folder, read_bytes, read_json, sha256_bytes, write_atomic
 from facebench.runner.sample import Images, Pairs
 from facebench.schema import Artifact, ProtocolSpec, Result
 
@@ -67,6 +67,7 @@ def _write_all(
         "image_id": images.image_ids,
         "identity": images.identities,
         "attributes": {name: list(column) for name, column in images.attributes.items()},
+        **({} if images.roles is None else {"roles": images.roles}),
     }
     contents = {
         **contents,
@@ -116,7 +117,7 @@ def load_result(path: Path) -> Result:
         InputError: the file is no result, or its content does not match its result_id.
     """
     path = Path(path)
-    if path.is_dir():
+    if is_folder(path):
         path = path / RESULT
     result = Result.parse(read_json(path, "result"), where=f"result {path}")
     if result.result_id != result.compute_id():
@@ -196,7 +197,8 @@ def _parse_images(content: bytes, path: Path) -> Images:
         table = json.loads(content)
         identities = table["identity"]
         columns = {name: tuple(column) for name, column in table["attributes"].items()}
-        return Images(tuple(table["image_id"]), None if identities is None else tuple(identities), columns)
+        roles = tuple(table["roles"]) if "roles" in table else None
+        return Images(tuple(table["image_id"]), None if identities is None else tuple(identities), columns, roles)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: not an image table: {error}") from error
 

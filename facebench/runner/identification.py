@@ -19,8 +19,10 @@ from facebench.schema.identification import IdentificationSpec, OpenSetSpec
 from facebench.scoring import failed_rows
 from facebench.scoring.search import Searches, search
 
-ROLE = "role"
+ROLES = ("gallery", "gallery-2", "probe")
 SLOPE_STEP = 0.3
+
+Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,56 +30,106 @@ class Roles:
     """Who is enrolled and who is searched for.
 
     Attributes:
-        enrolled: (E,) images of the gallery.
+        galleries: (E,) images of each gallery; IJB has two, and every probe is searched for in both.
         probes: (P,) images searched for.
     """
 
-    enrolled: NDArray[np.int64]
-    probes: NDArray[np.int64]
+    galleries: tuple[Rows, ...]
+    probes: Rows
+
+    @property
+    def enrolled(self) -> Rows:
+        """The images of all galleries."""
+        return np.concatenate(self.galleries)
 
 
 def roles_of(images: Images, spec: IdentificationSpec) -> Roles:
-    """Return gallery and probes: the first image of each identity and all others, or by the manifest's column.
+    """Return galleries and probes: the first image of each identity and all others, or by the roles of the dataset.
 
     Raises:
-        InputError: the column is missing, or holds other words than gallery and probe.
+        InputError: the roles are missing, unknown, or leave nobody to enrol or to search for.
     """
-    if spec.gallery != ROLE:
+    if spec.gallery != "role":
         _, first = np.unique(images.identity, return_index=True)
-        return Roles(first, np.setdiff1d(np.arange(images.identity.size), first))
-    column = images.attributes.get(ROLE)
-    if column is None:
-        raise InputError("the protocol chooses the gallery by `role`, but the manifest has no such column")
-    strange = sorted({str(value) for value in column if value not in ("gallery", "probe", None)})
+        return Roles((first,), np.setdiff1d(np.arange(images.identity.size), first))
+    if images.roles is None:
+        raise InputError(
+            "the protocol chooses the gallery by role, but the dataset has no roles; add a column `role` to the "
+            "manifest (gallery, gallery-2 or probe), or leave out identification.gallery"
+        )
+    strange = sorted({str(value) for value in images.roles if value is not None} - set(ROLES))
     if strange:
-        raise InputError(f"column role: expected gallery, probe or nothing, found {', '.join(strange[:5])}")
-    chosen = np.array([str(value) for value in column])
-    return Roles(np.flatnonzero(chosen == "gallery"), np.flatnonzero(chosen == "probe"))
+        raise InputError(f"column role: expected {', '.join(ROLES)} or nothing, found {', '.join(strange[:5])}")
+    chosen = np.array([str(value) for value in images.roles])
+    galleries, probes = [np.flatnonzero(chosen == role) for role in ROLES[:2]], np.flatnonzero(chosen == "probe")
+    if not any(gallery.size for gallery in galleries) or not probes.size:
+        missing = "probe" if any(gallery.size for gallery in galleries) else "gallery"
+        raise InputError(f"the protocol chooses the gallery by role, but no image has the role {missing}")
+    return Roles(tuple(gallery for gallery in galleries if gallery.size), probes)
 
 
 def identification(
     vectors: NDArray[np.float32], images: Images, spec: IdentificationSpec, comparator: str, confidence: float
 ) -> tuple[list[Estimate], list[Curve]]:
-    """Return the estimates of closed-set and open-set search, and the CMC curve if asked for."""
+    """Return the estimates of closed-set and open-set search, and the CMC curve if asked for.
+
+    Searches in two galleries are counted together; the figures of each alone follow, as conditions ``gallery:1`` and
+    ``gallery:2``.
+    """
     roles = roles_of(images, spec)
-    people, gallery = _templates(vectors, images, roles.enrolled, comparator)
-    mated = roles.probes[np.isin(images.identity[roles.probes], people)]
     estimates: list[Estimate] = []
     curves: list[Curve] = []
-    if not mated.size or people.size < 2:
-        estimates += [Estimate(metric="rank", k=k, value=None, flags=(Flag.NO_GENUINE,)) for k in spec.ranks]
-    else:
-        identity = images.identity[mated]
-        found = search(vectors[mated], gallery, np.searchsorted(people, identity), comparator)
-        ranks = [k for k in spec.ranks if k <= people.size]
-        estimates += [_rank(found.rank, identity, k, people.size, confidence) for k in ranks]
-        if spec.cmc is not None:
-            highest = min(spec.cmc, people.size)
-            y = cumulative_match(found.rank, highest)
-            curves.append(Curve(kind="cmc", name="all", x=tuple(range(1, highest + 1)), y=tuple(y.tolist())))
-    if spec.open_set is not None:
-        estimates += _open_set(vectors, images, roles, spec.open_set, comparator, confidence)
+    parts = [("clean", roles)]
+    if len(roles.galleries) > 1:
+        parts += [(f"gallery:{n}", Roles((one,), roles.probes)) for n, one in enumerate(roles.galleries, 1)]
+    for condition, part in parts:
+        closed = closed_set(vectors, images, part, comparator)
+        found = _closed_estimates(closed, spec, confidence)
+        if spec.cmc is not None and closed.ranks.size and closed.smallest > 1:
+            highest = min(spec.cmc, closed.smallest)
+            y = tuple(cumulative_match(closed.ranks, highest).tolist())
+            curves.append(Curve(kind="cmc", name="all", condition=condition, x=tuple(range(1, highest + 1)), y=y))
+        if spec.open_set is not None:
+            found += _open_set(vectors, images, part, spec.open_set, comparator, confidence)
+        estimates += [estimate.model_copy(update={"condition": condition}) for estimate in found]
     return estimates, curves
+
+
+@dataclass(frozen=True, eq=False)
+class ClosedSet:
+    """Searches for people who are enrolled.
+
+    Attributes:
+        ranks: (S,) place of the mate; ties count against it.
+        identity: (S,) of the person searched for.
+        enrolled: identities in all galleries.
+        smallest: identities in the smallest gallery: the highest rank that says anything.
+    """
+
+    ranks: Rows
+    identity: Rows
+    enrolled: int
+    smallest: int
+
+
+def closed_set(vectors: NDArray[np.float32], images: Images, roles: Roles, comparator: str) -> ClosedSet:
+    """Search every probe in each gallery that holds its identity."""
+    ranks, identities, sizes = [], [], []
+    for enrolled in roles.galleries:
+        people, gallery = _templates(vectors, images, enrolled, comparator)
+        mated = roles.probes[np.isin(images.identity[roles.probes], people)]
+        identity = images.identity[mated]
+        ranks.append(search(vectors[mated], gallery, np.searchsorted(people, identity), comparator).rank)
+        identities.append(identity)
+        sizes.append(people.size)
+    return ClosedSet(np.concatenate(ranks), np.concatenate(identities), sum(sizes), min(sizes))
+
+
+def _closed_estimates(closed: ClosedSet, spec: IdentificationSpec, confidence: float) -> list[Estimate]:
+    if not closed.ranks.size or closed.smallest < 2:
+        return [Estimate(metric="rank", k=k, value=None, flags=(Flag.NO_GENUINE,)) for k in spec.ranks]
+    ranks = [k for k in spec.ranks if k <= closed.smallest]
+    return [_rank(closed.ranks, closed.identity, k, closed.enrolled, confidence) for k in ranks]
 
 
 def _templates(
@@ -117,10 +169,10 @@ def held_out(images: Images, enrolled: NDArray[np.int64], hold_out: int) -> NDAr
     """Return the identities left out of the gallery: evenly spaced in the order of their first images.
 
     Raises:
-        InputError: fewer than two identities would stay.
+        InputError: so many are held out that fewer than two identities would stay.
     """
     people = np.unique(images.identity[enrolled])  # identities are numbered by their first image
-    if people.size - hold_out < 2:
+    if people.size - hold_out < 2 and hold_out:
         raise InputError(f"open_set.hold_out: {hold_out} of {people.size} identities leave no gallery; hold out fewer")
     return people[(np.arange(hold_out) * people.size) // max(hold_out, 1)]
 
@@ -135,15 +187,10 @@ def _open_set(
 ) -> list[Estimate]:
     """Return fpir and fnir at each target; FPIR counts searches without a mate only."""
     strangers = held_out(images, roles.enrolled, spec.hold_out)
-    enrolled = roles.enrolled[~np.isin(images.identity[roles.enrolled], strangers)]
-    people, gallery = _templates(vectors, images, enrolled, comparator)
-    everyone = np.sort(np.concatenate([roles.probes, roles.enrolled]))
-    searched = np.where(np.isin(images.identity[everyone], strangers), True, np.isin(everyone, roles.probes))
-    probes = everyone[searched]
-    identity = images.identity[probes]
-    place = np.searchsorted(people, identity)
-    known = people[np.minimum(place, people.size - 1)] == identity
-    found = search(vectors[probes], gallery, np.where(known, place, -1), comparator)
+    held = np.isin(images.identity, strangers)
+    probes = np.union1d(roles.probes, roles.enrolled[held[roles.enrolled]])
+    identity = np.tile(images.identity[probes], len(roles.galleries))
+    found, known = _search_galleries(vectors, images, roles, probes, held, comparator)
     common: dict[str, Any] = {
         "n_genuine": int(known.sum()), "n_impostor": int((~known).sum()),
         "n_identities": int(np.unique(identity).size), "threshold_source": "non-mated searches",
@@ -170,6 +217,26 @@ def _open_set(
         estimate = rate_estimate("fnir", fnir, confidence, flags=unsure, k=spec.rank, **fields)
         estimates.append(estimate.model_copy(update={"flags": tuple(dict.fromkeys(estimate.flags))}))
     return estimates
+
+
+def _search_galleries(
+    vectors: NDArray[np.float32], images: Images, roles: Roles, probes: Rows, held: NDArray[np.bool_], comparator: str
+) -> tuple[Searches, NDArray[np.bool_]]:
+    """Search the probes in every gallery, one after the other, and tell which searches have a mate."""
+    parts, mated = [], []
+    for enrolled in roles.galleries:
+        people, gallery = _templates(vectors, images, enrolled[~held[enrolled]], comparator)
+        identity = images.identity[probes]
+        place = np.minimum(np.searchsorted(people, identity), people.size - 1)
+        known = people[place] == identity
+        parts.append(search(vectors[probes], gallery, np.where(known, place, -1), comparator))
+        mated.append(known)
+    found = Searches(
+        np.concatenate([part.rank for part in parts]),
+        np.concatenate([part.mate for part in parts]),
+        np.concatenate([part.best for part in parts]),
+    )
+    return found, np.concatenate(mated)
 
 
 def _slope(found: Searches, known: NDArray[np.bool_], target: float, rank: int) -> float:

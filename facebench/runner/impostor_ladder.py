@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facebench.errors import InputError, UnknownNameError
+from facebench.files import is_folder
 from facebench.metrics.uncertainty import vertex_variance
 from facebench.runner.files import load_inputs, load_result
 from facebench.runner.measure import Measurement
@@ -22,6 +23,7 @@ from facebench.runner.pairwise import Block, Inside, count_rates
 from facebench.runner.rates import Rate, rate_estimate
 from facebench.runner.sample import Images
 from facebench.runner.sections import PlanRow, RunContext, Saved, SectionResult
+from facebench.runner.study import attributes_of
 from facebench.schema import Estimate, Flag, LadderDetails, LadderSpec, ProtocolSpec, SecondModel, Unmeasured
 from facebench.scoring import compare_pairs, similarity
 
@@ -79,7 +81,7 @@ def _measured(
     if images.identities is None:
         why = "the dataset names no identities"
         return SectionResult(unmeasured=(Unmeasured(what="the impostor ladder", why=why),))
-    rungs = _rungs(spec, images.attributes)
+    rungs = _rungs(spec, attributes_of(protocol, images))
     points = [e for e in clean.estimates if e.metric == "fmr" and e.group == "all" and e.failures == "counted"]
     points = [e for e in points if e.threshold is not None and e.condition == "clean" and e.rule == "strict"]
     thresholds = [e.threshold for e in points if e.threshold is not None]
@@ -160,7 +162,7 @@ def _within(name: str, column: Sequence[str | float | None], width: float) -> In
 def _lookalikes(path: Path, images: Images, k: int) -> tuple[dict[str, NDArray[Any]], SecondModel]:
     """Return the k nearest strangers of each image by the embeddings of another result, each pair once."""
     other = load_result(path)
-    folder = path if path.is_dir() else path.parent
+    folder = path if is_folder(path) else path.parent
     vectors, known, _, _ = load_inputs(other, folder)
     place = {image_id: row for row, image_id in enumerate(known.image_ids)}
     missing = [image_id for image_id in images.image_ids if image_id not in place]

@@ -14,9 +14,10 @@ from facebench.runner import control
 from facebench.runner.acquisition import acquisition_estimates
 from facebench.runner.compute import Compute
 from facebench.runner.large_groups import LargeGroups
-from facebench.runner.measure import Measurement, gaps, groupings_of
+from facebench.runner.measure import Measurement, gaps
 from facebench.runner.rates import Rate, complement, design_effect, rate_estimate
 from facebench.runner.sample import Images
+from facebench.runner.study import groupings_of
 from facebench.runner.tallied import Tallied, false_non_match_rate, independent_pairs
 from facebench.schema import Curve, Estimate, Flag, ProtocolSpec, Unmeasured
 from facebench.scoring import failed_rows

@@ -12,9 +12,9 @@ from facebench.errors import InputError
 from facebench.runner import control, overall
 from facebench.runner.acquisition import acquisition_estimates
 from facebench.runner.grouped import GroupMeasurer
-from facebench.runner.groups import Grouping, make_groupings, with_derived
-from facebench.runner.identification import ROLE, identification
+from facebench.runner.identification import identification
 from facebench.runner.sample import Images, Pairs, Sample, Scored, score_embeddings
+from facebench.runner.study import groupings_of
 from facebench.schema import Curve, Estimate, ProtocolSpec, Unmeasured
 from facebench.scoring import ScoreSet
 
@@ -114,19 +114,6 @@ def measure_scores(
             estimates += control.as_control(measured, grouping.name)
     unmeasured += gaps(spec, images, sample.scores.genuine.size, sample.scores.impostor.size)
     return Measurement(tuple(estimates), tuple(overall.curves(sample)), tuple(unmeasured))
-
-
-def groupings_of(spec: ProtocolSpec, images: Images) -> tuple[list[Grouping], list[Unmeasured]]:
-    """Return the groupings a protocol asks for, and what this data cannot give."""
-    if spec.groups is None:
-        return [], []
-    if not images.attributes:
-        why = "the dataset has no attribute columns"
-        return [], [Unmeasured(what="differentials between demographic groups", why=why)]
-    attributes = dict(images.attributes)
-    if spec.identification is not None and spec.identification.gallery == ROLE:
-        attributes.pop(ROLE, None)  # says who is enrolled, nothing about people
-    return make_groupings(with_derived(attributes, spec.groups), spec.groups)
 
 
 def _without_failures(

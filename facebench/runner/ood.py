@@ -21,10 +21,10 @@ from facebench.metrics.retrieval import Retrieval, retrieval
 from facebench.runner.altered import CLEAN, AlteredFaces
 from facebench.runner.attacks.cost import passes as cell_passes
 from facebench.runner.embedding import runtime_of, store_root
-from facebench.runner.groups import make_groupings
 from facebench.runner.ood_attack import AttackedFaces
 from facebench.runner.sample import Images
 from facebench.runner.sections import PlanRow, RunContext, Saved, SectionResult
+from facebench.runner.study import groupings_of
 from facebench.schema import Estimate, Flag, ProtocolSpec, Unmeasured
 from facebench.schema.ood import OodDetails, OodSpec, RerankSpec
 from facebench.scoring import similarity
@@ -168,10 +168,10 @@ class _Frame:
         np.fill_diagonal(self.mates, False)
         self.queries = np.flatnonzero(self.mates.any(axis=1))
         self.floor = spec.groups.min_identities if spec.groups else 2
-        attributes, asked = images.attributes, spec.groups
-        listed = make_groupings(attributes, asked)[0] if asked is not None and attributes else []
         self.groups = [
-            (name, grouping.label[self.queries] == g) for grouping in listed for g, name in enumerate(grouping.groups)
+            (name, grouping.label[self.queries] == g)
+            for grouping in groupings_of(spec, images)[0]
+            for g, name in enumerate(grouping.groups)
         ]
 
     def judge(self, scores: Vectors) -> Retrieval:

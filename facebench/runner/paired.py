@@ -14,9 +14,9 @@ from facebench.metrics import bootstrap, paired, uncertainty, verification
 from facebench.runner import overall
 from facebench.runner.comparable import Loaded
 from facebench.runner.grouped import GroupMeasurer, GroupRates
-from facebench.runner.groups import Grouping, make_groupings
 from facebench.runner.rates import Rate, design_effect, spread
 from facebench.runner.sample import Sample, make_scores
+from facebench.runner.study import groupings_of
 from facebench.schema import Flag
 from facebench.schema.comparison import Difference
 
@@ -34,9 +34,7 @@ class Side:
         self.targets = sorted(spec.fmr_targets)
         self.comparator = loaded.result.model.comparator.value
         self.scores = make_scores(loaded.vectors, loaded.images, loaded.pairs, self.comparator)
-        groupings: list[Grouping] = []
-        if spec.groups is not None and loaded.images.attributes:
-            groupings, _ = make_groupings(loaded.images.attributes, spec.groups)
+        groupings, _ = groupings_of(spec, loaded.images)
         self.sample = Sample(loaded.images, self.scores, groupings, replicates=spec.uncertainty.replicates, seed=seed)
         self.points = verification.operating_points(self.scores.impostor, self.targets)
         self.fmr = [overall.false_match_rate(self.sample, point) for point in self.points]

@@ -6,18 +6,16 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from facebench.metrics import fairness, influence, paired, uncertainty, verification
-from facebench.metrics.identification import mate_ranks
 from facebench.runner.grouped import GroupRates
-from facebench.runner.identification import roles_of
+from facebench.runner.identification import closed_set, roles_of
 from facebench.runner.paired import Measure, Pairing, Side, replicate_difference
 from facebench.runner.rates import spread
 from facebench.schema import Difference, Estimate, Flag, Result
 from facebench.schema.explanation import read_condition
 from facebench.schema.timed import EXACT, timed_estimates, why_times_differ
-from facebench.scoring import compare_pairs, similarity
+from facebench.scoring import compare_pairs
 
 HIGHER_IS_BETTER = frozenset(
     {"tar", "auc", "dprime", "rank", "accuracy", "fdr", "equalised_odds_ratio", "robust_tar", "saliency_iou",
@@ -71,33 +69,21 @@ def rank_differences(pairing: Pairing) -> list[Difference]:
     if asked is None or images.identities is None:
         return []
     roles = roles_of(images, asked)
-    gallery, probes = roles.enrolled, roles.probes
-    if (
-        np.unique(images.identity[gallery]).size != images.identity.max() + 1
-        or gallery.size != images.identity.max() + 1
-    ):
-        return []  # templates of several images, or people who are not enrolled
-    if not probes.size or gallery.size < 2:
+    sides = pairing.base, pairing.model
+    closed = [closed_set(side.loaded.vectors, images, roles, side.comparator) for side in sides]
+    first = closed[0]
+    if not first.ranks.size or first.smallest < 2:
         return []
     found = []
-    identity = images.identity[probes]
-    ranks = [_mate_ranks(side, probes, gallery, identity) for side in (pairing.base, pairing.model)]
-    for k in (k for k in asked.ranks if k <= gallery.size):
-        misses = [r > k for r in ranks]
-        change = paired.paired_genuine(misses[0], misses[1], identity)
+    for k in (k for k in asked.ranks if k <= first.smallest):
+        misses = [each.ranks > k for each in closed]
+        change = paired.paired_genuine(misses[0], misses[1], first.identity)
         values = [1 - float(m.mean()) for m in misses]
         error = float(np.sqrt(change.variance))
-        fields: dict[str, Any] = {"k": k, "n_comparisons": change.n, "n_identities": int(gallery.size)}
+        fields: dict[str, Any] = {"k": k, "n_comparisons": change.n, "n_identities": first.enrolled}
         fields |= {"newly_wrong": change.newly_wrong, "newly_right": change.newly_right}
         found.append(pairing.difference("rank", values, error, "paired-identity", higher_is_better=True, **fields))
     return found
-
-
-def _mate_ranks(
-    side: Side, probes: NDArray[np.int64], gallery: NDArray[np.int64], identity: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    vectors = side.loaded.vectors
-    return mate_ranks(similarity(vectors[probes], vectors[gallery], side.comparator), identity)
 
 
 def fold_differences(pairing: Pairing) -> list[Difference]:

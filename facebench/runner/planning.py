@@ -18,11 +18,12 @@ from facebench.metrics.uncertainty import errors_needed
 from facebench.runner.edited import unedited
 from facebench.runner.embedding import batch_contents, embed_faces, runtime_of, store_root
 from facebench.runner.groups import Grouping
-from facebench.runner.measure import groupings_of, measure
+from facebench.runner.measure import measure
 from facebench.runner.options import RunOptions
 from facebench.runner.protocols import Protocol, bind_dataset
 from facebench.runner.sample import Images, Pairs
 from facebench.runner.sections import PlanRow, sections_of
+from facebench.runner.study import groupings_of, images_of
 from facebench.runner.templates import template_units
 from facebench.schema import Failure, ProtocolSpec, Unmeasured
 from facebench.store import EmbeddingStore
@@ -110,7 +111,7 @@ def plan(model: Any, protocol: Protocol, data: Mapping[str, Path], options: RunO
     n_embedded = len(dataset)
     if not protocol.spec.comparisons.include_counterfactuals:
         dataset = unedited(dataset)
-    spec, images = protocol.spec, Images(dataset.image_ids, dataset.identities, dict(dataset.attributes))
+    spec, images = protocol.spec, images_of(dataset)
     listed = dataset.pairs
     pairs = None if listed is None else Pairs(listed.a, listed.b, listed.genuine, listed.fold)
     if spec.templates is not None:

@@ -19,9 +19,10 @@ from facebench.metrics import fairness, verification
 from facebench.metrics.bootstrap import vertex_weights
 from facebench.metrics.paired_change import mean_change
 from facebench.runner.groups import Grouping
-from facebench.runner.measure import Measurement, groupings_of
+from facebench.runner.measure import Measurement
 from facebench.runner.sample import Images, Pairs
 from facebench.runner.sections import PlanRow, RunContext, Saved, SectionResult
+from facebench.runner.study import groupings_of
 from facebench.schema import Estimate, Flag, ProtocolSpec, Unmeasured
 from facebench.scoring import compare_pairs, failed_rows, similarity
 

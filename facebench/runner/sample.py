@@ -33,6 +33,7 @@ class Images:
     image_ids: tuple[str, ...]
     identities: tuple[str, ...] | None
     attributes: Mapping[str, Column]
+    roles: tuple[str | None, ...] | None = None  # gallery, gallery-2 or probe, for 1:N search
 
     @cached_property
     def identity(self) -> NDArray[np.int64]:

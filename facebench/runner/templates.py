@@ -80,14 +80,17 @@ def template_units(dataset: Dataset, vectors: Vectors, spec: ProtocolSpec) -> tu
     for row, number in enumerate(template):
         if number >= 0:
             members[number].append(row)
-    identities = None if dataset.identities is None else _identities(names, members, dataset.identities)
+    identities = None
+    if dataset.identities is not None:
+        identities = tuple(str(one) for one in _agreed(names, members, "people", dataset.identities))
     attributes = {
         name: tuple(_common([values[row] for row in rows]) for rows in members)
         for name, values in dataset.attributes.items()
     }
     listed = dataset.template_pairs
     pairs = None if listed is None else Pairs(listed.a, listed.b, listed.genuine, listed.fold)
-    return Images(names, identities, attributes), pooled, pairs
+    roles = None if dataset.roles is None else tuple(_agreed(names, members, "roles", dataset.roles))
+    return Images(names, identities, attributes, roles), pooled, pairs
 
 
 def _media(dataset: Dataset, template: Ints) -> Ints:
@@ -98,16 +101,19 @@ def _media(dataset: Dataset, template: Ints) -> Ints:
     return np.array([index.setdefault(key, len(index)) for key in keys], np.int64)
 
 
-def _identities(names: Sequence[str], members: Sequence[Sequence[int]], identities: Sequence[str]) -> tuple[str, ...]:
+def _agreed(
+    names: Sequence[str], members: Sequence[Sequence[int]], what: str, values: Sequence[str | None]
+) -> list[str | None]:
+    """Return the one value that the images of each template share."""
     found = []
     for name, rows in zip(names, members, strict=True):
-        people = sorted({identities[row] for row in rows})
-        if len(people) > 1:
+        several = list(dict.fromkeys(values[row] for row in rows))
+        if len(several) > 1:
             raise InputError(
-                f"template {name!r} holds images of {people[0]!r} and {people[1]!r}; it must be one person"
+                f"template {name!r} holds images of the {what} {several[0]!r} and {several[1]!r}; it must be one"
             )
-        found.append(people[0])
-    return tuple(found)
+        found.append(several[0])
+    return found
 
 
 def _common(values: Sequence[str | float | None]) -> str | float | None:

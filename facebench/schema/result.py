@@ -147,6 +147,15 @@ class ProtocolRef(Strict):
     confidence: float = Field(0.95, description="nominal coverage of every interval")
 
 
+class LeftOut(Strict):
+    """Something of the data that was left out or stands in it twice: what, how often, and what that means."""
+
+    what: str
+    count: int = Field(ge=1)
+    examples: tuple[str, ...] = Field((), description="the first few, as the data names them")
+    effect: str = ""
+
+
 class DataSummary(Strict):
     """What the dataset held."""
 
@@ -156,6 +165,8 @@ class DataSummary(Strict):
     n_failed: int
     attributes: dict[str, dict[str, int]] = Field(default_factory=dict, description="images per value of each grouping")
     phantom: bool = Field(False, description="faces are rendered: results say nothing about people")
+    left_out: tuple[LeftOut, ...] | None = Field(None, description="what the reader left out, and repeated images")
+    notes: tuple[str, ...] | None = Field(None, description="what else the reader noticed")
 
 
 class Recomputation(Strict):
@@ -194,7 +205,8 @@ class RunInfo(Strict):
 
 # how long it took and how it looks is stored, but is no part of what was found
 _NO_FINDING: dict[str, Any] = {
-    "robustness": {"attacks": {"cells": {"__all__": {"picture": True, "spent": {"seconds": True}}}}}
+    "data": {"left_out": True, "notes": True},
+    "robustness": {"attacks": {"cells": {"__all__": {"picture": True, "spent": {"seconds": True}}}}},
 }
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facebench.metrics import paired
+from facebench.metrics import families, paired
 
 
 def test_a_hand_case():
@@ -88,7 +88,7 @@ def test_exchangeable_changes_raise_no_more_false_alarms_than_promised():
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
 def test_holm_and_benjamini_hochberg_keep_the_order_and_never_shrink(p_values):
-    for adjust in (paired.holm, paired.benjamini_hochberg):
+    for adjust in (families.holm, families.benjamini_hochberg):
         adjusted = adjust(p_values)
         assert all(a >= p - 1e-15 and a <= 1 for a, p in zip(adjusted, p_values, strict=True))
         order = np.argsort(p_values, kind="stable")
@@ -108,7 +108,7 @@ def test_holm_rejects_what_closed_testing_rejects():
             )
             for i in range(4)
         ]
-        assert [a <= 0.05 for a in paired.holm(p.tolist())] == closed
+        assert [a <= 0.05 for a in families.holm(p.tolist())] == closed
 
 
 def test_rank_intervals_and_letters():

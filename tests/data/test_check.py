@@ -67,7 +67,7 @@ def test_duplicates(tmp_path: Path) -> None:
     assert found.duplicates_within == (("a1", "a2"),)
     assert found.duplicates_across == (("b1", "c1"),)
     assert "b1 = c1" in warning(found, "different identities")
-    assert "a1 = a2" in warning(found, "within an identity")
+    assert "a1 = a2" in warning(found, "under one identity")
 
 
 def test_attribute_warnings(tmp_path: Path) -> None:

@@ -120,7 +120,8 @@ def test_the_layout_brings_its_pairs(tmp_path: Path) -> None:
     assert dataset.pairs.fold.tolist() == [0, 0, 1, 1]
     assert dataset.images[1].read() == FACES["Ann_Lee/Ann_Lee_0002.jpg"]
     expected = (
-        "pairs.txt: 5 images of 2 identities; 4 pairs (2 genuine) in 2 folds; 1 images the lists name are missing"
+        "pairs.txt: 5 images of 2 identities; 4 pairs (2 genuine) in 2 folds; images the lists name that are missing: "
+        "1 (Bob/Bob_0003), kept: each is a recorded failure"
     )
     assert dataset.summary() == expected
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 import struct
 import warnings
 import zipfile
@@ -26,7 +27,10 @@ def test_identity_folders(tmp_path: Path) -> None:
     assert dataset.identities == ("ann", "ann", "bob", "cid")
     assert dataset.images[1].read() == png(2)
     assert dataset.attributes == {}
-    assert dataset.summary() == "identity folders: 4 images of 3 identities; left out 1 other files such as README.txt"
+    assert (
+        dataset.summary()
+        == "identity folders: 4 images of 3 identities; files that are no images: 1 (README.txt), left out"
+    )
 
 
 def test_attributes_by_identity_and_by_image(tmp_path: Path) -> None:
@@ -77,11 +81,28 @@ def test_broken_folders(tmp_path: Path, files: dict[str, bytes], message: str) -
         load_dataset(write_tree(tmp_path, {**FACES, **files}))
 
 
-def test_linked_folders_are_not_passed_over(tmp_path: Path) -> None:
+def test_linked_folders_are_entered_and_circles_are_told(tmp_path: Path) -> None:
     root = write_tree(tmp_path / "set", FACES)
+    before = load_dataset(root)
     (root / "dan").symlink_to(write_tree(tmp_path / "dan", {"1.png": png()}))
-    with pytest.raises(InputError, match="dan is a link to a folder"):
-        load_dataset(root)
+    (root / "dan" / "back").symlink_to(root)
+    (root / "self").symlink_to(root)
+    (root / "gone").symlink_to(tmp_path / "nowhere")
+    found = load_dataset(root)
+    assert set(found.image_ids) == {*before.image_ids, "dan/1"}
+    told = {item.what: (item.count, item.examples) for item in found.left_out}
+    assert told["links to a folder they lie in"] == (2, ("dan/back", "self"))
+    assert told["files that are no images"] == (1, ("gone",))
+
+
+def test_a_link_in_an_archive_is_refused(tmp_path: Path) -> None:
+    path = zip_tree(tmp_path / "set.zip", FACES)
+    with zipfile.ZipFile(path, "a") as archive:
+        link = zipfile.ZipInfo("ann/9.png")
+        link.external_attr = (stat.S_IFLNK | 0o777) << 16
+        archive.writestr(link, "/etc/passwd")
+    with pytest.raises(InputError, match=r"'ann/9\.png' is a link, which no archive may hold"):
+        load_dataset(path)
 
 
 def test_the_error_lists_what_was_looked_for(tmp_path: Path) -> None:

@@ -26,10 +26,12 @@ def at(degrees: float) -> list[float]:
 FACES = [("a", 0), ("a", 10), ("a", 50), ("b", 90), ("b", 95), ("c", 180), ("c", 200), ("d", 270), ("d", 225)]
 
 
-def make(faces: list[tuple[str, float]] = FACES, **attributes: Any) -> tuple[Images, np.ndarray]:
+def make(
+    faces: list[tuple[str, float]] = FACES, roles: tuple[str | None, ...] | None = None
+) -> tuple[Images, np.ndarray]:
     names = tuple(name for name, _ in faces)
     vectors = np.array([at(angle) for _, angle in faces], np.float32)
-    return Images(tuple(f"i{i}" for i in range(len(faces))), names, attributes), vectors
+    return Images(tuple(f"i{i}" for i in range(len(faces))), names, {}, roles), vectors
 
 
 def run(images: Images, vectors: np.ndarray, **spec: Any) -> dict[tuple[str, Any], Estimate]:
@@ -71,7 +73,7 @@ def test_open_set_by_hand() -> None:
 
 def test_gallery_by_role_pools_images_and_leaves_strangers() -> None:
     faces = [("a", 350), ("a", 10), ("a", 5), ("b", 90), ("b", 88), ("x", 45)]
-    images, vectors = make(faces, role=("gallery", "gallery", "probe", "gallery", "probe", "probe"))
+    images, vectors = make(faces, roles=("gallery", "gallery", "probe", "gallery", "probe", "probe"))
     spec = IdentificationSpec.model_validate({"gallery": "role", "open_set": {"fpir_targets": [0.5]}})
     estimates, _ = identification(vectors, images, spec, "cosine", 0.95)
     found = {e.metric: e for e in estimates}
@@ -79,6 +81,25 @@ def test_gallery_by_role_pools_images_and_leaves_strangers() -> None:
     assert found["rank"].n_genuine == 2  # x is not enrolled
     assert found["fpir"].n_impostor == 1
     assert found["fnir"].n_genuine == 2
+
+
+def test_two_galleries_are_searched_by_every_probe() -> None:
+    # a and b in the first gallery, c and d in the second; each probe is a stranger to one of them
+    faces = [("a", 0), ("b", 90), ("c", 180), ("d", 270), ("a", 10), ("b", 95), ("c", 200), ("d", 225), ("x", 45)]
+    roles = ("gallery", "gallery", "gallery-2", "gallery-2", *("probe",) * 5)
+    images, vectors = make(faces, roles)
+    spec = IdentificationSpec.model_validate({"gallery": "role", "cmc": 5, "open_set": {"fpir_targets": [0.5]}})
+    estimates, curves = identification(vectors, images, spec, "cosine", 0.95)
+    found = {(e.metric, e.condition): e for e in estimates}
+    # d at 225 lies between c and d, and rounding decides; all others find their mate
+    assert found["rank", "clean"].n_genuine == 4
+    assert found["rank", "clean"].errors in (0, 1)
+    assert [found["rank", f"gallery:{n}"].n_genuine for n in (1, 2)] == [2, 2]
+    assert found["rank", "gallery:1"].value == 1.0
+    assert found["fpir", "clean"].n_impostor == 6  # c, d and x in the first; a, b and x in the second
+    assert found["fnir", "clean"].n_genuine == 4
+    assert [found["fpir", f"gallery:{n}"].n_impostor for n in (1, 2)] == [3, 3]
+    assert [(c.condition, len(c.x)) for c in curves] == [("clean", 2), ("gallery:1", 2), ("gallery:2", 2)]
 
 
 def test_a_failed_probe_misses_and_never_raises_an_alarm() -> None:
@@ -92,15 +113,17 @@ def test_a_failed_probe_misses_and_never_raises_an_alarm() -> None:
 
 
 @pytest.mark.parametrize(
-    ("attributes", "spec", "said"),
+    ("roles", "spec", "said"),
     [
-        ({}, {"gallery": "role"}, "no such column"),
-        ({"role": ("galery",) * 9}, {"gallery": "role"}, "galery"),
-        ({}, {"open_set": {"hold_out": 3}}, "hold out fewer"),
+        (None, {"gallery": "role"}, "the dataset has no roles"),
+        (("galery",) * 9, {"gallery": "role"}, "galery"),
+        (("gallery",) * 9, {"gallery": "role"}, "no image has the role probe"),
+        ((*("probe",) * 8, None), {"gallery": "role"}, "no image has the role gallery"),
+        (None, {"open_set": {"hold_out": 3}}, "hold out fewer"),
     ],
 )
-def test_what_cannot_be_searched_is_said(attributes: dict[str, Any], spec: dict[str, Any], said: str) -> None:
-    images, vectors = make(**attributes)
+def test_what_cannot_be_searched_is_said(roles: tuple[str | None, ...] | None, spec: dict[str, Any], said: str) -> None:
+    images, vectors = make(roles=roles)
     with pytest.raises(InputError, match=said):
         identification(vectors, images, IdentificationSpec.model_validate(spec), "cosine", 0.95)
 

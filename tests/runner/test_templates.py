@@ -207,7 +207,7 @@ def test_stored_halves(tmp_path: Path) -> None:
         ({}, "template_a,template_b,genuine\nt0_0,t0_0,1\n", "line 2: a template is paired with itself"),
         ({}, "template_a,template_b,genuine\nt0_0,t0_1,1\nt0_1,t0_0,1\n", "lines 2, 3: the same two templates are"),
         ({}, "image_a,image_b,genuine\n0_0,0_1,1\n", "a list of template pairs has template_a, template_b, genuine"),
-        ({1: {"identity": "other"}}, None, "template 't0_0' holds images of 'other' and 'p0'"),
+        ({1: {"identity": "other"}}, None, "template 't0_0' holds images of the people 'p0' and 'other'"),
         ({1: {"role": "galery"}}, None, "manifest.csv, line 3: role is 'galery'"),
         ({1: {"score": ""}}, None, "manifest.csv, line 3: detector_score must be a number"),
         ({1: {"score": "-1"}}, None, "manifest.csv, line 3: detector_score must be a number"),

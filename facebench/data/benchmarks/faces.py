@@ -8,9 +8,9 @@ from pathlib import PurePosixPath
 
 from facebench.data.benchmarks.rows import Rows
 from facebench.data.dataset import Dataset
-from facebench.data.folders import is_image
-from facebench.data.sources import Tree
+from facebench.data.left_out import is_image
 from facebench.data.table import read_table
+from facebench.data.trees import Tree
 from facebench.errors import InputError
 
 _UTK = re.compile(r"(\d{1,3})_([01])_([0-4])_\d+(\.chip)?(\.\w+)+")
@@ -23,7 +23,7 @@ _ONE_EACH = "one image per person as far as is known: no genuine comparisons"
 
 def is_utkface(tree: Tree) -> bool:
     """Whether the top level has images named like UTKFace's, and no others."""
-    names = [name for name in tree.top() if is_image(name)]
+    names = [name for name in tree.top() if is_image(tree, name)]
     return any(map(_UTK.fullmatch, names))
 
 
@@ -38,7 +38,7 @@ def read_utkface(tree: Tree, name: str, pairs: str | None) -> Dataset:
     _refuse_pairs(tree, pairs)
     rows = Rows(tree)
     short = 0
-    for file in filter(is_image, tree.top()):
+    for file in [file for file in tree.top() if is_image(tree, file)]:
         found = _UTK.fullmatch(file)
         if found is None and not _UTK_SHORT.fullmatch(file):
             raise InputError(f"{tree.where(file)}: the name is not age_gender_race_date.jpg; move the file away")

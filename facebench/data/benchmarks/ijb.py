@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 from facebench.data.aligned import AlignedSource
 from facebench.data.benchmarks.rows import lines_of
 from facebench.data.dataset import Dataset, PairList
-from facebench.data.folders import is_image
 from facebench.data.pairs import OWN_PAIRS, OWN_TEMPLATE_PAIRS
-from facebench.data.sources import Tree
 from facebench.data.table import read_table
+from facebench.data.trees import Tree
 from facebench.errors import InputError
 
 _MEDIA = re.compile(r"(?:.*/)?([^/]+)_face_tid_mid\.txt")
@@ -115,7 +114,7 @@ def _landmarks(tree: Tree, file: str, images: Sequence[str]) -> tuple[NDArray[np
 def _folder(tree: Tree, image: str) -> str:
     """Return the folder the images lie in, as the first one shows."""
     for name in tree.files():
-        if is_image(name) and PurePosixPath(name).name == PurePosixPath(image).name and name.endswith(image):
+        if PurePosixPath(name).name == PurePosixPath(image).name and name.endswith(image):
             return name.removesuffix(image)
     return "loose_crop/"
 

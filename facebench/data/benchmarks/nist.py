@@ -10,8 +10,9 @@ from facebench.data.aligned import BoxSource
 from facebench.data.benchmarks.rows import find_top, lines_of
 from facebench.data.dataset import Dataset, PairList
 from facebench.data.pairs import OWN_PAIRS
-from facebench.data.sources import ImageSource, Tree
+from facebench.data.sources import ImageSource
 from facebench.data.table import Table, read_table
+from facebench.data.trees import Tree
 from facebench.errors import InputError
 
 ENROLL, VERIFY, MATCH = "enroll_templates.csv", "verif_templates.csv", "match.csv"

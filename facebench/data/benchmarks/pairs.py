@@ -12,9 +12,9 @@ import numpy as np
 
 from facebench.data.benchmarks.rows import Rows, lines_of, tenths
 from facebench.data.dataset import Dataset
-from facebench.data.folders import is_image
+from facebench.data.left_out import is_image
 from facebench.data.pairs import OWN_PAIRS
-from facebench.data.sources import Tree
+from facebench.data.trees import Tree
 from facebench.errors import InputError, UnknownNameError
 
 CFP_LISTS = {"F": "Protocol/Pair_list_F.txt", "P": "Protocol/Pair_list_P.txt"}
@@ -110,7 +110,7 @@ def read_calfw(tree: Tree, name: str, pairs: str | None) -> Dataset:
     file = calfw_file(tree)
     assert file is not None
     _refuse_other_list(tree, pairs, file)
-    paths = {PurePosixPath(path).name: path for path in tree.files() if is_image(path)}
+    paths = {PurePosixPath(path).name: path for path in tree.files() if is_image(tree, path)}
     found = list(lines_of(tree, file, "pair list"))
     if len(found) % 2:
         raise InputError(f"{found[-1][0]}: a pair takes two lines, and this one stands alone")
@@ -170,7 +170,7 @@ def read_agedb(tree: Tree, name: str, pairs: str | None) -> Dataset:
     assert file is not None
     _refuse_other_list(tree, pairs, file)
     where = tree.where(file)
-    paths = {PurePosixPath(path).name: path for path in tree.files() if is_image(path)}
+    paths = {PurePosixPath(path).name: path for path in tree.files() if is_image(tree, path)}
     rows = Rows(tree)
     for fold, split in enumerate(_agedb_splits(tree.read(file, "protocol"), where)):
         for number, (first, second, label) in enumerate(_agedb_rows(split, f"{where}, split {fold + 1}"), start=1):

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from facebench.data.dataset import Dataset, PairList
-from facebench.data.sources import ImageSource, Tree
+from facebench.data.sources import ImageSource
+from facebench.data.trees import Tree
 from facebench.errors import InputError
 
 

@@ -13,6 +13,7 @@ from facebench.data.scores.rows import ScoreTable, check_identities, reject_unla
 from facebench.data.scores.tables import read_csv
 from facebench.data.scores.text import NIST_HEADER, read_bob, read_cmc, read_nist, read_pyeer, words_of
 from facebench.errors import InputError, UnknownNameError
+from facebench.files import check_file
 
 __all__ = ["OPTIONS", "ScoreTable", "read_scores", "score_files"]
 
@@ -25,6 +26,7 @@ OPTIONS = {
     "samples": "table with image_id, identity and attributes of the samples, or with identity and attributes",
     "scale": "similarity (default) or distance: lower is more alike",
 }
+MAX_SCORES_BYTES = 2**38  # read line by line, or mapped
 _FILES = ("impostor", "match", "mask", "samples")
 _USED = {
     "bob": (), "pyeer": ("impostor",), "cmc": ("match",), "nist": ("impostor",), "bee": ("mask",), "csv": ("column",),
@@ -52,8 +54,8 @@ def read_scores(path: Path, options: Mapping[str, str]) -> ScoreTable:
     for key in options:
         if key not in OPTIONS:
             raise UnknownNameError("option", key, OPTIONS, where=f"scores:{path}")
-    if not path.is_file():
-        raise InputError(f"score file not found: {path}")
+    for file in score_files(path, options):
+        check_file(file, "score file", MAX_SCORES_BYTES)
     kind = options.get("format") or _kind(path, options)
     if kind not in _USED:
         raise UnknownNameError("score format", kind, _USED, where=f"scores:{path}")

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from facebench.metrics import uncertainty
 from facebench.runner.attacks.sample import Victims
-from facebench.runner.groups import Grouping, make_groupings
+from facebench.runner.groups import Grouping
 from facebench.runner.rates import Rate, complement, rate_estimate
 from facebench.runner.sample import Images
+from facebench.runner.study import groupings_of
 from facebench.schema import Estimate, Flag, ProtocolSpec, Unmeasured
 from facebench.schema.attacks import AttackCell, Goal, Norm, epsilon_value
 
@@ -156,7 +157,7 @@ def ensemble_estimates(
         for eps in dict.fromkeys(eps for _, _, eps in every):
             within = [(one, e) for one, e, own in every if epsilon_value(own) <= epsilon_value(eps)]
             members[f"attack:ensemble-{threat}:{eps}:{goal}"] = within
-    groupings, gaps = _groupings(protocol, images)
+    groupings, gaps = groupings_of(protocol, images)[0], list[Unmeasured]()
     found: list[Estimate] = []
     for name, parts in members.items():
         n = min(one.n_pairs for one, _ in parts)
@@ -175,12 +176,6 @@ def ensemble_estimates(
         for grouping in groupings:
             found += _group_estimates(sample, success & attacked, attacked, unreliable, grouping, floor)
     return found, gaps
-
-
-def _groupings(protocol: ProtocolSpec, images: Images) -> tuple[list[Grouping], list[Unmeasured]]:
-    if protocol.groups is None or not images.attributes:
-        return [], []
-    return make_groupings(images.attributes, protocol.groups)[0], []
 
 
 def _group_estimates(

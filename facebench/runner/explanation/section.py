@@ -22,10 +22,11 @@ from facebench.runner.explanation.maps import PLANTED, MethodMaps, draw, n_maps,
 from facebench.runner.explanation.measure import Tensors, controls, estimates, rank_stability
 from facebench.runner.explanation.sampling import Triplet, choose_pairs, find_triplets, read_faces, regions_of
 from facebench.runner.explanation.writer import Explainees
-from facebench.runner.groups import Grouping, make_groupings
+from facebench.runner.groups import Grouping
 from facebench.runner.measure import Measurement
 from facebench.runner.sample import Images
 from facebench.runner.sections import RunContext, Saved, SectionResult
+from facebench.runner.study import groupings_of
 from facebench.schema import Comparator, ProtocolSpec, Unmeasured
 from facebench.schema.explanation import ExplanationDetails, ExplanationSpec, MethodVerdict
 
@@ -296,8 +297,6 @@ def _whom(spec: ProtocolSpec, images: Images, tensors: Tensors, details: Explana
 
 def _groupings(spec: ProtocolSpec, images: Images) -> Iterator[Grouping]:
     """Yield the groupings of single attributes; pairs are too few for intersections."""
-    if spec.groups is None or not images.attributes:
-        return
-    for grouping in make_groupings(images.attributes, spec.groups)[0]:
+    for grouping in groupings_of(spec, images)[0]:
         if "&" not in grouping.name:
             yield grouping

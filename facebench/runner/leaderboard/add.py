@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facebench.errors import InputError, NotComparableError
-from facebench.files import read_bytes, sha256_bytes, sha256_file, write_atomic
+from facebench.files import is_folder, read_bytes, sha256_bytes, sha256_file, write_atomic
 from facebench.runner.evaluate import remeasure
 from facebench.runner.files import IMAGES, PROTOCOL, load_inputs, load_result, load_scores
 from facebench.runner.leaderboard.fingerprint import make_fingerprint, save_fingerprint
@@ -55,7 +55,7 @@ def add_entry(
         InputError: the run is limited, its numbers cannot be recomputed, or a name is not allowed.
         NotComparableError: it measures something else than the entries of this protocol.
     """
-    folder = run if run.is_dir() else run.parent
+    folder = run if is_folder(run) else run.parent
     stored = load_result(run)
     with tempfile.TemporaryDirectory() as temporary:
         work = Path(temporary)

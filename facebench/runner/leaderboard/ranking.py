@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from facebench.errors import InputError
 from facebench.files import read_bytes
+from facebench.metrics import families
 from facebench.metrics import paired as tests
 from facebench.runner.leaderboard.copies import Known, known_entries
 from facebench.runner.leaderboard.folder import BOARD, Place, entries_of, find_elsewhere, kept, load_board, strays
@@ -136,7 +137,7 @@ def rank_entries(results: Sequence[Result], paired: Sequence[Paired | None]) -> 
         for (i, j), d in zip(pairs, differences, strict=True)
     ]
     alpha = 1 - min((result.protocol.confidence for result in results), default=0.95)
-    for (i, j), d, p in zip(pairs, differences, tests.holm(p_values), strict=True):
+    for (i, j), d, p in zip(pairs, differences, families.holm(p_values), strict=True):
         if p < alpha and d:
             better[(j, i) if d > 0 else (i, j)] = True
     return _ranks(results, values, known, better)
