@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from facebench.errors import ExitCode
 from facebench.report import format as fmt
-from facebench.schema.leaderboard import Validation
+from facebench.schema.leaderboard import Note, Problem, Validation
 
 MAX_SUMMARY_BYTES = 900_000
+MAX_ROWS = 50
 
 
 def validation_lines(validation: Validation) -> list[str]:
@@ -51,6 +52,17 @@ def validation_markdown(validations: Sequence[Validation]) -> str:
     if len(text.encode()) > MAX_SUMMARY_BYTES:
         text = text.encode()[:MAX_SUMMARY_BYTES].decode(errors="ignore").rpartition("\n")[0] + "\n\nCut here.\n"
     return text
+
+
+def submission_markdown(problems: Sequence[Problem], notes: Sequence[Note]) -> str:
+    """Return what a pull request may not change, and what a person decides by merging it; empty when neither."""
+    if not problems and not notes:
+        return ""
+    told = "Refused." if problems else "A person decides:"
+    lines = ["## Leaderboard files and names", "", told, "", "| what | why |", "|---|---|"]
+    said = [(p.field, p.why) for p in problems] + [(n.field, n.why) for n in notes]
+    lines += [f"| {_cell(field)} | {_cell(why)} |" for field, why in said[:MAX_ROWS]]
+    return "\n".join(lines) + "\n\n"
 
 
 def _cell(text: str) -> str:
