@@ -56,8 +56,8 @@ def find(folder: Path) -> int:
 
 def lay(folder: Path, leaderboard: Path) -> int:
     """Lay the files over the leaderboard; write the entries to validate, and a summary."""
-    from facebench.report.leaderboard.words import submission_markdown
-    from facebench.runner.leaderboard.submission import lay_over
+    from facebench.leaderboard.site.words import submission_markdown
+    from facebench.leaderboard.submission import lay_over
 
     changes = json.loads((folder / "changes.json").read_text(encoding="utf-8"))
     found = lay_over(changes, folder / "data", leaderboard)

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from facebench.execution.embedding import embed_faces
 from facebench.models import load_model
 from facebench.probes.saliency import METHODS, Explained, Target
-from facebench.runner.embedding import embed_faces
 
 BATCH = 32
 

@@ -20,15 +20,15 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from facebench.comparison import paired
+from facebench.comparison.comparable import Loaded
+from facebench.comparison.paired_figures import separation_differences
 from facebench.gate import check_gate
+from facebench.measure.saved import load_result
 from facebench.metrics.paired import one_sided_quantile, power_against_worsening
-from facebench.runner import paired
-from facebench.runner.comparable import Loaded
-from facebench.runner.files import load_result
-from facebench.runner.paired_figures import separation_differences
 from facebench.schema import ComparedModel, Comparison, Policy, ProtocolSpec
 from facebench.scoring import ScoreSet
-from tests.compare import factory
+from tests.comparison import factory
 
 IDENTITIES, EACH, DIM, SHARE, MARGIN = 120, 5, 32, 0.01, 0.005
 SPEC = ProtocolSpec.parse({**factory.SPEC, "uncertainty": {"replicates": 300}}, where="simulation")

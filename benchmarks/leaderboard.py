@@ -16,12 +16,12 @@ from pathlib import Path
 
 import numpy as np
 
-from facebench.report.leaderboard import write_site
-from facebench.runner.leaderboard import load_boards
-from facebench.runner.leaderboard.fingerprint import PAIRS, VALUES, Fingerprint, save_fingerprint
-from facebench.runner.leaderboard.folder import BOARD, Place
-from facebench.runner.leaderboard.names import save_names
-from facebench.runner.leaderboard.verdicts import save_verdict
+from facebench.leaderboard import load_boards
+from facebench.leaderboard.fingerprint import PAIRS, VALUES, Fingerprint, save_fingerprint
+from facebench.leaderboard.folder import BOARD, Place
+from facebench.leaderboard.names import save_names
+from facebench.leaderboard.site import write_site
+from facebench.leaderboard.verdicts import save_verdict
 from facebench.schema import Result
 from facebench.schema.leaderboard import ModelNames, NamedModel, Validation
 

@@ -123,8 +123,8 @@ def embedding(model_file: Path, data: Path, batch_size: int) -> Row:
     import onnxruntime
 
     from facebench.data import decode_batches, load_dataset
+    from facebench.execution.embedding import embed_dataset
     from facebench.models import load_model
-    from facebench.runner.embedding import embed_dataset
     from facebench.schema import Failure
     from facebench.store import EmbeddingStore
 

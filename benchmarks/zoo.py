@@ -16,13 +16,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 from facebench.cli.progress import ProgressPrinter
+from facebench.execution.options import RunOptions
 from facebench.files import sha256_file, write_atomic
+from facebench.measure.saved import load_result
 from facebench.models import load_model
 from facebench.models.zoo.by_name import train_model
 from facebench.models.zoo.catalogue import describe
 from facebench.models.zoo.convolutional import WEIGHTS
 from facebench.models.zoo.recipes import RECIPES
-from facebench.runner import RunOptions, evaluate, load_protocol, load_result
+from facebench.run.evaluate import evaluate
+from facebench.run.protocols import load_protocol
 from facebench.schema import Estimate, Result
 
 RECORD = WEIGHTS / "training.json"

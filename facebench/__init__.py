@@ -9,12 +9,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from facebench.comparison.compare import compare
     from facebench.errors import FaceBenchError
     from facebench.gate import check_gate, load_policy
+    from facebench.measure.saved import load_result
     from facebench.models import FaceModel, load_model, register_model
     from facebench.models.preflight import check_model
-    from facebench.report import write_report
-    from facebench.runner import compare, evaluate, load_protocol, load_result, plan, rescore
+    from facebench.run.evaluate import evaluate, rescore
+    from facebench.run.plan import plan
+    from facebench.run.protocols import load_protocol
+    from facebench.run.report import write_report
     from facebench.schema import Comparison, Estimate, ModelCard, Policy, Result, Verdict
 
 _HOMES = {
@@ -28,16 +32,16 @@ _HOMES = {
     "Verdict": "facebench.schema",
     "check_gate": "facebench.gate",
     "check_model": "facebench.models.preflight",
-    "compare": "facebench.runner",
-    "evaluate": "facebench.runner",
+    "compare": "facebench.comparison.compare",
+    "evaluate": "facebench.run.evaluate",
     "load_model": "facebench.models",
     "load_policy": "facebench.gate",
-    "load_protocol": "facebench.runner",
-    "load_result": "facebench.runner",
-    "plan": "facebench.runner",
+    "load_protocol": "facebench.run.protocols",
+    "load_result": "facebench.measure.saved",
+    "plan": "facebench.run.plan",
     "register_model": "facebench.models",
-    "rescore": "facebench.runner",
-    "write_report": "facebench.report",
+    "rescore": "facebench.run.evaluate",
+    "write_report": "facebench.run.report",
 }
 
 __all__ = [

@@ -13,7 +13,6 @@ import jsonschema
 import pytest
 from hatchling.builders.wheel import WheelBuilder
 
-from facebench.report.wording import COMBINED, DIFFERENTIALS, OVERALL
 from facebench.schema import DatasetSpec, Estimate, Flag, GroupSpec, InputSpec, ModelFile, ProtocolSpec, Result, RunInfo
 from facebench.schema.__main__ import result_schema
 
@@ -84,15 +83,9 @@ def test_the_published_schema_is_up_to_date():
     jsonschema.Draft202012Validator.check_schema(json.loads(published))
 
 
-METRICS = {"tar", "fmr", "fnmr", *OVERALL, *COMBINED} | {
-    f"{rate}_{kind}" for rate in ("fmr", "fnmr") for kind in DIFFERENTIALS if kind not in COMBINED
-}
-
-
 @pytest.mark.parametrize(
     ("page", "names"),
     [
-        ("metrics.md", METRICS),
         ("result.md", {*Result.model_fields, *RunInfo.model_fields, *Estimate.model_fields, *Flag}),
         (
             "protocols.md",

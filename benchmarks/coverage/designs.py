@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from facebench.runner.sample import Images, Pairs, Scored, score_listed
+from facebench.measure.sample import Images, Pairs, Scored, score_listed
 from facebench.scoring import ScoreSet
 
 Floats = NDArray[np.float64]

@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmarks.coverage import truths
 from benchmarks.coverage.designs import Design, draw
-from facebench.runner.measure import measure_scores
+from facebench.measure.every_score import measure_scores
 from facebench.schema import Estimate, GroupSpec, ProtocolSpec
 
 LOWEST, HIGHEST = 0.92, 0.99

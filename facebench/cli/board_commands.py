@@ -10,7 +10,7 @@ import typer
 from facebench.cli.apps import Json, board_app, print_json
 
 if TYPE_CHECKING:
-    from facebench.runner.leaderboard.folder import Place
+    from facebench.leaderboard.folder import Place
     from facebench.schema.leaderboard import Validation
 
 Board = Annotated[Path, typer.Option(help="The leaderboard's folder.")]
@@ -38,7 +38,7 @@ def board_add(
 
     Example: facebench leaderboard add out/my-model --half
     """
-    from facebench.runner.leaderboard import add_entry
+    from facebench.leaderboard import add_entry
 
     place = add_entry(result, board, half=half, elsewhere=elsewhere, maintainer=maintainer, new_revision=new_revision)
     if as_json:
@@ -58,8 +58,8 @@ def board_validate(
 
     Example: facebench leaderboard validate leaderboard/phantom-core
     """
-    from facebench.report.leaderboard.words import validation_lines, validation_markdown
-    from facebench.runner.leaderboard.validate import exit_code, validate_entries
+    from facebench.leaderboard.site.words import validation_lines, validation_markdown
+    from facebench.leaderboard.validate import exit_code, validate_entries
 
     def say(validation: Validation) -> None:
         if not as_json:
@@ -88,7 +88,7 @@ def board_recompute(
 
     Example: facebench leaderboard recompute leaderboard
     """
-    from facebench.runner.leaderboard.recompute import recompute_entries
+    from facebench.leaderboard.recompute import recompute_entries
 
     replaced: list[dict[str, str]] = []
 
@@ -115,10 +115,10 @@ def board_build(
 
     Example: facebench leaderboard build --out site
     """
-    from facebench.report.leaderboard import write_site
-    from facebench.report.leaderboard.words import validation_lines
-    from facebench.runner.environment import facebench_version
-    from facebench.runner.leaderboard import load_boards
+    from facebench.execution.environment import facebench_version
+    from facebench.leaderboard import load_boards
+    from facebench.leaderboard.site import write_site
+    from facebench.leaderboard.site.words import validation_lines
 
     def say(validation: Validation) -> None:
         if not validation.accepted and not as_json:

@@ -17,7 +17,7 @@ from facebench.files import is_folder
 def top(version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False) -> None:
     """Judge face-recognition models."""
     if version:
-        from facebench.runner.environment import facebench_version
+        from facebench.execution.environment import facebench_version
 
         typer.echo(f"facebench {facebench_version()}")
         raise typer.Exit
@@ -54,10 +54,14 @@ def run(
     Example: facebench run my-model.yaml verification --data faces=./faces --out out/my-model
     """
     from facebench.cli.progress import ProgressPrinter
+    from facebench.execution.options import RunOptions
     from facebench.models import load_model
     from facebench.models.scores import is_score_reference, load_scored_model
-    from facebench.report import summary_rows, verdict_sentences, write_report
-    from facebench.runner import RunOptions, evaluate, evaluate_scores, load_protocol
+    from facebench.report.summary import summary_rows
+    from facebench.run.evaluate import evaluate
+    from facebench.run.external_scores import evaluate_scores
+    from facebench.run.protocols import load_protocol
+    from facebench.run.report import verdict_sentences, write_report
 
     bound = bindings(data or [])
     loaded_protocol = load_protocol(protocol)
@@ -117,9 +121,9 @@ def rescore(
 
     Example: facebench rescore out/my-model/result.json
     """
-    from facebench.runner.evaluate import rescore as recompute
-    from facebench.runner.files import save_result
-    from facebench.runner.leaderboard.problems import unequal_estimates
+    from facebench.leaderboard.problems import unequal_estimates
+    from facebench.measure.saved import save_result
+    from facebench.run.evaluate import rescore as recompute
 
     stored, fresh = recompute(result)
     if out is not None:
@@ -153,8 +157,8 @@ def report(
 
     Example: facebench report out/my-model/result.json
     """
-    from facebench.report import write_report
-    from facebench.runner import load_result
+    from facebench.measure.saved import load_result
+    from facebench.run.report import write_report
 
     folder = result if is_folder(result) else result.parent
     typer.echo(str(write_report(load_result(result), out or folder / "report.html")))
@@ -170,25 +174,29 @@ def check(
     trust_code: Annotated[bool, typer.Option("--trust-code", help="Run Python code the model file names.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Look for wrong colours, wrong normalisation, NaN and instability in a model; exit 1 if any is found.
+    """Look for wrong colours, wrong normalisation, NaN, instability, unaligned faces and scores without meaning; exit 1
+    if any is found.
 
     Example: facebench check my-model.yaml
     """
     from facebench.models import load_model
     from facebench.models.preflight import check_model
-    from facebench.runner.preflight import sample_faces
+    from facebench.run.preflight import check_pipeline, sample_faces
 
     loaded = load_model(model, device=device, trust_code=trust_code)
     faces, identities = sample_faces(data)
     findings = check_model(loaded, faces, identities)
+    if all(finding.passed for finding in findings[:2]):
+        findings += check_pipeline(loaded, faces, identities)
     if as_json:
         print_json([vars(finding) for finding in findings])
     else:
         for finding in findings:
-            typer.echo(f"{'ok  ' if finding.passed else 'FAIL'}  {finding.name}: {finding.detail}")
+            word = "ok  " if finding.passed else "WARN" if finding.warning else "FAIL"
+            typer.echo(f"{word}  {finding.name}: {finding.detail}")
             if not finding.passed:
                 typer.echo(f"      likely cause: {finding.likely_cause}")
-    if not all(finding.passed for finding in findings):
+    if not all(finding.passed or finding.warning for finding in findings):
         raise typer.Exit(int(ExitCode.REGRESSION))
 
 
@@ -200,7 +208,7 @@ def list_(as_json: Json = False) -> None:
     """
     from facebench.models import models
     from facebench.phantoms.shipped import shipped_names
-    from facebench.runner import protocol_names
+    from facebench.run.protocols import protocol_names
 
     found = {"models and adapters": models.names(), "protocols": protocol_names(), "datasets": shipped_names()}
     if as_json:
@@ -216,8 +224,8 @@ def doctor(as_json: Json = False) -> None:
 
     Example: facebench doctor
     """
+    from facebench.execution import environment
     from facebench.files import asset_dir, cache_dir
-    from facebench.runner import environment
 
     sha, dirty = environment.git_state()
     found = {

@@ -22,10 +22,10 @@ def compare(
 
     Example: facebench compare out/float out/int8 --out out/comparison
     """
+    from facebench.comparison.compare import compare_results
+    from facebench.comparison.differences import comparison_markdown, comparison_rows, comparison_sentences
+    from facebench.comparison.page import write_comparison
     from facebench.files import write_atomic
-    from facebench.report import comparison_rows, comparison_sentences, write_comparison
-    from facebench.report.differences import comparison_markdown
-    from facebench.runner.compare import compare_results
 
     found, loaded = compare_results(results)
     text = found.model_dump_json(indent=1) + "\n"
@@ -62,10 +62,10 @@ def gate(
 
     Example: facebench gate out/float out/int8 --policy policy.yaml --junit gate.xml
     """
+    from facebench.comparison.compare import compare_results
     from facebench.files import write_atomic
     from facebench.gate import check_gate, load_policy
-    from facebench.report import gate as words
-    from facebench.runner.compare import compare_results
+    from facebench.gate import output as words
 
     rules = load_policy(policy)
     comparison, results = compare_results([base, candidate])

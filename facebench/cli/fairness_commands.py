@@ -11,8 +11,8 @@ from facebench.cli.apps import Json, Workers, app, print_json
 from facebench.cli.commands import bindings, print_table
 
 if TYPE_CHECKING:
-    from facebench.runner.calibration import Calibration, Design
-    from facebench.runner.planning import GroupingPlan, Plan
+    from facebench.run.calibrate import Calibration, Design
+    from facebench.run.plan import GroupingPlan, Plan
 
 
 @app.command()
@@ -36,9 +36,10 @@ def plan(
     """
     from dataclasses import asdict
 
+    from facebench.execution.options import RunOptions
     from facebench.models import load_model
-    from facebench.runner import RunOptions, load_protocol
-    from facebench.runner import plan as make_plan
+    from facebench.run.plan import plan as make_plan
+    from facebench.run.protocols import load_protocol
 
     bound = bindings(data or [])
     loaded_protocol = load_protocol(protocol)
@@ -55,7 +56,7 @@ def plan(
 
 
 def _print_plan(found: Plan) -> None:
-    from facebench.runner.planning import ASSUMED_FNMR, sentences
+    from facebench.run.plan import ASSUMED_FNMR, sentences
 
     people = "unknown identities" if found.n_identities is None else f"{found.n_identities:,} identities"
     typer.echo(f"{found.model} under {found.protocol}: {found.n_images:,} images of {people}")
@@ -83,7 +84,7 @@ def _print_plan(found: Plan) -> None:
 
 def _grouping_rows(found: Plan, grouping: GroupingPlan) -> list[list[str]]:
     from facebench.report.format import target
-    from facebench.runner.planning import needed_for_double
+    from facebench.run.plan import needed_for_double
 
     heads = [f"errors at {target(t)} (needed for ratio 2)" for t in found.fmr_targets]
     rows = [["group", "identities", "genuine", "impostor", *heads]]
@@ -137,8 +138,8 @@ def calibrate(
     from facebench.cli.progress import ProgressPrinter
     from facebench.errors import InputError
     from facebench.metrics.power import Shares
-    from facebench.runner.calibration import RATIOS, Design, design_of
-    from facebench.runner.calibration import calibrate as simulate
+    from facebench.run.calibrate import RATIOS, Design, design_of
+    from facebench.run.calibrate import calibrate as simulate
 
     if identity_share + pair_share >= 1:
         raise InputError("--identity-share and --pair-share must sum to less than 1: the rest is noise")

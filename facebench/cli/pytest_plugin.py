@@ -27,9 +27,9 @@ def facebench_gate(record_property: Callable[[str, object], None]) -> Gate:
     """
 
     def gate(base: str | Path, candidate: str | Path, policy: str | Path | Policy = "no-regression") -> Verdict:
+        from facebench.comparison.compare import compare_results
         from facebench.gate import check_gate, load_policy
-        from facebench.report.gate import gate_rows, verdict_lines
-        from facebench.runner.compare import compare_results
+        from facebench.gate.output import gate_rows, verdict_lines
 
         rules = load_policy(policy) if isinstance(policy, str | Path) else policy
         comparison, results = compare_results([Path(base), Path(candidate)])

@@ -79,7 +79,7 @@ def data_render(
 
 
 def _render_conditions(out: Path, source: Path | None, conditions: bool, seed: int) -> None:
-    from facebench.runner.sheets import write_condition_sheets
+    from facebench.sections.robustness.sheets import write_condition_sheets
 
     if not conditions:
         raise InputError("--from names the faces of a contact sheet; say --conditions as well")

@@ -215,7 +215,15 @@ def _identities(table: Table) -> tuple[str, ...] | None:
         raise InputError(
             f"{table.places(empty)}: identity is empty; give every image one, or leave out the column if none is known"
         )
+    check_known_identities(table, "identity")
     return tuple(cells)
+
+
+def check_known_identities(table: Table, column: str) -> None:
+    """Refuse people called nan, the trace of a missing value: they would count as one person."""
+    unknown = [row for row, cell in enumerate(table.columns[column]) if cell in ("nan", "NaN")]
+    if unknown:
+        raise InputError(f"{table.places(unknown)}: {column} is {table.columns[column][unknown[0]]!r}, a missing value")
 
 
 def _optional(table: Table, column: str) -> tuple[str | None, ...] | None:

@@ -51,11 +51,16 @@ def read_table(data: bytes, where: str, *, parquet: bool) -> Table:
     table = _read_parquet(data, where) if parquet else _read_csv(data, where)
     if not len(table):
         raise InputError(f"{where} has a header but no rows")
+    check_printable(table)
+    return table
+
+
+def check_printable(table: Table) -> None:
+    """Refuse control characters in a cell."""
     for name, cells in table.columns.items():
         if not all(map(str.isprintable, cells)):
             row = next(row for row, cell in enumerate(cells) if not cell.isprintable())
             raise InputError(f"{table.place(row)}: {name} {cells[row]!r} contains control characters; remove them")
-    return table
 
 
 def number_column(table: Table, name: str) -> tuple[float | None, ...] | None:
@@ -104,11 +109,20 @@ def _read_csv(data: bytes, where: str) -> Table:
     return Table(where, columns, numbers, "line")
 
 
+def check_commas(header: Sequence[str], where: str) -> None:
+    """Refuse a header whose columns are separated by something else than commas."""
+    for sign, name in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
+        if len(header) == 1 and sign in header[0]:
+            raise InputError(
+                f"{where}, line 1: the columns are separated by {name}; save the file with commas between columns and "
+                "points in numbers"
+            )
+
+
 def _check_header(header: list[str], where: str) -> list[str]:
     if not header or header == [""]:
         raise InputError(f"{where} is empty; its first line names the columns")
-    if len(header) == 1 and (";" in header[0] or "\t" in header[0]):
-        raise InputError(f"{where}, line 1: the columns are not separated by commas; save the file with commas")
+    check_commas(header, where)
     for position, name in enumerate(header):
         if not name:
             hint = " (an index column written by pandas? Write with index=False)" if position == 0 else ""

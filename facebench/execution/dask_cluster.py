@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from facebench.errors import IncompleteError, InputError
+from facebench.execution.threads import in_one_thread
 
 CONNECT_S = 20
 ATTEMPTS = 5
@@ -61,7 +62,7 @@ def run(
                     f"task {number} lost its Dask worker {ATTEMPTS} times (out of memory?); "
                     "run again to go on from here"
                 )
-            return client.submit(function, handle, tasks[number], pure=False)
+            return client.submit(in_one_thread, function, handle, tasks[number], pure=False)
 
         numbers = {}
         futures = as_completed([], loop=client.loop)

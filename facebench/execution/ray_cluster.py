@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from facebench.errors import IncompleteError, InputError
+from facebench.execution.threads import in_one_thread
 
 ATTEMPTS = 5
 """How often a task is given out again after its worker died under it."""
@@ -38,13 +39,13 @@ def run(
     """Yield number and result of every task as it is done; see `facebench.execution.run_tiles`."""
     ray = _connected(address, workers)
     handle = ray.put(shared)
-    remote = ray.remote(num_cpus=1, max_retries=ATTEMPTS)(function)
+    remote = ray.remote(num_cpus=1, max_retries=ATTEMPTS)(in_one_thread)
     ahead = 4 * max(1, int(ray.cluster_resources().get("CPU", 1)))
     waiting: dict[Any, int] = {}
     left = iter(enumerate(tasks))
     while True:
         while len(waiting) < ahead and (following := next(left, None)) is not None:
-            waiting[remote.remote(handle, following[1])] = following[0]
+            waiting[remote.remote(function, handle, following[1])] = following[0]
         if not waiting:
             return
         done, _ = ray.wait(list(waiting))

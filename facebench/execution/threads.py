@@ -7,6 +7,14 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any
 
 
+def in_one_thread(function: Callable[[Any, Any], Any], shared: Any, task: Any) -> Any:
+    """Do a task of a cluster with matrix products in one thread, as here: how many share one decides how it rounds."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1):
+        return function(shared, task)
+
+
 def run(
     function: Callable[[Any, Any], Any], shared: Any, tasks: Sequence[Any], workers: int
 ) -> Iterator[tuple[int, Any]]:

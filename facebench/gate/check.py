@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 
 from facebench.errors import ExitCode, InputError
 from facebench.gate.decide import Question, decide
-from facebench.gate.policy import policy_sha256
+from facebench.gate.policy import check_metrics, policy_sha256
 from facebench.metrics.families import holm
 from facebench.schema import (
     Comparison,
@@ -35,10 +35,12 @@ def check_gate(comparison: Comparison, candidate: Result, policy: Policy) -> Ver
         policy: the rules.
 
     Raises:
-        InputError: the comparison holds more than two models, or the candidate is not its second one.
+        InputError: the comparison holds more than two models, the candidate is not its second one, or a rule names a
+            metric that does not exist or has no better direction.
     """
     if len(comparison.models) != 2 or comparison.models[1].result_id != candidate.result_id:
         raise InputError("a gate takes a base and one candidate: compare exactly these two results")
+    check_metrics(policy, where=f"policy {policy.name}")
     questions = [
         question
         for number, rule in enumerate(policy.rules, 1)

@@ -7,14 +7,17 @@ from functools import cached_property
 from math import isfinite
 from typing import Any
 
+from facebench.metrics import catalogue
 from facebench.metrics.paired import identities_to_settle, one_sided_quantile, p_above, side_error
 from facebench.schema import Difference, Estimate, Flag, GateFinding, OnDoubt, Outcome, Policy, Rule
 
+LIMITED = "Cannot tell: a limited run never passes a gate."
 BLIND = {
     Flag.UNRESOLVABLE: "the data holds too few impostor comparisons for this FMR target",
     Flag.NO_GENUINE: "there are no genuine comparisons",
     Flag.NO_IMPOSTOR: "there are no impostor comparisons",
     Flag.INSUFFICIENT: "it is undefined on these counts",
+    Flag.NOISY: "the times scatter or drift by more than a tenth: the machine was busy with other work",
     Flag.UNRELIABLE: "a check for hidden gradients failed, so the attack may have been misled",
 }
 
@@ -76,6 +79,8 @@ class Question:
         for flag, words in BLIND.items():
             if flag in flags:
                 return words
+        if isinstance(self.row, Difference) and self.row.higher_is_better is None:
+            return "which of two values is better cannot be told from these scores"
         if Flag.NAIVE_INTERVAL in flags and policy.without_identities == "inconclusive":
             return "the data has no identity labels, so its intervals are too narrow to decide"
         return ""
@@ -113,8 +118,7 @@ def decide(question: Question, policy: Policy, p_adjusted: float | None, *, limi
     fields |= {"lower": low if isfinite(low) else None, "upper": high if isfinite(high) else None}
     fields["p_value"] = question.p_regression(policy)
     if limited:
-        reason = "Cannot tell: a limited run never passes a gate."
-        return _finding(fields, Outcome.INCONCLUSIVE, reason, question, policy)
+        return _finding(fields, Outcome.INCONCLUSIVE, LIMITED, question, policy)
     if p_adjusted is not None and p_adjusted < 1 - policy.confidence:
         return _finding(fields, Outcome.REGRESSION, _words(question, fields), question, policy)
     if high < bound or high == bound == worse:
@@ -129,7 +133,7 @@ def _finding(fields: dict[str, Any], outcome: Outcome, reason: str, question: Qu
     counts_as = outcome
     if outcome is Outcome.INCONCLUSIVE:
         choice = question.rule.on_inconclusive or policy.on_inconclusive
-        limited = reason.endswith("never passes a gate.")
+        limited = reason == LIMITED
         if choice is OnDoubt.FAIL:
             counts_as = Outcome.REGRESSION
         elif choice is OnDoubt.PASS and not limited:
@@ -142,7 +146,8 @@ def _finding(fields: dict[str, Any], outcome: Outcome, reason: str, question: Qu
 def _comparisons(row: Difference | Estimate) -> int | None:
     if isinstance(row, Difference):
         return row.n_comparisons
-    return row.n_impostor if row.metric.startswith("fmr") else row.n_genuine
+    definition = catalogue.metric(row.metric)
+    return definition.total(n_genuine=row.n_genuine, n_impostor=row.n_impostor, n_images=row.n_images)
 
 
 def _shown_bound(rule: Rule, margin: float) -> float:

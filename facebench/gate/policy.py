@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from facebench.errors import UnknownNameError
+from facebench.errors import InputError, UnknownNameError
 from facebench.files import asset_dir, canonical_json, read_yaml, sha256_bytes
+from facebench.metrics import catalogue
 from facebench.schema import Policy
 
 FOLDER = "policies"
@@ -23,7 +24,24 @@ def load_policy(reference: str | Path) -> Policy:
         if str(reference) not in policy_names():
             raise UnknownNameError("policy", str(reference), policy_names())
         path = asset_dir("protocols") / FOLDER / f"{reference}.yaml"
-    return Policy.parse(read_yaml(path, "policy"), where=f"policy {path}")
+    policy = Policy.parse(read_yaml(path, "policy"), where=f"policy {path}")
+    check_metrics(policy, where=f"policy {path}")
+    return policy
+
+
+def check_metrics(policy: Policy, *, where: str) -> None:
+    """Refuse rules on metrics that do not exist, and margins on those of which neither direction is better.
+
+    Raises:
+        InputError: names the rule.
+    """
+    for number, rule in enumerate(policy.rules, 1):
+        definition = catalogue.metric(rule.metric, where=f"rule {number} of {where}")
+        if rule.paired and definition.higher_is_better is None:
+            raise InputError(
+                f"rule {number} of {where}: neither a higher nor a lower {rule.metric} is better, so it has no margin; "
+                "give min or max"
+            )
 
 
 def policy_names() -> list[str]:

@@ -6,11 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from facebench.models.calling import TOLERANCE, distances
 from facebench.models.protocol import FaceModel, Faces
 from facebench.schema import ModelCard
-
-TOLERANCE = 1e-5
-"""How much an embedding, scaled to unit length, may depend on the batch it is computed in."""
 
 
 def check_adapter_contract(model: Any, faces: Faces) -> None:
@@ -40,13 +38,8 @@ def check_adapter_contract(model: Any, faces: Faces) -> None:
     assert empty.shape == (0, wanted[1]), f"no faces gave shape {empty.shape}; expected (0, {wanted[1]})"
     for size in (1, 7, 32):
         parts = [model.embed(faces[start : start + size]) for start in range(0, len(faces), size)]
-        worst = _distance(whole, np.concatenate(parts))
+        worst = float(distances(whole, np.concatenate(parts)).max())
         assert worst <= TOLERANCE, f"batches of {size} change embeddings by {worst:.1e} (at most {TOLERANCE:g})"
     order = np.arange(len(faces))[::-1]
-    worst = _distance(whole[order], model.embed(faces[order]))
+    worst = float(distances(whole[order], model.embed(faces[order])).max())
     assert worst <= TOLERANCE, f"reversing the faces changes embeddings by {worst:.1e}: rows do not follow their faces"
-
-
-def _distance(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> float:
-    scale = np.linalg.norm(a, axis=1, keepdims=True)
-    return float(np.abs((a - b) / np.where(scale > 0, scale, 1)).max())

@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facebench.errors import InputError, ModelError
-from facebench.files import sha256_file
+from facebench.metrics.streams import Fixed, fixed_generator
 from facebench.models.load import LoadContext
+from facebench.models.onnx_file import hash_network
+from facebench.models.onnx_ports import as_embeddings, check_input, choose_output, fixed, input_type
 from facebench.models.preprocess import embed_flipped
 from facebench.models.protocol import Embeddings, Faces
 from facebench.schema import Flip, InputSpec, Layout, ModelCard
@@ -19,30 +21,37 @@ _FREE_BATCH = 32  # faces per call when the file leaves the batch open; bounds t
 
 
 class OnnxModel:
-    """A face model run by onnxruntime: one input, the first 2-D output is the embedding."""
+    """A face model run by onnxruntime: one input, the faces, and one output that is the embedding."""
 
-    def __init__(self, session: Any, card: ModelCard, spec: InputSpec, weights: Path | None = None) -> None:
+    def __init__(
+        self, session: Any, card: ModelCard, spec: InputSpec, weights: Path | None = None, output: str | None = None
+    ) -> None:
         self.card = card
         self.weights = weights
         self._session = session
         self._spec = spec
         self._input = session.get_inputs()[0].name
-        self._dtype = _float_type(session.get_inputs()[0].type, card.name)
+        self._dtype = input_type(session, spec, card.name)
         batch = session.get_inputs()[0].shape[0]
-        self.fixed_batch = batch if isinstance(batch, int) else None
-        self._output = _embedding_output(session, card.name)
+        self.fixed_batch = int(batch) if fixed(batch) else None
+        self._output = output or choose_output(session, card.output, card.name)
 
     def embed(self, faces: Faces) -> Embeddings:
         """Return (N, D) float32 embeddings of (N, H, W, 3) uint8 RGB aligned faces."""
         return embed_flipped(self._forward, faces, self._spec)
 
     def with_input(self, spec: InputSpec) -> OnnxModel:
-        """Return the same network fed in another way; the preflight checks try alternatives."""
-        return OnnxModel(self._session, self.card.model_copy(update={"input": spec}), spec, self.weights)
+        """Return the same network fed in another way; the preflight checks try alternatives.
+
+        Raises:
+            InputError: the network takes whole numbers, and this would feed it others.
+        """
+        card = self.card.model_copy(update={"input": spec})
+        return OnnxModel(self._session, card, spec, self.weights, self._output)
 
     def on_session(self, session: Any) -> OnnxModel:
         """Return the same network in another session of onnxruntime, one that profiles for example."""
-        return OnnxModel(session, self.card, self._spec, self.weights)
+        return OnnxModel(session, self.card, self._spec, self.weights, self._output)
 
     def with_threads(self, threads: int) -> OnnxModel:
         """Return the same network held to a number of threads."""
@@ -60,21 +69,24 @@ class OnnxModel:
         step = self.fixed_batch or _FREE_BATCH
         parts = [self._run(batch[start : start + step]) for start in range(0, len(batch), step)]
         dim = self.card.embedding_dim // (2 if self._spec.flip is Flip.CONCAT else 1)
+        widths = {part.shape[1] for part in parts}
+        if len(widths) > 1:
+            raise ModelError(
+                f"model {self.card.name}: output {self._output} has {min(widths)} values for some faces and "
+                f"{max(widths)} for others; an embedding has one length"
+            )
         return np.concatenate(parts) if parts else np.empty((0, dim), np.float32)
 
     def _run(self, chunk: NDArray[np.float32]) -> Embeddings:
         missing = (self.fixed_batch or len(chunk)) - len(chunk)
         padded = np.pad(chunk, [(0, missing), (0, 0), (0, 0), (0, 0)]) if missing else chunk
+        if np.issubdtype(self._dtype, np.integer):
+            padded = np.rint(padded)  # float32 holds them to rounding
         try:
             result = self._session.run([self._output], {self._input: padded.astype(self._dtype, copy=False)})[0]
         except Exception as error:  # onnxruntime raises its own types, one per kind of failure
             raise ModelError(f"model {self.card.name}: onnxruntime failed: {error}") from error
-        if result.shape[0] != len(padded):
-            raise ModelError(
-                f"model {self.card.name}: the network returned {result.shape[0]} rows for {len(padded)} faces; "
-                "export it with a batch axis in its input and output"
-            )
-        return np.asarray(result[: len(chunk)], np.float32)
+        return as_embeddings(np.asarray(result), len(padded), self._output, self.card.name)[: len(chunk)]
 
 
 def load(context: LoadContext) -> OnnxModel:
@@ -86,25 +98,40 @@ def load(context: LoadContext) -> OnnxModel:
     """
     spec, given, weights = context.model_file(), context.input(), context.weights()
     session = _session(weights, context.device, spec.name)
-    _check_shape(session, given, spec.name)
+    check_input(session, given, spec.name)
+    output = choose_output(session, spec.output, spec.name)
     card = ModelCard(
         name=spec.name,
         adapter="onnx",
         revision=spec.revision,
-        weights_sha256=sha256_file(weights),
+        weights_sha256=hash_network(weights),
         licence=spec.licence,
         training_data=spec.training_data,
         input=given,
         embedding_dim=1,
         comparator=spec.comparator,
         options=spec.options,
+        output=output if len(session.get_outputs()) > 1 else None,
     )
-    # The file often leaves the width of the output open, so the network itself is asked.
-    probe = OnnxModel(session, card, given.model_copy(update={"flip": Flip.NONE}))
-    shape = (1, 3, given.height, given.width) if given.layout is Layout.NCHW else (1, given.height, given.width, 3)
-    dim = probe._forward(np.zeros(shape, np.float32)).shape[1]
+    dim = _width(OnnxModel(session, card, given.model_copy(update={"flip": Flip.NONE}), output=output), given)
     dim *= 2 if given.flip is Flip.CONCAT else 1
-    return OnnxModel(session, card.model_copy(update={"embedding_dim": dim}), given, weights)
+    return OnnxModel(session, card.model_copy(update={"embedding_dim": dim}), given, weights, output)
+
+
+def _width(probe: OnnxModel, spec: InputSpec) -> int:
+    """Ask the network itself how many values it gives, on unlike faces; the file often leaves that open."""
+    size = (spec.height, spec.width)
+    shape = (4, 3, *size) if spec.layout is Layout.NCHW else (4, *size, 3)
+    low, high = ((end - np.mean(spec.mean)) / np.mean(spec.std) for end in (0, 255))
+    faces = fixed_generator(Fixed.NETWORK_PROBE).uniform(low, high, shape).astype(np.float32)
+    faces[0], faces[1] = low, high
+    widths = {probe._forward(part).shape[1] for part in (faces, faces[:1], faces[1:2])}
+    if len(widths) > 1:
+        raise ModelError(
+            f"model {probe.card.name}: its output has {min(widths)} values for some faces and {max(widths)} for "
+            "others; an embedding has one length"
+        )
+    return int(widths.pop())
 
 
 def _session(weights: Path, device: str, name: str) -> Any:
@@ -122,46 +149,3 @@ def _session(weights: Path, device: str, name: str) -> Any:
         return onnxruntime.InferenceSession(str(weights), providers=providers)
     except Exception as error:  # onnxruntime raises its own types, one per kind of failure
         raise ModelError(f"model {name}: onnxruntime cannot load {weights}: {error}") from error
-
-
-def _check_shape(session: Any, spec: InputSpec, name: str) -> None:
-    """Compare the input declared in the file with the InputSpec; open dimensions fit anything."""
-    inputs = session.get_inputs()
-    if len(inputs) != 1:
-        found = ", ".join(entry.name for entry in inputs)
-        raise ModelError(f"model {name}: the network has {len(inputs)} inputs ({found}); expected one, the faces")
-    shape = inputs[0].shape
-    if len(shape) != 4:
-        raise ModelError(f"model {name}: the network's input has shape {shape}; expected four axes")
-    nchw, nhwc = (3, spec.height, spec.width), (spec.height, spec.width, 3)
-    wanted, other = (nchw, nhwc) if spec.layout is Layout.NCHW else (nhwc, nchw)
-    if _fits(shape[1:], wanted):
-        return
-    if _fits(shape[1:], other):
-        layout = Layout.NHWC if spec.layout is Layout.NCHW else Layout.NCHW
-        hint = f"write 'layout: {layout.value}'"
-    else:
-        hint = "correct height, width and layout"
-    raise InputError(
-        f"model {name}: input says {spec.layout.value} with height {spec.height} and width {spec.width}, that is "
-        f"{list(wanted)} per face, but the network takes {shape[1:]}; {hint} in the model file"
-    )
-
-
-def _fits(found: list[int | str | None], wanted: tuple[int, ...]) -> bool:
-    return all(not isinstance(size, int) or size == want for size, want in zip(found, wanted, strict=True))
-
-
-def _float_type(kind: str, name: str) -> type[np.floating[Any]]:
-    types: dict[str, type[np.floating[Any]]] = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
-    if kind not in types:
-        raise ModelError(f"model {name}: the network takes {kind}; expected float or float16")
-    return types[kind]
-
-
-def _embedding_output(session: Any, name: str) -> str:
-    for output in session.get_outputs():
-        if len(output.shape) == 2:
-            return str(output.name)
-    found = ", ".join(f"{output.name} {output.shape}" for output in session.get_outputs())
-    raise ModelError(f"model {name}: no output has two axes (faces, embedding); found {found}")

@@ -1,4 +1,5 @@
-"""Reads from an ONNX file what onnxruntime does not tell: how many elements its weight tensors hold.
+"""Reads from an ONNX file what onnxruntime does not tell: how many elements its weight tensors hold, and which files
+beside it hold some of them.
 
 An ONNX file is a protocol-buffers message. Only the few fields on the way to the tensors' shapes are read, so that the
 ``onnx`` package is not needed; see onnx.proto for the numbers of the fields.
@@ -11,9 +12,10 @@ from math import prod
 from pathlib import Path
 
 from facebench.errors import InputError
+from facebench.files import sha256_bytes, sha256_file
 
 MODEL_GRAPH, GRAPH_NODE, GRAPH_INITIALIZER, NODE_ATTRIBUTE, ATTRIBUTE_TENSOR = 7, 1, 5, 5, 5
-NODE_OPERATOR, TENSOR_DIMS, TENSOR_TYPE = 4, 1, 2
+NODE_OPERATOR, TENSOR_DIMS, TENSOR_TYPE, TENSOR_EXTERNAL, ENTRY_KEY, ENTRY_VALUE = 4, 1, 2, 13, 1, 2
 INT64 = 7  # shapes and axes, not weights
 
 Buffer = memoryview
@@ -29,6 +31,33 @@ def count_parameters(path: Path) -> int:
         return sum(_elements(tensor) for tensor in _tensors(memoryview(Path(path).read_bytes())))
     except (ValueError, IndexError) as error:
         raise InputError(f"{path}: not an ONNX file: {error}") from error
+
+
+def hash_network(path: Path) -> str:
+    """Return the sha256 of an ONNX file, or of it and the files that hold weights outside it, in the order of names.
+
+    Raises:
+        InputError: the file is not an ONNX file, or such a file is missing.
+    """
+    try:
+        names = {name for tensor in _tensors(memoryview(Path(path).read_bytes())) for name in _outside(tensor)}
+    except (ValueError, IndexError) as error:
+        raise InputError(f"{path}: not an ONNX file: {error}") from error
+    hashes = [sha256_file(path)]
+    for name in sorted(names):
+        if not (path.parent / name).is_file():
+            raise InputError(f"{path}: its weights lie in {name}, which is not beside it")
+        hashes.append(f"{name} {sha256_file(path.parent / name)}")
+    return hashes[0] if len(hashes) == 1 else sha256_bytes("\n".join(hashes).encode())
+
+
+def _outside(tensor: Buffer) -> Iterator[str]:
+    """Yield where a tensor's values lie, if that is another file."""
+    for entry in _messages(tensor, TENSOR_EXTERNAL):
+        fields = dict(_fields(entry))
+        key, value = fields.get(ENTRY_KEY), fields.get(ENTRY_VALUE)
+        if isinstance(key, memoryview) and isinstance(value, memoryview) and bytes(key) == b"location":
+            yield bytes(value).decode()
 
 
 def _tensors(model: Buffer) -> Iterator[Buffer]:

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facebench.errors import ModelError
+from facebench.errors import InputError, ModelError
 from facebench.metrics.verification import area_under_curve
+from facebench.models.calling import TOLERANCE, call_model, distances, scaled
 from facebench.models.protocol import Faces
 from facebench.schema import Colour, InputSpec
+from facebench.schema.model import FEW_DIMENSIONS
 
 CLEARLY_BETTER = 0.005
 """Gain in AUC from which another InputSpec is reported as the likely right one."""
@@ -28,12 +30,16 @@ _SCALES: dict[str, tuple[Any, Any]] = {
 
 @dataclass(frozen=True)
 class Finding:
-    """One check: whether it passed, what was seen, and if it failed what probably causes it."""
+    """One check: whether it passed, what was seen, and if it failed what probably causes it.
+
+    A `warning` that did not pass asks for a look, and does not fail the check as a whole.
+    """
 
     name: str
     passed: bool
     detail: str
     likely_cause: str = ""
+    warning: bool = False
 
 
 def check_model(model: Any, faces: Faces, identities: Sequence[str]) -> list[Finding]:
@@ -45,12 +51,15 @@ def check_model(model: Any, faces: Faces, identities: Sequence[str]) -> list[Fin
         identities: N names; some must repeat.
 
     Raises:
-        ModelError: the model only holds stored embeddings, so there is nothing to run.
+        ModelError: the model only holds stored embeddings, so there is nothing to run; or it fails on the faces.
     """
     if not hasattr(model, "embed"):
         raise ModelError(f"model {model.card.name} holds stored embeddings only; there is no network to check")
-    whole = np.asarray(model.embed(faces), np.float32)
-    findings = [_finite(whole), _constant(whole), _repeatable(model, faces, whole), _batch(model, faces, whole)]
+    whole = call_model(model, faces)
+    findings = [
+        _finite(whole), _constant(whole), _long_enough(whole), _repeatable(model, faces, whole),
+        _batch(model, faces, whole),
+    ]  # fmt: skip
     if all(finding.passed for finding in findings[:2]):
         findings += _input_findings(model, faces, np.asarray(identities), whole)
     return findings
@@ -65,23 +74,32 @@ def _finite(found: NDArray[np.float32]) -> Finding:
 
 
 def _constant(found: NDArray[np.float32]) -> Finding:
-    unit = _unit(np.nan_to_num(found))
+    unit = scaled(np.nan_to_num(found))
     spread = float(np.abs(unit - unit[0]).max())
     cause = "the output is not the embedding, the weights were not loaded, or the input is saturated by its scale"
     return Finding("different faces differ", spread > 1e-4, f"largest difference {spread:.1e}", cause)
 
 
+def _long_enough(found: NDArray[np.float32]) -> Finding:
+    dim = found.shape[1]
+    cause = "the output is not the embedding but, for example, its norm, class scores or an age"
+    return Finding("length of the embedding", dim >= FEW_DIMENSIONS, f"{dim} values", cause, warning=True)
+
+
 def _repeatable(model: Any, faces: Faces, whole: NDArray[np.float32]) -> Finding:
-    worst = _worst(whole, model.embed(faces))
+    worst = _worst(whole, call_model(model, faces))
     cause = "dropout or batch normalisation in training mode, or a random step in the network"
     return Finding("same faces, same embeddings", worst == 0, f"two calls differ by {worst:.1e}", cause)
 
 
 def _batch(model: Any, faces: Faces, whole: NDArray[np.float32]) -> Finding:
-    ones = np.concatenate([model.embed(faces[i : i + 1]) for i in range(min(8, len(faces)))])
+    name, cause = "batch size does not matter", "batch normalisation in training mode, or normalisation over the batch"
+    try:
+        ones = np.concatenate([call_model(model, faces[i : i + 1]) for i in range(min(8, len(faces)))])
+    except ModelError as error:
+        return Finding(name, False, f"one face alone cannot be embedded: {error}", cause)
     worst = _worst(whole[: len(ones)], ones)
-    cause = "batch normalisation in training mode, or normalisation over the batch"
-    return Finding("batch size does not matter", worst <= 1e-5, f"alone or together differ by {worst:.1e}", cause)
+    return Finding(name, worst <= TOLERANCE, f"alone or together differ by {worst:.1e}", cause)
 
 
 def _input_findings(
@@ -91,11 +109,22 @@ def _input_findings(
     if own is None or not hasattr(model, "with_input") or model.card.input is None:
         return
     for name, cause, alternatives in _alternatives(model.card.input):
-        scores = {label: _auc(model.with_input(spec).embed(faces), identities) or 0.0 for label, spec in alternatives}
+        scores = {label: _auc(call_model(fed, faces), identities) or 0.0 for label, fed in _fed(model, alternatives)}
+        if not scores:
+            continue
         best = max(scores, key=lambda label: scores[label])
         gain = scores[best] - own
         detail = f"AUC {own:.4f} as given; the best alternative, {best}, gives {scores[best]:.4f}"
         yield Finding(name, gain < CLEARLY_BETTER, detail, f"{cause}: the model was probably trained with {best}")
+
+
+def _fed(model: Any, alternatives: list[tuple[str, InputSpec]]) -> Iterator[tuple[str, Any]]:
+    """Yield the model fed in other ways; a network of whole numbers cannot take all of them."""
+    for label, spec in alternatives:
+        try:
+            yield label, model.with_input(spec)
+        except InputError:
+            continue
 
 
 def _alternatives(spec: InputSpec) -> Iterator[tuple[str, str, list[tuple[str, InputSpec]]]]:
@@ -111,7 +140,7 @@ def _alternatives(spec: InputSpec) -> Iterator[tuple[str, str, list[tuple[str, I
 
 
 def _auc(found: NDArray[np.float32], identities: NDArray[np.str_]) -> float | None:
-    unit = _unit(found)
+    unit = scaled(found)
     if not np.isfinite(unit).all():
         return None
     rows, columns = np.triu_indices(len(unit), 1)
@@ -121,10 +150,5 @@ def _auc(found: NDArray[np.float32], identities: NDArray[np.str_]) -> float | No
     return area_under_curve(scores[same], scores[~same])
 
 
-def _unit(found: NDArray[np.float32]) -> NDArray[np.float32]:
-    norms = np.linalg.norm(found, axis=1, keepdims=True)
-    return np.asarray(found / np.where(norms > 0, norms, 1), np.float32)
-
-
 def _worst(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
-    return float(np.abs(_unit(a) - _unit(b)).max())
+    return float(distances(a, b).max())

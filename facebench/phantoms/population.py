@@ -12,6 +12,7 @@ from typing import TypeVar
 import numpy as np
 
 from facebench.errors import InputError, UnknownNameError
+from facebench.metrics.streams import Fixed, fixed_generator
 from facebench.phantoms.edits import ATTRIBUTES as EDITABLE
 from facebench.phantoms.edits import PARTS, edited, level_text
 from facebench.phantoms.parameters import Accessory, AgeBand, Nuisance, Sex, Subject, Tone
@@ -180,7 +181,7 @@ def _check_edits(request: Request) -> None:
             raise InputError(f"no levels given for attribute {attribute!r}; a sweep needs at least one.")
         if len({level_text(level) for level in levels}) < len(levels):
             raise InputError(f"a level of attribute {attribute!r} is given twice; each level makes one image.")
-        rng = np.random.default_rng(0)
+        rng = fixed_generator(Fixed.TRIED_EDIT)
         probe = sample_subject(rng), sample_nuisance(rng)
         for level in levels:
             edited(*probe, attribute, level)

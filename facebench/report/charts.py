@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from facebench.report import format as fmt
+from facebench.report.reading import is_bound, upper_bound
 from facebench.report.svg import Scale, el, join, linear, path, picture, probit
-from facebench.schema import Curve
+from facebench.schema import Curve, Estimate
 
 WIDTH, HEIGHT = 344.0, 300.0
 LEFT, RIGHT, TOP, BOTTOM = 50.0, 12.0, 14.0, 44.0
@@ -155,6 +156,15 @@ def _threshold_lines(x: Scale, y: Scale, thresholds: Sequence[Mark], low: float,
 def label_room(labels: Sequence[str]) -> float:
     """Return the room in pixels that row labels need."""
     return min(180.0, max(70.0, 16 + 7.0 * max(len(label) for label in labels)))
+
+
+def dot(label: str, e: Estimate | None) -> Dot:
+    """Return the row of an estimate: a dot with its interval, an open bound, or nothing when it is not known."""
+    if e is None or e.value is None:
+        return Dot(label, None, None, None)
+    if is_bound(e):
+        return Dot(label, None, None, upper_bound(e), open_=True)
+    return Dot(label, e.value, e.ci_low, e.ci_high)
 
 
 def dot_plot(rows: Sequence[Dot], scale: Scale, title: str, label: str, *, reference: Mark | None) -> Markup:

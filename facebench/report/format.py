@@ -73,7 +73,7 @@ def share(value: float | None) -> str:
         return MISSING
     if value == 1 or not 0.9 < value < 1:
         return "1" if value == 1 else number(value)
-    decimals = min(9, max(3, 1 - math.floor(math.log10(1 - value))))
+    decimals = min(12, max(3, 1 - math.floor(math.log10(1 - value))))
     return f"{value:.{decimals}f}"
 
 
@@ -198,3 +198,27 @@ def visible(text: str) -> str:
 
 def _invisible(character: str) -> bool:
     return unicodedata.category(character) in ("Cc", "Cf", "Cs") and character not in "\n\t"
+
+
+def one_line(text: str) -> str:
+    """Return a text from outside on one line, without characters that cannot be seen."""
+    return " ".join(visible(text).split())
+
+
+def signed(value: float | None) -> str:
+    """Write a difference with its sign.
+
+    >>> signed(0.0123), signed(-0.5), signed(0.0)
+    ('+0.0123', '−0.500', '0')
+    """
+    if value is None or value == 0:
+        return number(value)
+    return f"{'+' if value > 0 else '−'}{number(abs(value))}"
+
+
+def escaped(text: str) -> str:
+    """Keep Markdown and HTML in names from being read as such."""
+    shown = one_line(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    for character in "\\|`*_[]":
+        shown = shown.replace(character, f"\\{character}")
+    return shown

@@ -12,37 +12,10 @@ from typing import Any
 import jinja2
 from markupsafe import Markup, escape
 
-from facebench.files import asset_dir, write_atomic
+from facebench.files import asset_dir
 from facebench.report import format as fmt
-from facebench.report import sections
-from facebench.report.provenance import provenance
-from facebench.report.reading import Reading
-from facebench.report.verdict import verdict
-from facebench.schema import Result
 
 _FIGURE = re.compile(r"(\d[\d.]*e-?\d+|p [<=] [\d.]*\d)")
-
-
-def write_report(result: Result, path: Path) -> Path:
-    """Write the report of a result as one HTML file and return its path.
-
-    Raises:
-        WriteError: the file cannot be written.
-    """
-    write_atomic(path, render_report(result))
-    return Path(path)
-
-
-def render_report(result: Result) -> str:
-    """Return the report of a result as a complete HTML page; equal results give equal bytes."""
-    reading = Reading(result)
-    return render_page(
-        "report.html",
-        result=result,
-        verdict=verdict(reading),
-        sections=sections.build(reading),
-        provenance=provenance(result),
-    )
 
 
 def render_page(template: str, *, style: str = "", script: str = "", **content: Any) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from facebench.report import format as fmt
 from facebench.report.wording import FLAGS, SHORT_FLAGS, policy_words
-from facebench.schema import Comparator, Flag, LeftOut, ModelCard, Result
+from facebench.schema import Comparator, Flag, LeftOut, ModelCard, Reembedded, Result
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ def _model(result: Result) -> Facts:
         Fact("Licence", card.licence),
         Fact("Training data", ", ".join(card.training_data) or "not stated"),
         Fact("Embedding", _embedding(card)),
+        Fact("Output of the network", card.output or "", True),
         Fact("Input", card.input.model_dump_json() if card.input else "", True),
         Fact("Code from the user", card.code or "", True),
         Fact("Options", ", ".join(f"{key}={value}" for key, value in card.options.items()), True),
@@ -124,9 +125,18 @@ def _run(result: Result) -> Facts:
         Fact("Limit", "" if run.limit is None else f"{fmt.count(run.limit)} images"),
         Fact("Compatibility rules", ", ".join(run.compat)),
         Fact("Images embedded in this run", f"{fmt.count(run.embedded_images)}; the rest came from the cache"),
+        Fact("Embedded a second time", _again(run.reembedded)),
         Fact("Trusted code", "the user allowed the model's own Python code to run" if run.trust_code else ""),
     ]
     return Facts("Run", tuple(facts))
+
+
+def _again(found: Reembedded | None) -> str:
+    if found is None:
+        return ""
+    if found.differs:
+        return f"{fmt.k_of_n(found.n_differing, found.n_images)} images gave another embedding"
+    return f"{fmt.plural(found.n_images, 'image')}, in another batch: the same embeddings"
 
 
 def _files(result: Result) -> Facts:

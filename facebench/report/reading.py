@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from facebench.metrics.catalogue import Direction, Kind, metric
 from facebench.schema import Estimate, Flag, Result
 
 Key = tuple[str, float | None, str, str | None, str, str, str, int | None]
@@ -154,7 +155,9 @@ def grouping_label(grouping: str) -> str:
 
 def comparisons(estimate: Estimate) -> int | None:
     """Return how many comparisons a rate was counted over."""
-    return estimate.n_impostor if estimate.metric.startswith("fmr") else estimate.n_genuine
+    return metric(estimate.metric).total(
+        n_genuine=estimate.n_genuine, n_impostor=estimate.n_impostor, n_images=estimate.n_images
+    )
 
 
 def upper_bound(estimate: Estimate) -> float | None:
@@ -170,8 +173,9 @@ def widest_bound(estimate: Estimate) -> float | None:
 
 def is_bound(estimate: Estimate) -> bool:
     """Tell whether only an upper bound of this rate is known."""
-    rate = estimate.metric in ("fmr", "fnmr") and estimate.value == 0
-    return rate and Flag.ZERO_ERRORS in estimate.flags and upper_bound(estimate) is not None
+    definition = metric(estimate.metric)
+    errors = definition.kind is Kind.RATE and definition.direction is Direction.LOWER
+    return errors and estimate.value == 0 and Flag.ZERO_ERRORS in estimate.flags and upper_bound(estimate) is not None
 
 
 def complement(estimate: Estimate) -> Estimate:

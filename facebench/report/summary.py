@@ -18,7 +18,7 @@ def summary_rows(result: Result) -> list[list[str]]:
         for metric in ("tar", "fmr"):
             found = reading.find(metric, target=target)
             if found:
-                name = "TAR" if metric == "tar" else "achieved FMR"
+                name = measure(metric).short if metric == "tar" else f"achieved {measure(metric).short}"
                 rows.append(_row(f"{name} at FMR target {fmt.target(target)}", found, accepted=metric == "tar"))
     for metric in ("eer", "auc"):
         found = reading.find(metric)

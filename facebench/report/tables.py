@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from facebench.metrics.catalogue import Kind, Topic, metric
 from facebench.report import format as fmt
 from facebench.report.reading import (
     Reading,
@@ -17,13 +18,11 @@ from facebench.report.reading import (
     upper_bound,
     widest_bound,
 )
-from facebench.report.wording import IN_SEARCH, flag_words, measure, rule_words
+from facebench.report.wording import flag_words, measure, rule_words
 from facebench.schema import Curve, Estimate, Result
 from facebench.schema.robustness import family_of
-from facebench.schema.timed import EXACT
 
 MAX_ROWS = 200
-OWN_SECTIONS = ("attack:", "impostors:", "causal:", "quality:", "judgements:")
 CONTROL = "control:random-labels"
 Write = Callable[[float | None], str]
 
@@ -191,8 +190,7 @@ def single_figures(reading: Reading) -> Table:
         e
         for e in reading.clean()
         if (e.group, e.group_b, e.fmr_target, e.rule) == ("all", None, None, "strict")
-        and e.metric not in EXACT
-        and e.metric.removeprefix("reranked_") not in IN_SEARCH
+        and metric(e.metric).topic not in (Topic.EFFICIENCY, Topic.SEARCH)
     ]
     rows = []
     for e in found:
@@ -326,7 +324,7 @@ def controls(reading: Reading) -> Table:
     """Tabulate what shuffled labels show: nothing, if intervals and tests hold."""
     rows = []
     for e in reading.result.estimates:
-        if e.condition != CONTROL or not e.metric.endswith(("_gap", "_test")) or e.value is None:
+        if e.condition != CONTROL or metric(e.metric).kind not in (Kind.GAP, Kind.TEST) or e.value is None:
             continue
         words = measure(e.metric)
         rows.append(
@@ -343,8 +341,8 @@ def controls(reading: Reading) -> Table:
     return table("Groups of people with shuffled labels", columns, rows)
 
 
-def remaining(reading: Reading) -> Table:
-    """Tabulate what no other table covers: estimates under other conditions, and further metrics of groups."""
+def remaining(reading: Reading, own_conditions: tuple[str, ...]) -> Table:
+    """Tabulate what no other table covers: other conditions than those of parts of their own, further metrics."""
     details = reading.result.robustness
     altered = {*details.conditions, *map(family_of, details.conditions)} if details else set()
     rows = []
@@ -352,9 +350,9 @@ def remaining(reading: Reading) -> Table:
         listed = e.metric in ("tar", "fmr", "fnmr", "fta") or e.group == "all" or "=" not in e.group
         if e.condition == CONTROL or (e.condition == "clean" and listed):
             continue
-        if e.condition.startswith(OWN_SECTIONS) or e.condition in altered:
+        if e.condition.startswith(own_conditions) or e.condition in altered:
             continue  # these have sections of their own
-        if reading.result.ood is not None and e.metric.removeprefix("reranked_") in IN_SEARCH:
+        if reading.result.ood is not None and metric(e.metric).topic is Topic.SEARCH:
             continue  # these have sections of their own
         words = measure(e.metric)
         label = f"{words.label} at {fmt.target(e.fmr_target)}" if e.fmr_target else words.label

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from facebench.report import beyond
 from facebench.report import format as fmt
+from facebench.report.model_cautions import model_cautions
 from facebench.report.reading import (
     BLIND,
     Reading,
@@ -19,7 +19,7 @@ from facebench.report.reading import (
 )
 from facebench.report.statement import Statement, Tone
 from facebench.report.wording import FLAGS, SHORT_FLAGS
-from facebench.schema import Comparator, Estimate, Flag, Result
+from facebench.schema import Comparator, Estimate, Flag
 
 THIN = frozenset({Flag.FEW_ERRORS, Flag.ZERO_ERRORS, Flag.FEW_IDENTITIES})
 
@@ -27,20 +27,28 @@ THIN = frozenset({Flag.FEW_ERRORS, Flag.ZERO_ERRORS, Flag.FEW_IDENTITIES})
 RATES = {"fmr": ("false matches", "false match rate"), "fnmr": ("false non-matches", "false non-match rate")}
 
 
-def verdict_sentences(result: Result) -> list[str]:
-    """Return the verdict as plain sentences, one statement per item."""
-    return [fmt.visible(statement.text) for statement in verdict(Reading(result))]
-
-
-def verdict(reading: Reading) -> list[Statement]:
-    """Return the statements of the verdict in the order they are read."""
-    statements = [_measured(reading), _recognition(reading)]
+def verdict(reading: Reading, further: Sequence[Statement] = ()) -> list[Statement]:
+    """Return the statements of the verdict in the order they are read; `further` ones come before the cautions."""
+    statements = [*_doubts(reading), _measured(reading), _recognition(reading)]
     if reading.groupings or reading.differential_groupings():
         statements += [_differential(reading, rate) for rate in RATES]
     else:
         headline = "Not measured: this result compares no demographic groups."
         statements.append(Statement("Differentials", Tone.UNKNOWN, headline))
-    return statements + beyond.statements(reading) + _cautions(reading)
+    return [*statements, *further, *_cautions(reading)]
+
+
+def _doubts(reading: Reading) -> list[Statement]:
+    """Say before anything else that the pipeline is probably broken."""
+    return [
+        Statement(
+            "Probably broken",
+            Tone.CAUTION,
+            f"This pipeline is probably broken: {fmt.clip(doubt.seen, 400)}.",
+            f"{doubt.cause[0].upper()}{doubt.cause[1:]}{'' if doubt.cause.endswith('?') else '.'}",
+        )
+        for doubt in reading.result.doubts
+    ]
 
 
 def _measured(reading: Reading) -> Statement:
@@ -300,7 +308,7 @@ def _unseen(case: Case) -> str:
 
 def _cautions(reading: Reading) -> list[Statement]:
     data, run = reading.result.data, reading.result.run
-    found = []
+    found = list(model_cautions(reading.result))
     if data.phantom:
         found.append(
             "Phantom data: the faces are rendered. This result can show that the instrument can see a differential, "

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from facebench.schema._base import Strict
-from facebench.schema.alike import Alignment, ExplanationComparison
+from facebench.schema.agreement import Alignment, ExplanationComparison
 from facebench.schema.result import Flag, ProtocolRef, Unmeasured
 
 
@@ -29,13 +29,17 @@ class Difference(Strict):
     base: str = Field(description="label of the model it is held against")
     metric: str
     fmr_target: float | None = None
+    fpir_target: float | None = None
     k: int | None = Field(None, description="rank, for `rank`")
+    discarded: float | None = Field(None, description="share of comparisons of poorest quality left out, for `edc_…`")
     group: str = "all"
     condition: str = "clean"
     base_value: float | None
     value: float | None
     difference: float | None = Field(description="value minus base_value; null when either cannot be computed")
-    higher_is_better: bool
+    higher_is_better: bool | None = Field(
+        description="by the catalogue of metrics; null where neither is better, or the scores do not allow to tell"
+    )
     standard_error: float | None = Field(None, description="of the difference, with identities as sampling unit")
     ci_low: float | None = None
     ci_high: float | None = None
@@ -52,8 +56,11 @@ class Difference(Strict):
 
     @property
     def worsening(self) -> float | None:
-        """How much worse the model is than the base, in units of the metric; negative when it is better."""
-        if self.difference is None:
+        """How much worse the model is than the base, in units of the metric; negative when it is better.
+
+        None where neither direction is better.
+        """
+        if self.difference is None or self.higher_is_better is None:
             return None
         return -self.difference if self.higher_is_better else self.difference
 

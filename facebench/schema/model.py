@@ -10,6 +10,9 @@ from pydantic import Field, field_validator, model_validator
 
 from facebench.schema._base import Strict
 
+FEW_DIMENSIONS = 16
+"""Embeddings shorter than this are rarely meant: a norm, class scores or an age is often taken for one."""
+
 
 class Colour(StrEnum):
     """Order of the colour channels the network was trained on."""
@@ -110,10 +113,19 @@ class ModelFile(Strict):
     revision: str = ""
     licence: str = ""
     training_data: tuple[str, ...] = ()
+    output: Annotated[str, Field(min_length=1)] | None = Field(
+        None, description="onnx and torch: which output of the network is the embedding, where it has several"
+    )
     factory: str | None = Field(None, description="torch only: package.module:function that returns the network")
     state_dict_key: str | None = Field(None, description="torch only: key under which the weights lie in the file")
     ids: str | None = Field(None, description="embeddings only: text file with one image_id per row")
     options: dict[str, Any] = Field(default_factory=dict, description="handed to plug-in adapters as they are")
+
+    @field_validator("output", mode="before")
+    @classmethod
+    def _named(cls, value: object) -> object:
+        # names of outputs are often numbers, and YAML reads those as such
+        return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
     @field_validator("comparator")
     @classmethod
@@ -139,3 +151,4 @@ class ModelCard(Strict):
         None, description="code the model ran from the user's side: package.module:function and its sha256"
     )
     options: dict[str, Any] = Field(default_factory=dict)
+    output: str | None = Field(None, description="which of several outputs of the network is the embedding")

@@ -7,26 +7,26 @@ from __future__ import annotations
 
 from facebench.schema.result import Estimate, Flag, Result
 
-EXACT = ("parameters", "size_bytes", "multiply_adds")
-TIMED = ("latency_ms", "latency_p95_ms", "throughput", "peak_memory_mib")
-
 
 def timed_estimates(result: Result) -> tuple[Estimate, ...]:
     """Return latency, throughput and peak memory of a result; the condition names the batch size, as in ``batch:8``."""
     details = result.efficiency
     if details is None:
         return ()
+    noisy = (Flag.NOISY,) if details.noisy else ()
     found = []
     for t in details.timings:
         condition = f"batch:{t.batch_size}"
         limits = {"ci_low": t.ci_low_ms, "ci_high": t.ci_high_ms, "ci_method": "order-statistics"}
-        found.append(Estimate(metric="latency_ms", value=t.median_ms, condition=condition, **limits))
-        found.append(Estimate(metric="latency_p95_ms", value=t.p95_ms, condition=condition, flags=(Flag.NO_INTERVAL,)))
+        found.append(Estimate(metric="latency_ms", value=t.median_ms, condition=condition, flags=noisy, **limits))
+        found.append(
+            Estimate(metric="latency_p95_ms", value=t.p95_ms, condition=condition, flags=(Flag.NO_INTERVAL, *noisy))
+        )
         faces = 1000.0 * t.batch_size
         found.append(
             Estimate(
                 metric="throughput", value=t.images_per_s, condition=condition, ci_low=faces / t.ci_high_ms,
-                ci_high=faces / t.ci_low_ms, ci_method="order-statistics",
+                ci_high=faces / t.ci_low_ms, ci_method="order-statistics", flags=noisy,
             )
         )  # fmt: skip
     if details.memory is not None:

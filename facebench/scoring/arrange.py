@@ -22,7 +22,13 @@ MAX_PER_PERSON = 4096
 
 
 def numpy_product(rows: NDArray[Any], columns: NDArray[Any]) -> NDArray[Any]:
-    """Return the products of rows and columns with numpy's BLAS."""
+    """Return the products of rows and columns with numpy's BLAS, the same bits wherever the arrays came from.
+
+    numpy multiplies a matrix by itself with another routine, which rounds differently, but only where the array is
+    aligned; one that arrived from another process may not be. Two copies always take the one routine.
+    """
+    if np.may_share_memory(rows, columns):
+        columns = columns.copy()
     product: NDArray[Any] = rows @ columns.T
     return product
 
@@ -95,11 +101,12 @@ class Arrangement:
         return np.maximum(self.person_end[rows] - first_column, 0)
 
     def scores(self, rows: slice, columns: slice) -> NDArray[np.float32]:
-        """Return (R, C) float32 scores of a block; the same block has the same bits each time."""
-        found = self.product(self.vectors[rows], self.vectors[columns])
+        """Return (R, C) float32 scores of a block; the same block has the same bits each time and everywhere."""
+        left, right = (np.require(self.vectors[part], requirements=("C", "A")) for part in (rows, columns))
+        found = self.product(left, right)
         if self.euclidean:
-            squared = np.einsum("nd,nd->n", self.vectors[rows], self.vectors[rows])[:, None] - 2 * found
-            squared += np.einsum("nd,nd->n", self.vectors[columns], self.vectors[columns])
+            squared = np.einsum("nd,nd->n", left, left)[:, None] - 2 * found
+            squared += np.einsum("nd,nd->n", right, right)
             found = -np.sqrt(np.maximum(squared, 0))
         with np.errstate(over="ignore"):  # infinite scores are refused once they are counted
             return np.ascontiguousarray(found, np.float32)

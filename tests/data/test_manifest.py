@@ -117,7 +117,7 @@ ROW = "a1,images/a1.png,ann,30,asian\n"
         ("image_d,path\na,x.png\n", "unknown column 'image_d'. Did you mean 'image_id'"),
         ("Image ID,path\na,x.png\n", "Did you mean 'image_id'"),
         ("image_id,path,landmark\na,x.png,1\n", "Did you mean 'landmarks'"),
-        ("image_id;path\na;x.png\n", "not separated by commas"),
+        ("image_id;path\na;x.png\n", "separated by semicolons; save the file with commas"),
         ("image_id,path,race,race\na,x.png,1,2\n", "column 'race' is given twice"),
         (",image_id,path\n0,a,x.png\n", "column 1 has no name.*index=False"),
         (HEAD + ROW + "\n" + ROW, r"lines 2, 4: image_id 'a1' is given 2 times"),

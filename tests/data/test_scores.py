@@ -372,7 +372,9 @@ def test_bee_symmetric_matrix_counts_every_two_samples_once(tmp_path: Path) -> N
     assert len(read_scores(path, {}).scores) == 3
     values[0, 1] = 0.8
     path = bee(tmp_path / "s.mtx", values, form="S2", target="A", query="A")
-    assert len(read_scores(path, {}).scores) == 6
+    found = read_scores(path, {})
+    assert len(found.scores) == 3
+    assert [(item.what, item.count) for item in found.left_out] == [("comparisons listed in both orders", 3)]
 
 
 def test_broken_bee(tmp_path: Path) -> None:

@@ -162,3 +162,179 @@ def test_paths_that_lead_to_no_file(facebench: Command, tmp_path: Path, path: st
         assert done.code == 2, words
         assert done.err.startswith("facebench: ")
         assert len(done.err) < 1500, words
+
+
+# ---- scores
+
+
+def score_rows(n: int = 12) -> list[dict[str, Any]]:
+    """All comparisons of 12 people with 3 images each; the later people are older, every second is m."""
+    rng = np.random.default_rng(3)
+    rows = []
+    names = [(p, i) for p in range(n) for i in range(3)]
+    for place, (p, i) in enumerate(names):
+        for q, j in names[place + 1 :]:
+            score = round(float(rng.normal(0.7 if p == q else 0.1, 0.15)), 5)
+            rows.append({"a": f"p{p}_{i}", "b": f"p{q}_{j}", "p": p, "q": q, "genuine": int(p == q), "score": score})
+    return rows
+
+
+def age(person: int) -> int:
+    return 20 + 5 * person
+
+
+def table(header: str, line: str, rows: list[dict[str, Any]] | None = None) -> str:
+    gender = "fm"
+    shown = (
+        line.format(**row, age_a=age(row["p"]), age_b=age(row["q"]), ga=gender[row["p"] % 2], gb=gender[row["q"] % 2])
+        for row in (score_rows() if rows is None else rows)
+    )
+    return header + "\n" + "\n".join(shown) + "\n"
+
+
+PLAIN = table(
+    "a,b,genuine,score,identity_a,identity_b,age_a,age_b,gender_a,gender_b",
+    "{a},{b},{genuine},{score},p{p},p{q},{age_a},{age_b},{ga},{gb}",
+)
+BOB = table(
+    "bio_ref_subject_id,bio_ref_template_id,bio_ref_gender,bio_ref_age,probe_subject_id,probe_template_id,probe_key,"
+    "probe_gender,probe_age,probe_light,score",
+    "p{p},{a},{ga},{age_a},p{q},{b},{b},{gb},{age_b},dim,{score}",
+)
+BFW = table(
+    "fold,p1,p2,label,id1,id2,att1,att2,vgg16,resnet50,a1,a2,g1,g2,e1,e2",
+    "1,{a},{b},{genuine},p{p},p{q},x,x,{score},{score},x,x,{ga},{gb},{age_a},{age_b}",
+)
+
+
+def groups(folder: Path) -> set[str]:
+    return {estimate["group"] for estimate in result_of(folder)["estimates"]}
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "numeric"), [(PLAIN, "", "age"), (BOB, "", "age"), (BFW, "#column=vgg16", "ethnicity")]
+)
+def test_attributes_of_score_tables_are_read_as_a_manifests(
+    facebench: Command, tmp_path: Path, text: str, options: str, numeric: str
+) -> None:
+    root = write_tree(tmp_path, {"s.csv": text})
+    done = facebench("run", f"scores:{root / 's.csv'}{options}", "scores", "--out", tmp_path / "out")
+    assert done.code == 0, done.err
+    found = groups(tmp_path / "out")
+    assert {"gender=f", "gender=m"} <= found
+    assert not {f"{numeric}={age(person)}" for person in range(12)} & found, "numbers are no words"
+    if numeric == "age":
+        assert any(group.startswith("age=") and "45" in group for group in found), found
+    if text == BOB:
+        assert left_out(tmp_path / "out")["columns of the score file"] == (1, ["probe_light"])
+    if text == BFW:
+        assert left_out(tmp_path / "out")["columns of the score file"] == (1, ["resnet50"])
+
+
+@pytest.mark.parametrize(("text", "options"), [(PLAIN, ""), (BFW, "#column=vgg16")])
+@pytest.mark.parametrize("word", ["nan", "NaN"])
+def test_nan_in_a_score_table_is_refused_with_its_line(
+    facebench: Command, tmp_path: Path, text: str, options: str, word: str
+) -> None:
+    broken = text.replace(",f", f",{word}")
+    root = write_tree(tmp_path, {"s.csv": broken})
+    done = facebench("run", f"scores:{root / 's.csv'}{options}", "scores", "--out", tmp_path / "out")
+    assert done.code == 2
+    assert f"s.csv, line 2: gender is '{word}'; leave the cell empty if the value is unknown" in done.err
+
+
+def test_bob_writes_nan_for_what_it_does_not_know(facebench: Command, tmp_path: Path) -> None:
+    root = write_tree(tmp_path, {"s.csv": BOB.replace("p3_0,m", "p3_0,nan")})
+    done = facebench("run", f"scores:{root / 's.csv'}", "scores", "--out", tmp_path / "out")
+    assert done.code == 0, done.err
+    assert "gender=f" in groups(tmp_path / "out")
+    assert not any("nan" in group for group in groups(tmp_path / "out"))
+    assert result_of(tmp_path / "out")["data"]["notes"] == ["nan in a metadata column counts as unknown: 2 samples"]
+
+
+def test_an_unknown_person_is_no_person(facebench: Command, tmp_path: Path) -> None:
+    root = write_tree(tmp_path, {"s.csv": PLAIN.replace(",p11,", ",nan,")})
+    done = facebench("run", f"scores:{root / 's.csv'}", "scores", "--out", tmp_path / "out")
+    assert (done.code, "identity_b is nan" in done.err) == (2, True)
+    manifest = "image_id,path,identity\n" + "".join(f"{p}{i},P{p}/{i}.png,nan\n" for p in range(3) for i in range(2))
+    faces = write_tree(tmp_path / "faces", {**people(3), "manifest.csv": manifest})
+    assert "identity is 'nan', a missing value" in facebench("data", "check", faces).err
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.05])
+def test_both_orders_of_a_comparison_count_once(facebench: Command, tmp_path: Path, shift: float) -> None:
+    rows = score_rows()
+    mirrored = [row | {"a": row["b"], "b": row["a"], "p": row["q"], "q": row["p"], "score": row["score"] + shift}
+                for row in rows]  # fmt: skip
+    header, line = "a,b,genuine,score,identity_a,identity_b", "{a},{b},{genuine},{score},p{p},p{q}"
+    root = write_tree(tmp_path, {"one.csv": table(header, line), "two.csv": table(header, line, rows + mirrored)})
+    for name in ("one", "two"):
+        done = facebench("run", f"scores:{root / name}.csv", "scores", "--out", tmp_path / name)
+        assert done.code == 0, done.err
+    one, two = (result_of(tmp_path / name) for name in ("one", "two"))
+    assert one["estimates"] == two["estimates"]
+    assert left_out(tmp_path / "two")["comparisons listed in both orders"] == (
+        len(rows), [f"{row['b']} - {row['a']}" for row in rows[:5]]
+    )  # fmt: skip
+    effect = two["data"]["left_out"][0]["effect"]
+    assert ("have another score" in effect) == bool(shift)
+    assert "comparisons listed in both orders" in (tmp_path / "two" / "report.html").read_text(encoding="utf-8")
+
+
+def test_orders_that_contradict_each_other_are_refused(facebench: Command, tmp_path: Path) -> None:
+    text = "a,b,genuine,score\nx,y,1,0.9\ny,x,0,0.9\nx,z,0,0.1\n"
+    done = facebench(
+        "run", f"scores:{write_tree(tmp_path, {'s.csv': text}) / 's.csv'}", "scores", "--out", tmp_path / "o"
+    )
+    assert (done.code, "is genuine in one order and impostor in the other" in done.err) == (2, True)
+
+
+GENUINE, IMPOSTOR = ([row for row in score_rows() if row["genuine"] == kind] for kind in (1, 0))
+
+
+@pytest.mark.parametrize(
+    ("files", "options", "cause"),
+    [
+        ({"s.csv": PLAIN.replace(",", ";")}, "", "separated by semicolons; save the file with commas"),
+        ({"s.csv": PLAIN.replace(",", "\t")}, "", "separated by tabs"),
+        ({"s.txt": PLAIN.replace(",", ";")}, "", "separated by semicolons"),
+        ({"s.csv": table("a,b,genuine,score", "{a},{b},{genuine},0,75")}, "", "a decimal comma"),
+        ({"s.csv": table("a,b,genuine,score", '{a},{b},{genuine},"0,75"')}, "", "decimal comma, write a point"),
+        ({"s.txt": table("", "p{p} p{q} {b} 0,75")}, "", "decimal comma, write a point"),
+        ({"s.txt": table("", "p{p} p{q} My Photos/{b} {score}")}, "", "a blank within a name splits it"),
+        ({"s.txt": table("", "p{p} {a} p{q} My Photos/{b} {score}")}, "", "a blank within a name splits it"),
+        (
+            {"s.txt": table("", "My Photos/{a} My Photos/{b} {score}", GENUINE), "i.txt": "a b 1\n"},
+            "#impostor=i.txt", "a blank within a name splits it",
+        ),
+        ({"s.txt": table("", "My Photos/{b} {a} {score}"), "m.txt": "a b\n"}, "#match=m.txt", "a blank within a name"),
+        ({"s.csv": table("a,b,genuine,arc,cos", "{a},{b},{genuine},1,{score}")}, "", "such as #column=arc"),
+        ({"s.csv": table("a,b,genuine,score", "{a},{b},{genuine},1_0")}, "", "is no score"),
+    ],
+)  # fmt: skip
+def test_the_message_names_the_cause(
+    facebench: Command, tmp_path: Path, files: dict[str, str], options: str, cause: str
+) -> None:
+    write_tree(tmp_path, {name: text.lstrip("\n") for name, text in files.items()})
+    done = facebench("run", f"scores:{tmp_path / next(iter(files))}{options}", "scores", "--out", tmp_path / "out")
+    assert done.code == 2
+    assert cause in done.err
+    assert ("line" in done.err) or "5 columns" in done.err
+
+
+def test_tabs_allow_blanks_in_names(facebench: Command, tmp_path: Path) -> None:
+    line = "My Photos/{a}\tMy Photos/{b}\t{score}"
+    write_tree(tmp_path, {"g.txt": table("", line, GENUINE).lstrip(), "i.txt": table("", line, IMPOSTOR).lstrip()})
+    done = facebench("run", f"scores:{tmp_path / 'g.txt'}#impostor=i.txt", "scores", "--out", tmp_path / "out")
+    assert done.code == 0, done.err
+    assert result_of(tmp_path / "out")["data"]["n_images"] == 36
+
+
+@pytest.mark.parametrize("column", ["score", "other"])
+def test_one_of_several_columns_of_scores(facebench: Command, tmp_path: Path, column: str) -> None:
+    text = table("a,b,genuine,score,other,third", "{a},{b},{genuine},{score},{score},0.5")
+    write_tree(tmp_path, {"s.csv": text})
+    done = facebench("run", f"scores:{tmp_path / 's.csv'}#column={column}", "scores", "--out", tmp_path / "out")
+    assert done.code == 0, done.err
+    rest = sorted({"score", "other", "third"} - {column}, key=["score", "other", "third"].index)
+    assert left_out(tmp_path / "out")["columns of the score file"] == (2, rest)

@@ -8,7 +8,9 @@ import time
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from facebench.errors import IncompleteError, InputError
@@ -154,11 +156,9 @@ def whereabouts(_shared: None, _task: int) -> int:
 @pytest.mark.slow
 @pytest.mark.parametrize("cluster", CLUSTERS)
 def test_a_measurement_that_loses_a_worker_is_the_same(cluster: str, request: pytest.FixtureRequest) -> None:
-    import numpy as np
-
-    from facebench.runner.compute import Compute
-    from facebench.runner.sample import Images
-    from facebench.runner.sized import measure_any
+    from facebench.execution.compute import Compute
+    from facebench.measure.choose_engine import measure_any
+    from facebench.measure.sample import Images
     from facebench.schema import ProtocolSpec
 
     executor = request.getfixturevalue(cluster)
@@ -178,10 +178,70 @@ def test_a_measurement_that_loses_a_worker_is_the_same(cluster: str, request: py
 
     def measured(compute: Compute) -> str:
         found = measure_any(spec, images, vectors, None, comparator="cosine", seed=0, compute=compute)
-        return "\n".join(e.model_dump_json() for e in found.estimates)
+        return "\n".join(each.model_dump_json() for each in (*found.estimates, *found.curves))
 
     pids = {pid for _, pid in run_tiles(whereabouts, None, range(10), executor)}
     here = measured(Compute(dense_limit=10, workers=2))
     there = measured(Compute(executor=executor, dense_limit=10, progress=kill_one))
     assert killed
     assert there == here
+
+
+def elsewhere(array: Any) -> Any:
+    """Return the same numbers where a message from another process may leave them: at an odd address."""
+    room = np.empty(array.nbytes + 1, np.uint8)[1:]
+    room[:] = np.frombuffer(array.tobytes(), np.uint8)
+    found = room.view(array.dtype).reshape(array.shape)
+    assert not found.flags.aligned
+    return found
+
+
+@pytest.mark.parametrize("comparator", ["cosine", "euclidean"])
+def test_scores_have_the_same_bits_wherever_the_embeddings_lie(comparator: str) -> None:
+    """numpy takes another routine for an aligned matrix times itself; no score may depend on that."""
+    from dataclasses import replace
+
+    from facebench.scoring.arrange import arrange, blocks
+
+    rng = np.random.default_rng(4)
+    vectors = rng.standard_normal((400, 500)).astype(np.float32)
+    here = arrange(vectors, np.arange(400) // 2, np.zeros((400, 1), int), comparator, block=130, panels=2)
+    there = replace(here, vectors=elsewhere(here.vectors))
+    for task in here.tasks():
+        for rows, columns in blocks(here, task):
+            assert np.array_equal(here.scores(rows, columns), there.scores(rows, columns))
+
+
+def threads_of_products(_shared: None, _task: int) -> list[int]:
+    import threadpoolctl
+
+    return [pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
+
+
+@dask
+def test_products_take_one_thread_on_a_cluster_as_they_do_here(dask_cluster: str) -> None:
+    for executor in ("local", dask_cluster):
+        found = dict(run_tiles(threads_of_products, None, range(2), executor, workers=2))
+        assert all(set(threads) == {1} for threads in found.values())
+        assert found
+
+
+@dask
+def test_a_measurement_on_dask_has_the_same_bytes(dask_cluster: str) -> None:
+    from facebench.execution.compute import Compute
+    from facebench.measure.choose_engine import measure_any
+    from facebench.measure.sample import Images
+    from facebench.schema import ProtocolSpec
+
+    rng = np.random.default_rng(2)
+    identity = np.arange(1500) // 10
+    vectors = (rng.standard_normal((150, 500))[identity] + rng.standard_normal((1500, 500))).astype(np.float32)
+    images = Images(tuple(map(str, range(1500))), tuple(f"p{i}" for i in identity), {})
+    spec = ProtocolSpec(name="x", title="x", fmr_targets=(0.1, 1e-3), primary_fmr_target=1e-3)
+
+    def measured(executor: str) -> str:
+        compute = Compute(executor=executor, dense_limit=10, workers=2)
+        found = measure_any(spec, images, vectors, None, comparator="cosine", seed=0, compute=compute)
+        return "\n".join(each.model_dump_json() for each in (*found.estimates, *found.curves))
+
+    assert measured(dask_cluster) == measured("local")

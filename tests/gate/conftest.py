@@ -1,5 +1,5 @@
 from __future__ import annotations
 
-from tests.compare.conftest import comparison, folders
+from tests.comparison.conftest import comparison, folders
 
 __all__ = ["comparison", "folders"]

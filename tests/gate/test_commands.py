@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from facebench.schema import Comparison, Verdict
-from tests.compare import factory
+from tests.comparison import factory
 from tests.gate.junit_schema import violations
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -80,7 +80,7 @@ def test_compare_writes_page_json_and_markdown(folders, tmp_path):
         tmp_path / "c.md",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "worse: It recognises worse than base, more than chance explains." in done.stdout
+    assert "worse: It recognises worse than base, more than chance explains: by TAR at FMR 1e-1" in done.stdout
     found = Comparison.model_validate(json.loads((tmp_path / "comparison.json").read_text()))
     assert found.base == "base"
     page = (tmp_path / "comparison.html").read_text()

@@ -12,7 +12,7 @@ from facebench.gate.check import matches
 from facebench.gate.decide import Question, decide
 from facebench.gate.policy import policy_names
 from facebench.schema import Difference, Flag, Outcome, Policy
-from tests.compare import factory
+from tests.comparison import factory
 
 
 def policy(*rules, **fields):

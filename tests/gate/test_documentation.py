@@ -7,7 +7,8 @@ from pathlib import Path
 
 import yaml
 
-from facebench.report.differences import COSTS
+from facebench.metrics import catalogue
+from facebench.metrics.catalogue import Topic
 from facebench.schema import Comparison, Difference, Efficiency, EfficiencySpec, Policy, Rule
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -24,7 +25,8 @@ def test_policy_keys():
 
 def test_efficiency_keys():
     assert set(EfficiencySpec.model_fields) <= documented("protocols.md")
-    assert documented("metrics.md") >= COSTS
+    costs = {name for name in catalogue.names() if catalogue.metric(name).topic is Topic.EFFICIENCY}
+    assert documented("metrics.md") >= costs
     assert {*Efficiency.model_fields} <= documented("result.md") | documented("metrics.md") | {
         "counted_by", "threads_set",
     }  # fmt: skip
@@ -32,7 +34,8 @@ def test_efficiency_keys():
 
 def test_comparison_keys():
     described = documented("compare.md")
-    identity = {"model", "base", "metric", "fmr_target", "k", "group", "condition", "ci_method"}
+    identity = {"model", "base", "metric", "fmr_target", "fpir_target", "k", "discarded", "group", "condition",
+                "ci_method"}  # fmt: skip
     assert {*Comparison.model_fields} - {"schema_version", "protocol", "phantom", "seed", "confidence"} <= described
     assert {*Difference.model_fields} - identity <= described
 

@@ -7,7 +7,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from facebench.errors import ExitCode
-from facebench.report.gate import MAX_SUMMARY_BYTES, gate_markdown, gate_rows, github_annotations, junit, worst_first
+from facebench.gate.output import MAX_SUMMARY_BYTES, gate_markdown, gate_rows, github_annotations, junit, worst_first
 from facebench.schema import GateFinding, Outcome, Verdict
 from tests.gate.junit_schema import violations
 
@@ -55,7 +55,7 @@ def test_the_schema_check_can_fail():
 
 def test_hostile_names_break_nothing():
     bad = verdict(
-        finding(Outcome.REGRESSION, group=HOSTILE, reason=HOSTILE, metric=HOSTILE), candidate=HOSTILE,
+        finding(Outcome.REGRESSION, group=HOSTILE, reason=HOSTILE, condition=HOSTILE), candidate=HOSTILE,
         headline=HOSTILE, notes=(HOSTILE,), protocol=HOSTILE,
     )  # fmt: skip
     assert violations(junit(bad)) == []

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from facebench.files import sha256_bytes
-from facebench.runner.leaderboard import add_entry
-from tests.compare import factory
+from facebench.leaderboard import add_entry
+from tests.comparison import factory
 
 NOISE = {"good": 0.5, "middling": 1.2, "poor": 2.5}
 MAINTAINER = "the tests"

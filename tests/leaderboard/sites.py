@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from facebench.runner.leaderboard.ranking import rank_entries
+from facebench.leaderboard.rank import rank_entries
 from facebench.schema import Result
 from facebench.schema.leaderboard import Board, Listed, ListedBoard
 from tests.report import factory

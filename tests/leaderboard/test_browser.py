@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from facebench import compare
-from facebench.report import render_comparison, render_report
-from facebench.report.leaderboard import write_site
-from facebench.runner import load_result
+from facebench.comparison.page import render_comparison
+from facebench.leaderboard.site import write_site
+from facebench.measure.saved import load_result
+from facebench.run.report import render_report
 from tests.leaderboard.sites import make_board
 from tests.leaderboard.webdriver import CHROMIUM, DRIVER, Browser, Driver
 from tests.report import factory

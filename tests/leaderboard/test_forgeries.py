@@ -21,18 +21,18 @@ from facebench.cli import board_commands  # noqa: F401 - adds its commands to th
 from facebench.cli.apps import app
 from facebench.errors import ExitCode, InputError, NotComparableError
 from facebench.files import sha256_bytes
-from facebench.report.leaderboard import write_site
-from facebench.runner.files import save_result
-from facebench.runner.leaderboard import add_entry, load_boards
-from facebench.runner.leaderboard.fingerprint import load_fingerprint, save_fingerprint
-from facebench.runner.leaderboard.folder import place_of
-from facebench.runner.leaderboard.names import load_names, save_names, weights_of
-from facebench.runner.leaderboard.paired import load_paired, save_paired
-from facebench.runner.leaderboard.validate import exit_code, validate_entries, validate_entry
-from facebench.runner.leaderboard.verdicts import load_verdict, save_verdict
+from facebench.leaderboard import add_entry, load_boards
+from facebench.leaderboard.fingerprint import load_fingerprint, save_fingerprint
+from facebench.leaderboard.folder import place_of
+from facebench.leaderboard.names import load_names, save_names, weights_of
+from facebench.leaderboard.paired import load_paired, save_paired
+from facebench.leaderboard.site import write_site
+from facebench.leaderboard.validate import exit_code, validate_entries, validate_entry
+from facebench.leaderboard.verdicts import load_verdict, save_verdict
+from facebench.measure.saved import save_result
 from facebench.schema import Estimate, Failure, Result
 from facebench.schema.leaderboard import NamedModel, Validation
-from tests.compare import factory
+from tests.comparison import factory
 from tests.leaderboard.conftest import write_run
 
 
@@ -273,7 +273,7 @@ def test_what_is_no_result_is_bad_input(board, content):
 
 
 def test_a_bomb_is_not_unpacked(board):
-    from facebench.runner.leaderboard import folder
+    from facebench.leaderboard import folder
 
     packed = next(board[1]["good"].parent.glob("*.bz2"))
     packed.write_bytes(bz2.compress(bytes(1_000_000)))
@@ -603,7 +603,7 @@ def test_what_lies_elsewhere_is_not_ranked(board, runs, tmp_path):
 
 
 def test_a_verdict_is_kept_until_something_changes(board, monkeypatch):
-    from facebench.runner.leaderboard import validate
+    from facebench.leaderboard import validate
 
     root, entries = board
     load_boards(root)
@@ -659,7 +659,7 @@ def test_validation_never_raises(made, tmp_path_factory, data):
 
 
 def test_a_summary_cannot_be_hijacked_by_an_entry():
-    from facebench.report.leaderboard.words import validation_markdown
+    from facebench.leaderboard.site.words import validation_markdown
     from facebench.schema.leaderboard import Problem, Validation
 
     hostile = "[x](https://example.org) <b> @team | ![i](x)\n# head"

@@ -12,18 +12,18 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 
+from facebench.comparison.compare import compare_results
 from facebench.errors import InputError
+from facebench.leaderboard import add_entry, load_boards
+from facebench.leaderboard.rank import rank_entries
+from facebench.leaderboard.site import write_site
+from facebench.leaderboard.site.figures import Shown
+from facebench.leaderboard.site.pages import index_page, model_page, protocol_page
+from facebench.measure.saved import load_result, save_result
 from facebench.metrics.paired import tie_letters
-from facebench.report.leaderboard import write_site
-from facebench.report.leaderboard.figures import Shown
-from facebench.report.leaderboard.pages import index_page, model_page, protocol_page
-from facebench.runner.compare import compare_results
-from facebench.runner.files import load_result, save_result
-from facebench.runner.leaderboard import add_entry, load_boards
-from facebench.runner.leaderboard.ranking import rank_entries
 from facebench.schema import Estimate, Flag
 from facebench.schema.leaderboard import Listed
-from tests.compare import factory as runs_factory
+from tests.comparison import factory as runs_factory
 from tests.leaderboard.conftest import write_run
 from tests.leaderboard.sites import make_board
 from tests.report import factory

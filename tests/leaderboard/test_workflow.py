@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 import yaml
 
-from facebench.runner.leaderboard import add_entry
-from facebench.runner.leaderboard.names import load_names, save_names
-from facebench.runner.leaderboard.submission import lay_over
+from facebench.leaderboard import add_entry
+from facebench.leaderboard.names import load_names, save_names
+from facebench.leaderboard.submission import lay_over
 from facebench.schema.leaderboard import NamedModel
-from tests.compare import factory
+from tests.comparison import factory
 from tests.leaderboard.conftest import write_run
 from tests.leaderboard.local_actions import Hub, run_workflow
 

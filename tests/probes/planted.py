@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from facebench.data.png import encode_png
+from facebench.execution.options import RunOptions
 from facebench.models.zoo.closed_form import ClosedFormModel, Fault
-from facebench.runner import RunOptions, evaluate
-from facebench.runner.protocols import Protocol
+from facebench.run.evaluate import evaluate
+from facebench.run.protocols import Protocol
 from facebench.schema import ProtocolSpec, Result
 
 SIDE = 16

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from facebench.execution.options import RunOptions
 from facebench.models import load_model
-from facebench.runner import RunOptions, evaluate
-from facebench.runner.protocols import Protocol
+from facebench.run.evaluate import evaluate
+from facebench.run.protocols import Protocol
 from facebench.schema import ProtocolSpec, Result
 
 EPS = ["2/255", "4/255"]

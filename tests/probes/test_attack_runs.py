@@ -10,11 +10,13 @@ import pytest
 
 from facebench.data import decode_batches, load_dataset
 from facebench.errors import InputError
+from facebench.execution.options import RunOptions
 from facebench.models.zoo.closed_form import ClosedFormModel, Fault
-from facebench.runner import RunOptions, evaluate
-from facebench.runner.evaluate import rescore
-from facebench.runner.protocols import Protocol
+from facebench.probes.attacks.batch import radius
+from facebench.run.evaluate import evaluate, rescore
+from facebench.run.protocols import Protocol
 from facebench.schema import ProtocolSpec, Result
+from facebench.schema.attacks import Norm
 from tests.probes.planted import attack, make_faces, model
 
 EPS = ["1/255", "2/255", "4/255", "8/255", "16/255"]
@@ -122,7 +124,7 @@ def test_saved_images_rescore_to_the_reported_success(faces: Path, tmp_path: Pat
         victim, Protocol(spec, tmp_path), {"faces": tmp_path / "a" / "attacked"}, RunOptions(tmp_path / "b")
     )
     assert not again.failures
-    from facebench.runner.files import load_inputs
+    from facebench.measure.saved import load_inputs
     from facebench.scoring import compare_pairs
 
     vectors, images, pairs, _ = load_inputs(again, tmp_path / "b")
@@ -270,3 +272,24 @@ def test_a_larger_budget_holds_what_a_smaller_one_reached(faces: Path, tmp_path:
     assert at[0] == rows["fgsm"]["1/255"]
     assert at[1] >= max(rows["pgd"]["4/255"], at[0])
     assert at[2] >= max(rows["fgsm"]["8/255"], at[1])
+
+
+def test_budgets_of_l2_and_l1_are_per_value_so_that_norms_compare(faces: Path, tmp_path: Path) -> None:
+    """An L2 budget eps allows a change of eps in every one of the d values: a length of eps times the root of d."""
+    size = 3 * 112 * 112
+    assert radius(0.01, Norm.L2, size) == pytest.approx(0.01 * 194, rel=1e-4)  # 37,632 values; root 193.99
+    assert radius(0.01, Norm.L1, size) == pytest.approx(0.01 * size)
+    assert radius(0.01, Norm.LINF, size) == 0.01
+    victim = model()
+    result = attack(victim, faces, tmp_path, {"attack": "pgd", "goal": "dodging", "norm": "l2", "eps": EPS})
+    dataset, tensors = load_dataset(faces), saved(tmp_path)
+    images = np.stack(next(decode_batches(dataset, [list(range(len(dataset)))], workers=2)))
+    rows = tensors["attacks.0.rows"]
+    probe, enrolled = (images[tensors[f"attacks.dodging.{end}"][rows]] for end in ("probe", "enrolled"))
+    length = victim.distance(probe, enrolled, result.robustness.attacks.threshold, norm="l2")
+    distance = length / np.sqrt(images[0].size) * 255
+    found = [level.successes_float for level in result.robustness.attacks.cells[0].levels]
+    for eps, successes in zip((1, 2, 4, 8, 16), found, strict=True):
+        # steps of gradient come within a hundredth of the shortest way
+        assert int((distance * 1.02 < eps).sum()) <= successes <= int((distance < eps).sum())
+    assert 0 < found[2] < result.robustness.attacks.cells[0].levels[2].n

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from facebench.measure.saved import load_result
 from facebench.models.zoo.closed_form import Fault
-from facebench.report.attacks import sections
-from facebench.report.html import render_report
-from facebench.runner.files import load_result
+from facebench.run.report import render_report
 from facebench.schema import Result
 from facebench.schema.attack_report import Picture
+from facebench.sections.robustness.attacks.report import sections
 from tests.probes.planted import attack, make_faces, model
 
 CELLS = (

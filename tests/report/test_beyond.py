@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from facebench.report.reading import Reading
 from facebench.report.statement import Statement, Tone
-from facebench.report.verdict import verdict
+from facebench.run.report import verdict_of as verdict
 from facebench.schema import Estimate, Flag, Result
 from facebench.schema.attack_report import AttackReport
 from facebench.schema.explanation import ExplanationDetails, MethodVerdict

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from facebench.report import render_report
+from facebench.run.report import render_report
 
 from . import factory
 

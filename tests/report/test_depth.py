@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 
-from facebench.report import verdict_sentences
-from facebench.report.html import render_report
+from facebench.run.report import render_report, verdict_sentences
 from facebench.schema import Curve, Estimate, Flag, LadderDetails, Result, SecondModel
 from facebench.schema.causal import CausalDetails, Sweep
 

@@ -5,7 +5,8 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facebench.report import render_report, summary_rows, verdict_sentences
+from facebench.report.summary import summary_rows
+from facebench.run.report import render_report, verdict_sentences
 from facebench.schema import Estimate, Flag
 
 from . import factory

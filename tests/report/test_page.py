@@ -10,7 +10,9 @@ import pytest
 
 from facebench.errors import WriteError
 from facebench.files import asset_dir
-from facebench.report import heatmap, render_report, summary_rows, write_report
+from facebench.report import heatmap
+from facebench.report.summary import summary_rows
+from facebench.run.report import render_report, write_report
 from facebench.schema import Curve, Result
 
 from . import factory

@@ -6,14 +6,17 @@ import re
 
 import pytest
 
+from facebench.execution.options import RunOptions
 from facebench.models import load_model
-from facebench.report import ood, robustness
-from facebench.report.html import render_report
 from facebench.report.reading import Reading
-from facebench.runner import RunOptions, evaluate
-from facebench.runner.protocols import Protocol
+from facebench.run.evaluate import evaluate
+from facebench.run.protocols import Protocol
+from facebench.run.report import render_report
 from facebench.schema import ProtocolSpec, Result
 from facebench.schema.ood import OodDetails
+from facebench.sections.ood import report as ood
+from facebench.sections.robustness import report as robustness
+from facebench.sections.robustness.words import words
 
 ASKED = {
     "name": "t", "title": "t", "fmr_targets": [0.1, 0.01], "primary_fmr_target": 0.1,
@@ -64,7 +67,7 @@ def test_the_lead_names_the_mean_and_the_worst_condition_with_their_intervals(re
          if e.metric == "tar" and e.condition.startswith("corruption:") and e.fmr_target == 0.1),
         key=lambda e: e.value,
     )  # fmt: skip
-    assert f"Lowest with {robustness.words(worst.condition)}: " in corrupted.lead
+    assert f"Lowest with {words(worst.condition)}: " in corrupted.lead
     assert re.search(
         r"On average over 4 conditions the TAR is [\d.]+ \([\d.]+ to [\d.]+\); clean it is", corrupted.lead
     )
@@ -88,12 +91,12 @@ def test_conditions_are_not_listed_a_second_time(result: Result) -> None:
 
 
 def test_search_tells_whether_lists_were_put_in_order_again(result: Result) -> None:
-    (section,) = ood.sections(result)
+    (section,) = ood.sections(Reading(result))
     assert "not put in order again" in section.lead
     (table, *_) = section.blocks[0].tables
     assert [row[0].text for row in table.rows] == ["clean", "surgical mask"]
     assert "#Gain" not in [c.title for c in table.columns]
     details = OodDetails(conditions=result.ood.conditions, n_queries=1, n_gallery=95, reranking="a method")
-    again = ood.sections(result.model_copy(update={"ood": details}))
+    again = ood.sections(Reading(result.model_copy(update={"ood": details})))
     assert "in order again by a method" in again[0].lead
-    assert ood.sections(result.model_copy(update={"ood": None})) == []
+    assert ood.sections(Reading(result.model_copy(update={"ood": None}))) == []

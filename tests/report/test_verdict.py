@@ -3,10 +3,10 @@ from typing import Any
 
 import pytest
 
-from facebench.report import verdict_sentences
 from facebench.report.reading import Reading
 from facebench.report.statement import Statement, Tone
-from facebench.report.verdict import verdict
+from facebench.run.report import verdict_of as verdict
+from facebench.run.report import verdict_sentences
 from facebench.schema import Estimate, Flag, Result
 
 from . import factory

@@ -9,7 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from facebench.data.scores.bee import read_bee
-from facebench.data.scores.rows import ScoreTable, check_identities, reject_unlabelled, with_samples
+from facebench.data.scores.rows import (
+    BLANKS,
+    SAVE_WITH_COMMAS,
+    ScoreTable,
+    check_identities,
+    reject_unlabelled,
+    with_samples,
+)
 from facebench.data.scores.tables import read_csv
 from facebench.data.scores.text import NIST_HEADER, read_bob, read_cmc, read_nist, read_pyeer, words_of
 from facebench.errors import InputError, UnknownNameError
@@ -54,14 +61,15 @@ def read_scores(path: Path, options: Mapping[str, str]) -> ScoreTable:
     for key in options:
         if key not in OPTIONS:
             raise UnknownNameError("option", key, OPTIONS, where=f"scores:{path}")
-    for file in score_files(path, options):
-        check_file(file, "score file", MAX_SCORES_BYTES)
+    check_file(path, "score file", MAX_SCORES_BYTES)
     kind = options.get("format") or _kind(path, options)
     if kind not in _USED:
         raise UnknownNameError("score format", kind, _USED, where=f"scores:{path}")
     idle = [key for key in options if key not in ("format", "samples", "scale", *_USED[kind])]
     if idle:
         raise InputError(f"scores:{path}: the option {idle[0]!r} has no meaning for {kind} files; leave it out")
+    for file in score_files(path, options):
+        check_file(file, "score file", MAX_SCORES_BYTES)
     table = _read(kind, path, options)
     if options.get("scale", "similarity") not in ("similarity", "distance"):
         raise UnknownNameError("scale", options["scale"], ["similarity", "distance"], where=f"scores:{path}")
@@ -128,11 +136,14 @@ def _kind(path: Path, options: Mapping[str, str]) -> str:
         return "nist"
     if len(first) == 1 and first[0].count(",") >= 3:
         return "csv"
+    if first and first[0].count(";") >= 3:
+        raise InputError(f"{path}, line 1: the columns are separated by semicolons; {SAVE_WITH_COMMAS}")
     if "impostor" in options:
         return "pyeer"
     if len(first) in (4, 5):
         return "bob"
     raise InputError(
         f"{path}, line 1: {len(first)} columns tell no format. bob has 4 or 5 columns; genuine scores need "
-        "#impostor=FILE; query, template and score need #match=FILE; a NIST log has a header; else say #format=NAME"
+        "#impostor=FILE; query, template and score need #match=FILE; a NIST log has a header; else say #format=NAME; "
+        f"{BLANKS}"
     )

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facebench.data.scores.rows import ScoreTable, identities_from_genuine
+from facebench.data.scores.rows import ScoreTable, count_once, identities_from_genuine
 from facebench.errors import InputError
 
 GENUINE, IMPOSTOR, IGNORED = 0xFF, 0x7F, 0x00
@@ -118,7 +118,7 @@ def read_bee(path: Path, mask_path: Path) -> ScoreTable:
         scores=-values if scores.distance else values,
         notes=("the matrix is symmetric; every two samples are taken once",) if once else (),
     )
-    return identities_from_genuine(table, str(mask_path))
+    return identities_from_genuine(count_once(table, str(mask_path)), str(mask_path))
 
 
 def _check_block(scores: Matrix, mask: Matrix, block: NDArray[Any], label: NDArray[Any], start: int) -> None:

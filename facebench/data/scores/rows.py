@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from array import array
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from facebench.data.dataset import left_out_words
+from facebench.data.manifest import check_unique, read_attributes
+from facebench.data.pairs import repeated_pairs
+from facebench.data.table import Table, check_printable, read_table
 from facebench.errors import InputError
+from facebench.files import read_bytes
+from facebench.schema import LeftOut
 
 Attribute = str | float | None
+BOTH_ORDERS = "comparisons listed in both orders"
+SAVE_WITH_COMMAS = "save the file with commas between columns and points in numbers"
+BLANKS = "a blank within a name splits it: put tabs between the columns, or save the table as CSV"
+_DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +42,7 @@ class ScoreTable:
         scores: (P,) float64, higher is more alike; ``-inf`` where the comparison failed.
         fold: (P,) 0..folds-1, or None.
         notes: what the reader noticed.
+        left_out: what it left out.
     """
 
     format: str
@@ -43,6 +55,7 @@ class ScoreTable:
     attributes: Mapping[str, tuple[Attribute, ...]] = field(default_factory=dict)
     fold: NDArray[np.int64] | None = None
     notes: tuple[str, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
 
     @property
     def n_failed(self) -> int:
@@ -57,7 +70,7 @@ class ScoreTable:
         known = self.identities
         text += " without identities" if known is None else f" of {len(set(known)):,} identities"
         failed = (f"{self.n_failed:,} comparisons failed",) if self.n_failed else ()
-        return "; ".join([text, *failed, *self.notes])
+        return "; ".join([text, *failed, *self.notes, *map(left_out_words, self.left_out)])
 
 
 class ScoreRows:
@@ -67,6 +80,7 @@ class ScoreRows:
         self.where = where
         self._index: dict[str, int] = {}
         self._facts: list[tuple[Any, ...]] = []
+        self._first = array("q")  # the line that names a sample first
         self._a, self._b = array("i"), array("i")
         self._genuine, self._scores = bytearray(), array("d")
         self._line, self._fold = array("q"), array("q")
@@ -92,6 +106,7 @@ class ScoreRows:
                 raise InputError(f"{self.place(line)}: {name!r} names no sample")
             known = self._index[name] = len(self._facts)
             self._facts.append(facts)
+            self._first.append(line)
         elif self._facts[known] != facts:
             before, now = next((x, y) for x, y in zip(self._facts[known], facts, strict=True) if x != y)
             raise InputError(
@@ -117,18 +132,31 @@ class ScoreRows:
         """Return one fact of every sample, in order."""
         return tuple(facts[column] for facts in self._facts)
 
-    def table(self, format_: str, **fields: Any) -> ScoreTable:
-        """Return what was collected; `fields` are those of `ScoreTable` that the format knows.
+    def attributes(self, names: Sequence[str]) -> dict[str, tuple[Attribute, ...]]:
+        """Return the facts after the identity as attributes, by the rules of a manifest: numbers, text, empty cells.
 
         Raises:
-            InputError: no rows, two samples compared twice, or a sample compared with itself.
+            InputError: a cell says nan or inf, or holds control characters.
+        """
+        columns = {name: list(self.facts(number)) for number, name in enumerate(names, start=1)}
+        table = Table(self.where, columns, self._first, "line")
+        check_printable(table)
+        return read_attributes(table, list(names))
+
+    def table(self, format_: str, left_out: tuple[LeftOut, ...] = (), **fields: Any) -> ScoreTable:
+        """Return what was collected; `fields` are those of `ScoreTable` that the format knows.
+
+        Two samples compared in both orders are counted once, and that is told.
+
+        Raises:
+            InputError: no rows, two samples compared twice in one order, or a sample compared with itself.
         """
         if not self._scores:
             raise InputError(f"{self.where} holds no scores")
         a, b = np.array(self._a, np.int32), np.array(self._b, np.int32)
         if self._facts:
             self._check_distinct(a, b)
-        return ScoreTable(
+        found = ScoreTable(
             format=format_,
             names=tuple(self._index) if self._facts else None,
             a=a,
@@ -136,8 +164,10 @@ class ScoreRows:
             genuine=np.frombuffer(bytes(self._genuine), np.bool_),
             scores=np.array(self._scores, np.float64),
             fold=_renumbered(self._fold) if self._fold else None,
+            left_out=left_out,
             **fields,
         )
+        return count_once(found, self.where)
 
     def line_of(self, row: int) -> str:
         """Return where a comparison lies, for people."""
@@ -160,6 +190,36 @@ class ScoreRows:
             )
 
 
+def count_once(table: ScoreTable, where: str) -> ScoreTable:
+    """Return the table without the comparisons that an earlier one makes in the other order.
+
+    Raises:
+        InputError: one order is called genuine and the other impostor.
+    """
+    again = repeated_pairs(table.a.astype(np.int64), table.b.astype(np.int64))
+    if table.names is None or not again.size:
+        return table
+    low, high = np.minimum(table.a, table.b).astype(np.int64), np.maximum(table.a, table.b)
+    key = low * len(table.names) + high
+    _, first, place = np.unique(key, return_index=True, return_inverse=True)
+    earlier = first[place[again]]
+    torn = again[table.genuine[again] != table.genuine[earlier]]
+    pairs = [f"{table.names[table.a[row]]} - {table.names[table.b[row]]}" for row in (*torn[:1], *again[:5])]
+    if torn.size:
+        raise InputError(f"{where}: {pairs[0]} is genuine in one order and impostor in the other; mend the labels")
+    with np.errstate(invalid="ignore"):
+        other = int((np.abs(table.scores[again] - table.scores[earlier]) > 1e-6 * np.abs(table.scores[earlier])).sum())
+    unlike = f"; {other:,} have another score in the other order" if other else ""
+    item = LeftOut(what=BOTH_ORDERS, count=again.size, examples=tuple(pairs), effect=f"counted once, as first{unlike}")
+    keep = np.ones(len(table.a), np.bool_)
+    keep[again] = False
+    fold = None if table.fold is None else table.fold[keep]
+    return replace(
+        table, a=table.a[keep], b=table.b[keep], genuine=table.genuine[keep], scores=table.scores[keep], fold=fold,
+        left_out=(*table.left_out, item),
+    )  # fmt: skip
+
+
 def _renumbered(folds: array[int]) -> NDArray[np.int64]:
     return np.unique(np.array(folds, np.int64), return_inverse=True)[1].astype(np.int64)
 
@@ -172,8 +232,11 @@ def parse_score(text: str, place: str) -> float:
     """
     try:
         score = float(text)
+        if "_" in text or not text.isascii():
+            raise ValueError
     except ValueError:
-        raise InputError(f"{place}: {text!r} is no score; expected a number") from None
+        hint = "; it has a decimal comma, write a point" if _DECIMAL_COMMA.fullmatch(text) else ""
+        raise InputError(f"{place}: {text!r:.80} is no score; expected a number{hint}") from None
     if math.isnan(score) or score == math.inf:
         raise InputError(f"{place}: the score is {text!r}; write -inf if the comparison failed, else a number")
     return score
@@ -218,10 +281,6 @@ def with_samples(table: ScoreTable, path: Path) -> ScoreTable:
     Raises:
         InputError: a sample is not in the list, or its identity contradicts the scores.
     """
-    from facebench.data.manifest import check_unique, read_attributes
-    from facebench.data.table import read_table
-    from facebench.files import read_bytes
-
     listed = read_table(read_bytes(path, "list of samples"), str(path), parquet=path.suffix == ".parquet")
     key = next((column for column in ("image_id", "identity") if column in listed.columns), None)
     wanted = table.names if key == "image_id" else table.identities

@@ -6,12 +6,16 @@ import csv
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from facebench.data.left_out import left_out
 from facebench.data.scores.rows import ScoreRows, ScoreTable, identities_from_genuine, parse_score
+from facebench.data.table import check_commas
 from facebench.errors import InputError, UnknownNameError
 
 BOB = ("bio_ref_subject_id", "probe_subject_id", "probe_key", "score")
 BFW = ("fold", "p1", "p2", "label", "id1", "id2", "att1", "att2", "a1", "a2", "g1", "g2", "e1", "e2")
 BFW_GROUPS = {"subgroup": "a", "gender": "g", "ethnicity": "e"}
+BOB_KEYS = ("subject_id", "template_id", "reference_id", "key")
+UNREAD_COLUMNS = "columns of the score file"
 PLAIN = ("a", "b", "genuine", "score")
 _PLAIN_FIXED = (*PLAIN, "fold", "identity_a", "identity_b")
 _TRUTH = {"1": True, "true": True, "1.0": True, "0": False, "false": False, "0.0": False}
@@ -31,9 +35,12 @@ def csv_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
                 line, start = start + 1, reader.line_num
                 if not cells:
                     continue
+                if not width:
+                    check_commas(cells, str(path))
                 width = width or len(cells)
                 if len(cells) != width:
-                    raise InputError(f"{path}, line {line}: {len(cells)} cells, but the header has {width}")
+                    hint = "; a decimal comma, or a comma in a name without quotes?" if len(cells) > width > 1 else ""
+                    raise InputError(f"{path}, line {line}: {len(cells)} cells, but the header has {width}{hint}")
                 yield line, [cell.strip() for cell in cells]
             if not width:
                 raise InputError(f"{path} is empty; its first line names the columns")
@@ -88,18 +95,45 @@ def read_csv(path: Path, column: str | None) -> ScoreTable:
 
 
 def _bob(path: Path, lines: Iterator[tuple[int, list[str]]], columns: Columns, column: str) -> ScoreTable:
-    """Read bob's CSV: ``bio_ref_subject_id, probe_subject_id, probe_key, score`` and what else it has."""
+    """Read bob's CSV: ``bio_ref_subject_id, probe_subject_id, probe_key, score``, and attributes of both sides.
+
+    An attribute is a column that the reference and the probe have: ``bio_ref_NAME`` and ``probe_NAME``.
+    """
     take = columns.getter(*BOB[:3], column)
     named = "bio_ref_template_id" in columns.names
     reference_of = columns.getter("bio_ref_template_id" if named else "bio_ref_subject_id")
+    groups = _both_sides(columns, "bio_ref_{}", "probe_{}", BOB_KEYS)
+    sides = [columns.getter(*(f"{side}_{name}" for name in groups)) for side in ("bio_ref", "probe")]
+    used = [*BOB[:3], column, *(f"{side}_{name}" for side in ("bio_ref", "probe") for name in (*groups, *BOB_KEYS))]
     rows = ScoreRows(str(path))
     for line, cells in lines:
         claimed, real, probe, score = take(cells)
         _need(rows, line, bio_ref_subject_id=claimed, probe_subject_id=real)
-        reference = rows.sample(f"reference {reference_of(cells)[0]}", line, claimed)
-        a_probe = rows.sample(probe, line, real)
+        reference = rows.sample(f"reference {reference_of(cells)[0]}", line, claimed, *map(_known, sides[0](cells)))
+        a_probe = rows.sample(probe, line, real, *map(_known, sides[1](cells)))
         rows.add(reference, a_probe, claimed == real, _score(score, rows.place(line)), line)
-    return rows.table("bob scores, CSV", identities=rows.facts(0))
+    unread = left_out(UNREAD_COLUMNS, [name for name in columns.names if name not in used], "left out")
+    unknown = sum("" in facts for facts in zip(*map(rows.facts, range(1, len(groups) + 1)), strict=True))
+    return rows.table(
+        "bob scores, CSV", unread, identities=rows.facts(0), attributes=rows.attributes(groups),
+        notes=(f"nan in a metadata column counts as unknown: {unknown:,} samples",) if unknown else (),
+    )  # fmt: skip
+
+
+def _known(cell: str) -> str:
+    """Return a cell of metadata; bob writes nan for what its database does not know."""
+    return "" if cell.lower() == "nan" else cell
+
+
+def _both_sides(columns: Columns, first: str, second: str, fixed: Sequence[str]) -> list[str]:
+    """Return the names of which both samples have a column."""
+    start, _, end = first.partition("{}")
+    names = [name[len(start) : len(name) - len(end)] for name in columns.names if _between(name, start, end)]
+    return [name for name in names if second.format(name) in columns.names and name not in fixed]
+
+
+def _between(name: str, start: str, end: str) -> bool:
+    return name.startswith(start) and name.endswith(end) and len(name) > len(start) + len(end)
 
 
 def _bfw(path: Path, lines: Iterator[tuple[int, list[str]]], columns: Columns, column: str | None) -> ScoreTable:
@@ -117,19 +151,24 @@ def _bfw(path: Path, lines: Iterator[tuple[int, list[str]]], columns: Columns, c
     for line, cells in lines:
         p1, p2, id1, id2, label, score = take(cells)
         _need(rows, line, id1=id1, id2=id2)
-        a = rows.sample(p1, line, id1, *(value or None for value in sides[0](cells)))
-        b = rows.sample(p2, line, id2, *(value or None for value in sides[1](cells)))
+        a = rows.sample(p1, line, id1, *sides[0](cells))
+        b = rows.sample(p2, line, id2, *sides[1](cells))
         fold = None if fold_of is None else _fold(fold_of(cells)[0], rows.place(line))
         value = _score(score, rows.place(line))
         rows.add(a, b, _agreeing(label, id1, id2, rows.place(line), "label"), value, line, fold)
-    attributes = {name: rows.facts(number + 1) for number, name in enumerate(groups)}
-    table = rows.table(f"BFW datatable, column {column}", identities=rows.facts(0), attributes=attributes)
+    unread = left_out(UNREAD_COLUMNS, [name for name in scores if name != column], "left out")
+    attributes = rows.attributes(groups)
+    table = rows.table(f"BFW datatable, column {column}", unread, identities=rows.facts(0), attributes=attributes)
     return _without_one_fold(table)
 
 
 def _plain(path: Path, lines: Iterator[tuple[int, list[str]]], columns: Columns, column: str) -> ScoreTable:
     """Read ``a, b, genuine, score[, fold][, identity_a, identity_b][, NAME_a, NAME_b …]``; NAME is an attribute."""
-    groups = _paired_columns(path, columns, column)
+    groups = _both_sides(columns, "{}_a", "{}_b", ("identity",))
+    used = [*_PLAIN_FIXED[:3], column, *_PLAIN_FIXED[4:], *(f"{name}_{side}" for name in groups for side in "ab")]
+    unread = [name for name in columns.names if name not in used]
+    _check_score_column(path, columns, column, unread)
+    _refuse_one_sided(path, unread)
     take = columns.getter("a", "b", "genuine", column)
     sides = [columns.getter(*(f"{name}_{side}" for name in groups)) for side in "ab"]
     known = "identity_a" in columns.names or "identity_b" in columns.names
@@ -142,28 +181,34 @@ def _plain(path: Path, lines: Iterator[tuple[int, list[str]]], columns: Columns,
         if identity_of is not None:
             first, second = identity_of(cells)
             _need(rows, line, identity_a=first, identity_b=second)
-        a = rows.sample(name_a, line, first, *(value or None for value in sides[0](cells)))
-        b = rows.sample(name_b, line, second, *(value or None for value in sides[1](cells)))
+        a = rows.sample(name_a, line, first, *sides[0](cells))
+        b = rows.sample(name_b, line, second, *sides[1](cells))
         genuine = _agreeing(label, first, second, rows.place(line), "genuine")
         fold = None if fold_of is None else _fold(fold_of(cells)[0], rows.place(line))
         rows.add(a, b, genuine, _score(score, rows.place(line)), line, fold)
-    attributes = {name: rows.facts(number + 1) for number, name in enumerate(groups)}
-    table = rows.table(f"scores, column {column}", identities=rows.facts(0) if known else None, attributes=attributes)
+    table = rows.table(
+        f"scores, column {column}", left_out(UNREAD_COLUMNS, unread, "left out"),
+        identities=rows.facts(0) if known else None, attributes=rows.attributes(groups),
+    )  # fmt: skip
     return _without_one_fold(table if known else identities_from_genuine(table, str(path)))
 
 
-def _paired_columns(path: Path, columns: Columns, column: str) -> list[str]:
-    """Return the attributes of a plain CSV: the columns that come as NAME_a and NAME_b."""
-    rest = [name for name in columns.names if name not in (*_PLAIN_FIXED, column)]
-    groups = [name[:-2] for name in rest if name.endswith("_a") and f"{name[:-2]}_b" in rest]
-    odd = [name for name in rest if name[:-2] not in groups or name[-2:] not in ("_a", "_b")]
-    if odd:
+def _refuse_one_sided(path: Path, others: Sequence[str]) -> None:
+    """Refuse an attribute of one of the two samples only: its name is likely misspelt."""
+    odd = next((name for name in others if name.endswith(("_a", "_b"))), None)
+    if odd is not None:
         raise InputError(
-            f"{path}, line 1: column {odd[0]!r} is unknown; a score file has {', '.join(PLAIN)}, optionally fold, "
-            "identity_a and identity_b, and for each attribute NAME_a and NAME_b (another column of scores is chosen "
-            "by #column=NAME)"
+            f"{path}, line 1: column {odd!r} is unknown; an attribute NAME has the columns NAME_a and NAME_b"
         )
-    return groups
+
+
+def _check_score_column(path: Path, columns: Columns, column: str, others: Sequence[str]) -> None:
+    """Refuse a table without the column of scores that was asked for, or else expected."""
+    if column in (*_PLAIN_FIXED[:3], *_PLAIN_FIXED[4:]):
+        raise InputError(f"{path}, line 1: #column={column} is no column of scores")
+    if column not in columns.names and {"a", "b", "genuine"} <= set(columns.names):
+        choice = f"; choose the column of scores, such as #column={others[0]}" if others else ""
+        raise InputError(f"{path}, line 1: lacks the column {column}; it has {', '.join(columns.names)}{choice}")
 
 
 def _without_one_fold(table: ScoreTable) -> ScoreTable:
@@ -173,9 +218,9 @@ def _without_one_fold(table: ScoreTable) -> ScoreTable:
 
 
 def _need(rows: ScoreRows, line: int, **cells: str | None) -> None:
-    empty = [name for name, cell in cells.items() if not cell]
-    if empty:
-        raise InputError(f"{rows.place(line)}: {empty[0]} is empty")
+    for name, cell in cells.items():
+        if not cell or cell in ("nan", "NaN"):
+            raise InputError(f"{rows.place(line)}: {name} is {cell or 'empty'}; every sample needs one")
 
 
 def _score(text: str, place: str) -> float:

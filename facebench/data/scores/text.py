@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
-from facebench.data.scores.rows import ScoreRows, ScoreTable, identities_from_genuine, parse_score
+from facebench.data.scores.rows import BLANKS, ScoreRows, ScoreTable, identities_from_genuine, parse_score
 from facebench.errors import InputError
 
 NIST_HEADER = ("enrolltempl", "veriftempl", "simscore", "returncode")
@@ -24,7 +27,9 @@ def words_of(path: Path) -> Iterator[tuple[int, list[str]]]:
             for number, line in enumerate(lines, start=1):
                 if b"\0" in line:
                     raise InputError(f"{path}, line {number}: not text; a score file has words separated by blanks")
-                words = line.decode("utf-8-sig").split()
+                text = line.decode("utf-8-sig").strip()
+                cells = [cell.strip() for cell in text.split("\t") if cell.strip()]
+                words = cells if len(cells) >= 3 else text.split()  # with tabs, names may hold blanks
                 if words:
                     yield number, words
     except FileNotFoundError:
@@ -45,13 +50,14 @@ def read_bob(path: Path) -> ScoreTable:
         InputError: with file and line, for whatever does not add up.
     """
     rows = ScoreRows(str(path))
+    _check_shift(path)
     width = 0
     for line, words in words_of(path):
         width = width or len(words)
         if len(words) != width or width not in (4, 5):
             raise InputError(
                 f"{rows.place(line)}: {len(words)} columns{f', above {width}' if len(words) != width else ''}; bob "
-                "writes 'claimed real probe score', or 5 columns with the model's label after claimed"
+                f"writes 'claimed real probe score', or 5 columns with the model's label after claimed; {BLANKS}"
             )
         claimed, real, probe, score = words[0], *words[-3:]
         reference = rows.sample(f"reference {words[1] if width == 5 else claimed}", line, claimed)
@@ -60,23 +66,43 @@ def read_bob(path: Path) -> ScoreTable:
     return rows.table(f"bob scores, {width} columns", identities=rows.facts(0))
 
 
+def _check_shift(path: Path) -> None:
+    """Refuse four columns that a blank in the probe's name makes five: the real identity stands where a label would."""
+    first = [words for _, words in islice(words_of(path), 10_000)]
+    if all(len(words) == 5 and words[0] != words[2] for words in first) and any(
+        words[0] == words[1] for words in first
+    ):
+        raise InputError(f"{path}: 5 columns, but no comparison is genuine as they stand; {BLANKS}")
+
+
 def read_pyeer(genuine: Path, impostor: Path) -> ScoreTable:
     """Read a file of genuine and one of impostor scores; the score is the last column.
 
-    With three columns or more the first two name the samples compared. Source: pyeer's documentation.
+    With three columns the first two name the samples compared. Source: pyeer's documentation.
 
     Raises:
         InputError: with file and line.
     """
     rows = ScoreRows(f"{genuine} and {impostor}")
     width = 0
+    histogram = True
     for path, label in ((genuine, True), (impostor, False)):
         rows.where = str(path)
+        before = -math.inf
         for line, words in words_of(path):
             width = width or len(words)
             if len(words) != width:
-                raise InputError(f"{rows.place(line)}: {len(words)} columns, above {width}; the score is the last one")
+                raise InputError(
+                    f"{rows.place(line)}: {len(words)} columns, above {width}; the score is the last one; {BLANKS}"
+                )
+            if width > 3:
+                raise InputError(
+                    f"{rows.place(line)}: {width} columns; expected the score, or two names and the score; {BLANKS}"
+                )
             score = parse_score(words[-1], rows.place(line))
+            place = _number(words[0]) if width == 2 else math.nan
+            histogram = histogram and before < place and score >= 0 and score.is_integer()
+            before = place
             a, b = (
                 (rows.sample(words[0], line), rows.sample(words[1], line))
                 if width >= 3
@@ -85,7 +111,18 @@ def read_pyeer(genuine: Path, impostor: Path) -> ScoreTable:
             rows.add(a, b, label, score, line)
     rows.where = f"{genuine} and {impostor}"
     table = rows.table("genuine and impostor scores", identities=None)
+    if histogram and len(rows):
+        note = "the two columns look like a histogram (rising scores, whole counts), and the counts were read as scores"
+        table = replace(table, notes=(*table.notes, note))
     return table if table.names is None else identities_from_genuine(table, rows.where)
+
+
+def _number(word: str) -> float:
+    """Return a word as number; NaN when it is none."""
+    try:
+        return float(word)
+    except ValueError:
+        return math.nan
 
 
 def read_cmc(path: Path, match: Path) -> ScoreTable:
@@ -97,14 +134,14 @@ def read_cmc(path: Path, match: Path) -> ScoreTable:
     mates: dict[tuple[str, str], int] = {}
     for line, words in words_of(match):
         if len(words) != 2:
-            raise InputError(f"{match}, line {line}: {len(words)} columns; expected 'query template'")
+            raise InputError(f"{match}, line {line}: {len(words)} columns; expected 'query template'; {BLANKS}")
         if mates.setdefault((words[0], words[1]), line) != line:
             raise InputError(f"{match}, lines {mates[words[0], words[1]]} and {line}: the same pair is listed twice")
     rows = ScoreRows(str(path))
     unseen = dict(mates)
     for line, words in words_of(path):
         if len(words) != 3:
-            raise InputError(f"{rows.place(line)}: {len(words)} columns; expected 'query template score'")
+            raise InputError(f"{rows.place(line)}: {len(words)} columns; expected 'query template score'; {BLANKS}")
         pair = (words[0], words[1])
         unseen.pop(pair, None)
         a, b = rows.sample(words[1], line), rows.sample(words[0], line)

@@ -121,6 +121,17 @@ class MetricDef:
         """Tell whether an interval found by a method may stand beside a value; numbers in its name do not matter."""
         return re.sub(r"\d+", "N", ci_method) in self.intervals
 
+    def total(self, *, n_genuine: int | None, n_impostor: int | None, n_images: int | None = None) -> int | None:
+        """Return how many comparisons, searches, maps or images a value was counted over."""
+        if self.counted is Counted.BOTH:
+            return (n_genuine or 0) + (n_impostor or 0) or None
+        return {
+            Counted.GENUINE: n_genuine,
+            Counted.IMPOSTOR: n_impostor,
+            Counted.EITHER: n_genuine or n_impostor,
+            Counted.IMAGES: n_images,
+        }.get(self.counted)
+
     @property
     def short(self) -> str:
         """The short name."""

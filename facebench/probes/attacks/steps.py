@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import eagerpy as ep
-import numpy as np
 import torch
 from torch import Tensor
 
+from facebench.metrics.streams import Fixed, fixed_generator
 from facebench.probes.attacks._foolbox import Misclassification, foolbox, wrap
 from facebench.probes.attacks.head import PairHead
 from facebench.probes.attacks.noise import normal, uniform
@@ -139,7 +139,7 @@ def _smoothed(gradient: Tensor) -> Tensor:
 
 def _diverse(faces: Tensor, step: int) -> Tensor:
     """Shrink a step's faces a little and put them at a random place; the draw hangs on the step, not on the batch."""
-    rng = np.random.default_rng([7, step])
+    rng = fixed_generator(Fixed.DIVERSE_INPUTS, step)
     if rng.random() >= DIVERSITY:
         return faces
     height, width = faces.shape[2:]

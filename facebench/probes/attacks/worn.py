@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from facebench.metrics.streams import Stream, generator
 from facebench.probes.attacks.head import PairHead, harmful
 
 SHIFT = 2  # pixels in each direction
@@ -95,6 +96,6 @@ def _wear(faces: Tensor, pattern: Tensor, mask: Tensor) -> Tensor:
 
 
 def _shifts(seed: int, step: int) -> list[tuple[int, int]]:
-    rng = np.random.default_rng([seed % 2**32, 17, step])
+    rng = generator(Stream.PATTERN_SHIFTS, seed % 2**32, step)
     drawn = rng.integers(-SHIFT, SHIFT + 1, (SHIFTS, 2))
     return [(int(right), int(down)) for right, down in drawn]

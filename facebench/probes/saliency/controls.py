@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from facebench.metrics.streams import Stream, generator
 from facebench.probes.saliency.subject import Explained, Faces, Vectors
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class RandomProjection:
     """A model that has learnt nothing: grey 28 x 28, a random layer with rectifier, a random projection to 64."""
 
     def __init__(self, seed: int) -> None:
-        rng = np.random.default_rng([seed, 28])
+        rng = generator(Stream.RANDOM_PROJECTION, seed)
         self._first = rng.normal(0, 28**-1, (28 * 28, 512)).astype(np.float32)
         self._second = rng.normal(0, 512**-0.5, (512, RANDOM_DIM)).astype(np.float32)
 

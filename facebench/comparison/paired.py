@@ -1,0 +1,256 @@
+"""Paired differences of two models: the same comparisons, the same bootstrap weights, each at its own threshold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facebench.comparison.comparable import Loaded
+from facebench.measure import overall
+from facebench.measure.grouped import GroupMeasurer, GroupRates
+from facebench.measure.rates import Rate, design_effect, spread
+from facebench.measure.sample import Sample, make_scores
+from facebench.measure.study import groupings_of
+from facebench.metrics import bootstrap, catalogue, paired, uncertainty, verification
+from facebench.metrics.catalogue import MetricDef
+from facebench.schema import Comparator, Flag
+from facebench.schema.comparison import Difference
+
+Floats = NDArray[np.float64]
+SIMILARITIES = frozenset({Comparator.COSINE, Comparator.DOT, Comparator.EUCLIDEAN})  # no log-likelihood ratios
+
+
+class Side:
+    """One model of a comparison: its scores and thresholds, and what the bootstrap weights make of them."""
+
+    def __init__(self, loaded: Loaded, label: str, *, seed: int) -> None:
+        spec = loaded.spec
+        self.loaded = loaded
+        self.label = label
+        self.targets = sorted(spec.fmr_targets)
+        self.comparator = loaded.result.model.comparator.value
+        self.scores = make_scores(loaded.vectors, loaded.images, loaded.pairs, self.comparator)
+        groupings, _ = groupings_of(spec, loaded.images)
+        self.sample = Sample(loaded.images, self.scores, groupings, replicates=spec.uncertainty.replicates, seed=seed)
+        self.points = verification.operating_points(self.scores.impostor, self.targets)
+        self.fmr = [overall.false_match_rate(self.sample, point) for point in self.points]
+        self._cutoffs = overall.pooled_cutoffs(self.sample, self.targets)
+        self.groups = GroupMeasurer(
+            self.sample, self.targets, self._cutoffs, policy=spec.threshold_policy,
+            confidence=spec.uncertainty.confidence, min_identities=2,
+            design_effects=overall.pooled_design_effects(self.fmr), seed=seed,
+        )  # fmt: skip
+
+    @property
+    def n_identities(self) -> int | None:
+        """Identities with images, or None without labels."""
+        return self.sample.n_identities(0, 0)
+
+    def misses(self, threshold: float) -> NDArray[np.bool_]:
+        """Return (P,) which genuine comparisons are not accepted."""
+        return np.asarray(self.scores.genuine < threshold)
+
+    def false_matches(self, threshold: float) -> NDArray[np.bool_]:
+        """Return (P,) which impostor comparisons are accepted."""
+        return np.asarray(self.scores.impostor >= threshold)
+
+    @cached_property
+    def miss_rates(self) -> Floats | None:
+        """(R, T) FNMR of all genuine comparisons per replicate, at the replicate's own threshold."""
+        if self._cutoffs is None or self.sample.weights is None:
+            return None
+        accepts = bootstrap.replicate_accepts(self.sample.weights, self.sample.genuine, self._cutoffs)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            rates: Floats = 1 - accepts[:, :, 0] / self.sample.genuine_weight[:, :1]
+        return rates
+
+    @cached_property
+    def equal_error_rates(self) -> Floats | None:
+        """(R,) EER per replicate."""
+        if self.sample.weights is None:
+            return None
+        return bootstrap.replicate_equal_error_rates(
+            self.sample.weights, self.sample.genuine, self.sample.impostor, self.sample.totals_of(0)
+        )
+
+    @cached_property
+    def group_rates(self) -> list[list[tuple[GroupRates, tuple[float, ...]]]]:
+        """Per grouping and target: the rates of its groups and the thresholds they are read at."""
+        return [self.groups.group_rates(number) for number in range(1, len(self.sample.groupings))]
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """Builds the differences of one model against the base."""
+
+    base: Side
+    model: Side
+    confidence: float
+
+    @cached_property
+    def equal(self) -> bool:
+        """Whether both models gave the same embeddings of the untouched images, so that nothing is left to chance."""
+        return np.array_equal(self.base.loaded.vectors, self.model.loaded.vectors, equal_nan=True)
+
+    def higher_is_better(self, definition: MetricDef) -> bool | None:
+        """Whether more is better; None where neither is, as for the cost of reading cosines as likelihood ratios."""
+        comparators = {side.loaded.result.model.comparator for side in (self.base, self.model)}
+        if definition.log_likelihood_ratios and comparators & SIMILARITIES:
+            return None
+        return definition.higher_is_better
+
+    def difference(
+        self, metric: str, values: Sequence[float | None], error: float | None, method: str, *,
+        flags: Sequence[Flag] = (), **fields: Any,
+    ) -> Difference:  # fmt: skip
+        """Return one difference with its normal interval; `values` are the base's and the model's."""
+        a, b = values
+        shown = tuple(dict.fromkeys(flags))
+        common = {"model": self.model.label, "base": self.base.label, "metric": metric, "base_value": a, "value": b}
+        definition = catalogue.metric(metric)
+        common |= {"higher_is_better": self.higher_is_better(definition), **fields}
+        if a is None or b is None:
+            return Difference.model_validate({**common, "difference": None, "flags": (*shown, Flag.INSUFFICIENT)})
+        d = b - a
+        if self.equal and fields.get("condition", "clean") == "clean":
+            error = 0.0
+        if error is None:
+            flags = (*shown, Flag.NO_INTERVAL)
+            return Difference.model_validate({**common, "difference": d, "flags": tuple(dict.fromkeys(flags))})
+        half = uncertainty.normal_quantile(self.confidence) * error
+        low, high = d - half, d + half
+        least, most = definition.difference_bounds
+        low, high = max(low, least), min(high, most)
+        return Difference.model_validate(
+            {**common, "difference": d, "standard_error": error, "ci_low": low, "ci_high": high,
+             "ci_method": method, "p_value": paired.p_two_sided(d, error), "flags": shown}
+        )  # fmt: skip
+
+
+def rate_differences(pairing: Pairing) -> list[Difference]:
+    """Return the differences of tar, fnmr and fmr over all comparisons at every target."""
+    found: list[Difference] = []
+    base, model = pairing.base, pairing.model
+    for t, target in enumerate(base.targets):
+        thresholds = base.points[t].threshold, model.points[t].threshold
+        flags = () if base.points[t].resolvable else (Flag.UNRESOLVABLE,)
+        naive = () if base.sample.has_identities else (Flag.NAIVE_INTERVAL,)
+        found.append(_false_matches(pairing, t, target, (*flags, *naive)))
+        a, b = base.misses(thresholds[0]), model.misses(thresholds[1])
+        if not a.size:
+            continue
+        wrong, right = _changes(a, b)
+        variance = None
+        if base.miss_rates is not None and model.miss_rates is not None:
+            variance = spread(model.miss_rates[:, t] - base.miss_rates[:, t])
+        identities = int(np.unique(base.sample.genuine.first).size)
+        error = _error(variance, wrong + right, a.size, a.size / identities)
+        counts: dict[str, Any] = {
+            "fmr_target": target, "n_comparisons": int(a.size), "n_identities": base.n_identities,
+            "newly_wrong": wrong, "newly_right": right, "flags": (*flags, *naive),
+        }  # fmt: skip
+        q_a, q_b = float(a.mean()), float(b.mean())
+        method = "paired-bootstrap"
+        found.append(pairing.difference("fnmr", (q_a, q_b), error, method, **counts))
+        found.append(pairing.difference("tar", (1 - q_a, 1 - q_b), error, method, **counts))
+    return found
+
+
+def _false_matches(pairing: Pairing, t: int, target: float, flags: tuple[Flag, ...]) -> Difference:
+    """The FMR over all comparisons hardly differs: both thresholds are set on it."""
+    base, model = pairing.base, pairing.model
+    a = base.false_matches(base.points[t].threshold)
+    b = model.false_matches(model.points[t].threshold)
+    ends = base.loaded.images.identity[base.scores.impostor_ends]
+    found = paired.paired_impostor(a, b, ends[:, 0], ends[:, 1])
+    return pairing.difference(
+        "fmr", (float(a.mean()), float(b.mean())), float(np.sqrt(found.variance)), "paired-identity",
+        flags=flags, fmr_target=target, n_comparisons=found.n,
+        n_identities=base.n_identities, newly_wrong=found.newly_wrong, newly_right=found.newly_right,
+    )  # fmt: skip
+
+
+def _changes(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> tuple[int, int]:
+    """Return how many comparisons became wrong and how many became right."""
+    return int(np.count_nonzero(b & ~a)), int(np.count_nonzero(a & ~b))
+
+
+def _error(variance: float | None, discordant: int, n: int, effect: float) -> float:
+    """Return the standard error; without identities that of independent comparisons (the flags say so)."""
+    if variance is None:
+        variance, effect = 0.0, 1.0
+    return float(np.sqrt(paired.small_count_variance(variance, discordant, n, effect)))
+
+
+def group_differences(pairing: Pairing) -> list[Difference]:
+    """Return the differences of FMR and FNMR of every group at every target."""
+    base = pairing.base
+    labels = [grouping.label for grouping in base.sample.groupings]
+    found: list[Difference] = []
+    for number in range(1, len(labels)):
+        grouping = base.sample.groupings[number]
+        for g, group in enumerate(grouping.groups):
+            inside = labels[number] == g
+            rows = {
+                "fnmr": np.flatnonzero(inside[base.scores.genuine_ends].all(axis=1)),
+                "fmr": np.flatnonzero(inside[base.scores.impostor_ends].all(axis=1)),
+            }
+            for t, target in enumerate(base.targets):
+                for metric in ("fmr", "fnmr"):
+                    found += _one_group(pairing, metric, number, g, group, t, target, rows[metric])
+    return found
+
+
+def _one_group(
+    pairing: Pairing, metric: str, number: int, g: int, group: str, t: int, target: float, rows: NDArray[np.int64]
+) -> list[Difference]:
+    (a, thresholds_a), (b, thresholds_b) = (side.group_rates[number - 1][t] for side in (pairing.base, pairing.model))
+    first: Rate | None = getattr(a, metric)[g]
+    second: Rate | None = getattr(b, metric)[g]
+    if first is None or second is None:
+        return []
+    wrong_a, wrong_b = (
+        (side.scores.impostor[rows] >= threshold) if metric == "fmr" else (side.scores.genuine[rows] < threshold)
+        for side, threshold in ((pairing.base, thresholds_a[g]), (pairing.model, thresholds_b[g]))
+    )
+    newly_wrong, newly_right = _changes(wrong_a, wrong_b)
+    drawn = getattr(a, f"{metric}_replicates"), getattr(b, f"{metric}_replicates")
+    variance = None if drawn[0] is None or drawn[1] is None else spread(drawn[1][:, g] - drawn[0][:, g])
+    effect = design_effect(first) if metric == "fmr" else first.n / max(first.n_independent, 1)
+    error = _error(variance, newly_wrong + newly_right, first.n, effect)
+    flags = (
+        *(() if pairing.base.points[t].resolvable else (Flag.UNRESOLVABLE,)),
+        *(() if pairing.base.sample.has_identities else (Flag.NAIVE_INTERVAL,)),
+    )
+    fields: dict[str, Any] = {
+        "fmr_target": target, "group": group, "n_comparisons": first.n,
+        "n_identities": pairing.base.sample.n_identities(number, g),
+        "newly_wrong": newly_wrong, "newly_right": newly_right, "flags": flags,
+    }  # fmt: skip
+    found = [pairing.difference(metric, (first.value, second.value), error, "paired-bootstrap", **fields)]
+    if metric == "fnmr":
+        values = 1 - first.value, 1 - second.value
+        found.append(pairing.difference("tar", values, error, "paired-bootstrap", **fields))
+    return found
+
+
+Measure = Callable[..., float | None]
+
+
+def replicate_difference(measure: Measure, a: Sequence[Floats], b: Sequence[Floats]) -> float | None:
+    """Return the standard error of a measure's difference over replicates that share their weights.
+
+    Args:
+        a, b: for each argument of the measure (R, G) replicates under the base and under the model.
+    """
+    values = []
+    for row in range(a[0].shape[0]):
+        first, second = measure(*(part[row] for part in a)), measure(*(part[row] for part in b))
+        values.append(np.nan if first is None or second is None else second - first)
+    variance = spread(np.array(values, float))
+    return None if variance is None else float(np.sqrt(variance))

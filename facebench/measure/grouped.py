@@ -1,0 +1,308 @@
+"""Estimates per demographic group: FMR and FNMR at one threshold, the cross-group matrix, and the differentials."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facebench.errors import UnknownNameError
+from facebench.measure import differentials
+from facebench.measure.rates import Rate, rate_estimate, spread
+from facebench.measure.sample import Cell, Sample
+from facebench.metrics import bootstrap, uncertainty, verification
+from facebench.metrics.streams import Stream, generator
+from facebench.schema import Estimate, Flag
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Operating:
+    """The thresholds one set of cells is read at.
+
+    Attributes:
+        source: ``pooled``, ``reference:<group>``, ``worst of <attributes>`` or the group itself.
+        thresholds: (T,) per FMR target, rising targets.
+        cutoffs: (R, T) of the replicates, or None without identities.
+        resolvable: (T,) whether each target allows a false accept.
+    """
+
+    source: str
+    thresholds: tuple[float, ...]
+    cutoffs: Floats | None
+    resolvable: tuple[bool, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class GroupRates:
+    """Rates of the groups of one grouping at one target, and their replicates (R, G); NaN columns where undefined."""
+
+    fmr: list[Rate | None]
+    fnmr: list[Rate | None]
+    fmr_replicates: Floats | None
+    fnmr_replicates: Floats | None
+
+
+class GroupMeasurer:
+    """Measures all groupings of a sample at the FMR targets of a protocol (rising)."""
+
+    def __init__(
+        self,
+        sample: Sample,
+        targets: Sequence[float],
+        pooled: Floats | None,
+        *,
+        policy: str,
+        confidence: float,
+        min_identities: int,
+        design_effects: Sequence[float],
+        seed: int,
+    ) -> None:
+        self.sample = sample
+        self.targets = list(targets)
+        self.policy = policy
+        self.confidence = confidence
+        self.min_identities = min_identities
+        self.design_effects = list(design_effects)
+        self.rng = generator(Stream.FAIR_DRAWS, seed)
+        points = verification.operating_points(sample.scores.impostor, self.targets)
+        self._pooled_accepts: tuple[Floats, Floats] | None = None
+        self.pooled = Operating(
+            "pooled", tuple(p.threshold for p in points), pooled, tuple(p.resolvable for p in points)
+        )
+
+    def estimates(self) -> list[Estimate]:
+        """Return the estimates of every grouping."""
+        found: list[Estimate] = []
+        for number in range(1, len(self.sample.groupings)):
+            found += self._grouping(number)
+        return found
+
+    def _grouping(self, number: int) -> list[Estimate]:
+        cells = [i for i, cell in enumerate(self.sample.cells) if cell.grouping == number]
+        operating = self._operating(number, cells)
+        found: list[Estimate] = []
+        counted = {source: self._accepts(source) for source in dict.fromkeys(operating.values())}
+        per_target: list[GroupRates] = []
+        for t, target in enumerate(self.targets):
+            rates = self._rates(t, operating, counted)
+            per_target.append(rates[0])
+            found += self._group_estimates(number, t, target, rates, operating)
+        for t, target in enumerate(self.targets):
+            found += self._differentials(number, t, target, per_target[t], operating)
+        return found
+
+    def group_rates(self, number: int) -> list[tuple[GroupRates, tuple[float, ...]]]:
+        """Return per target the rates of the groups of one grouping, with replicates, and their thresholds."""
+        cells = [i for i, cell in enumerate(self.sample.cells) if cell.grouping == number]
+        operating = self._operating(number, cells)
+        counted = {source: self._accepts(source) for source in dict.fromkeys(operating.values())}
+        own = [o for i, o in operating.items() if self.sample.cells[i].first == self.sample.cells[i].second]
+        return [
+            (self._rates(t, operating, counted)[0], tuple(o.thresholds[t] for o in own))
+            for t in range(len(self.targets))
+        ]
+
+    # ---- thresholds
+
+    def _operating(self, number: int, cells: list[int]) -> dict[int, Operating]:
+        """Return the thresholds each cell of a grouping is read at, under the declared policy."""
+        if self.policy == "pooled":
+            return dict.fromkeys(cells, self.pooled)
+        if self.policy.startswith("reference:"):
+            return dict.fromkeys(cells, self._own(*self._find(self.policy.removeprefix("reference:"))))
+        diagonal = {
+            cell.first: self._own(number, cell.first)
+            for cell in (self.sample.cells[i] for i in cells)
+            if cell.first == cell.second and self.sample.n_impostor[self.sample.index[cell]]
+        }
+        if not diagonal:
+            return dict.fromkeys(cells, self.pooled)
+        if self.policy == "worst":
+            every = list(diagonal.values())
+            worst = Operating(
+                f"worst of {self.sample.groupings[number].name}",
+                tuple(max(o.thresholds[t] for o in every) for t in range(len(self.targets))),
+                _highest([o.cutoffs for o in every]),
+                tuple(all(o.resolvable[t] for o in every) for t in range(len(self.targets))),
+            )
+            return dict.fromkeys(cells, worst)
+        return {i: diagonal.get(self.sample.cells[i].first, self.pooled) for i in cells}
+
+    def _find(self, group: str) -> tuple[int, int]:
+        for number, grouping in enumerate(self.sample.groupings):
+            if group in grouping.groups:
+                return number, grouping.groups.index(group)
+        known = [name for grouping in self.sample.groupings[1:] for name in grouping.groups]
+        raise UnknownNameError("reference group", group, known, where="threshold_policy")
+
+    def _own(self, number: int, group: int) -> Operating:
+        cell = self.sample.index[Cell(number, group, group)]
+        own = self.sample.only(self.sample.impostor, cell)
+        points = verification.operating_points(own.scores, self.targets)
+        cutoffs = None
+        if self.sample.weights is not None:
+            totals = self.sample.totals_of(cell)
+            cutoffs = bootstrap.replicate_cutoffs(self.sample.weights, own, totals, self.targets)
+        name = self.sample.group_name(number, group)
+        return Operating(name, tuple(p.threshold for p in points), cutoffs, tuple(p.resolvable for p in points))
+
+    def _accepts(self, operating: Operating) -> tuple[Floats, Floats] | None:
+        """Return (R, T, C) rates of false matches and of true matches in each replicate, or None."""
+        if operating.cutoffs is None or self.sample.weights is None:
+            return None
+        if operating is self.pooled and self._pooled_accepts is not None:
+            return self._pooled_accepts
+        found = self._count_replicates(operating.cutoffs, operating.thresholds)
+        if operating is self.pooled:
+            self._pooled_accepts = found  # every grouping is read at these thresholds
+        return found
+
+    def _count_replicates(self, cutoffs: Floats, thresholds: Sequence[float]) -> tuple[Floats, Floats]:
+        assert self.sample.weights is not None
+        weights, totals = self.sample.weights, self.sample.impostor_totals
+        false = bootstrap.replicate_accepts(weights, self.sample.impostor, cutoffs)
+        for t, threshold in enumerate(thresholds):
+            observed = _counts(self.sample.impostor.cells, self.sample.impostor.scores, threshold, totals.observed.size)
+            with np.errstate(invalid="ignore", divide="ignore"):
+                false[:, t] += np.nan_to_num(totals.filled * (observed / totals.observed))
+        true = bootstrap.replicate_accepts(weights, self.sample.genuine, cutoffs)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return false / totals.weight[:, None], true / self.sample.genuine_weight[:, None]
+
+    # ---- rates
+
+    def _rates(
+        self,
+        t: int,
+        operating: dict[int, Operating],
+        counted: dict[Operating, tuple[Floats, Floats] | None],
+    ) -> tuple[GroupRates, dict[int, Rate | None], dict[int, Rate | None]]:
+        fmr: dict[int, Rate | None] = {}
+        fnmr: dict[int, Rate | None] = {}
+        replicates: dict[str, dict[int, Floats]] = {"fmr": {}, "fnmr": {}}
+        counts = {source: self._point_counts(source.thresholds[t]) for source in counted}
+        for i, source in operating.items():
+            cell = self.sample.cells[i]
+            found = counted[source]
+            false, true = (None, None) if found is None else (found[0][:, t, i], 1 - found[1][:, t, i])
+            false_accepts, true_accepts = counts[source]
+            fmr[i] = self._impostor_rate(i, cell, int(false_accepts[i]), false, t)
+            fnmr[i] = self._genuine_rate(i, cell, int(true_accepts[i]), true) if cell.first == cell.second else None
+            if false is not None and true is not None:
+                replicates["fmr"][i], replicates["fnmr"][i] = false, true
+        own = [i for i in operating if self.sample.cells[i].first == self.sample.cells[i].second]
+        columns = [
+            np.stack([replicates[kind][i] for i in own], axis=1) if replicates[kind] else None
+            for kind in ("fmr", "fnmr")
+        ]
+        rates = GroupRates([fmr[i] for i in own], [fnmr[i] for i in own], columns[0], columns[1])
+        return rates, fmr, fnmr
+
+    def _point_counts(self, threshold: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return (C,) false accepts and (C,) true accepts per cell at one threshold."""
+        n_cells = len(self.sample.cells)
+        impostor, genuine = self.sample.impostor, self.sample.genuine
+        return (
+            _counts(impostor.cells, impostor.scores, threshold, n_cells),
+            _counts(genuine.cells, genuine.scores, threshold, n_cells),
+        )
+
+    def _impostor_rate(self, i: int, cell: Cell, errors: int, replicates: Floats | None, t: int) -> Rate | None:
+        n = int(self.sample.n_impostor[i])
+        if not n:
+            return None
+        first = self.sample.n_identities(cell.grouping, cell.first) or 0
+        second = self.sample.n_identities(cell.grouping, cell.second) or 0
+        independent = uncertainty.disjoint_pairs(first) if cell.first == cell.second else min(first, second)
+        variance = None if replicates is None else spread(replicates)
+        return Rate(errors, n, variance, independent, self.design_effects[t], "wilson-bootstrap")
+
+    def _genuine_rate(self, i: int, cell: Cell, accepts: int, replicates: Floats | None) -> Rate | None:
+        n = int(self.sample.n_genuine[i])
+        if not n:
+            return None
+        column = self.sample.genuine.cells[:, cell.grouping]
+        identities = int(np.unique(self.sample.genuine.first[column == i]).size)
+        variance = None if replicates is None else spread(replicates)
+        return Rate(n - accepts, n, variance, identities, n / max(identities, 1), "wilson-bootstrap")
+
+    def _group_estimates(
+        self,
+        number: int,
+        t: int,
+        target: float,
+        rates: tuple[GroupRates, dict[int, Rate | None], dict[int, Rate | None]],
+        operating: dict[int, Operating],
+    ) -> list[Estimate]:
+        found = []
+        _, fmr, fnmr = rates
+        for i, source in operating.items():
+            cell = self.sample.cells[i]
+            own = cell.first == cell.second
+            identities = [self.sample.n_identities(number, g) for g in {cell.first, cell.second}]
+            common = {
+                "fmr_target": target, "group": self.sample.group_name(number, cell.first),
+                "group_b": None if own else self.sample.group_name(number, cell.second),
+                "threshold": source.thresholds[t], "threshold_source": source.source,
+                "n_genuine": int(self.sample.n_genuine[i]) if own else None,
+                "n_impostor": int(self.sample.n_impostor[i]),
+                "n_identities": None if None in identities else sum(n or 0 for n in identities),
+            }  # fmt: skip
+            flags = () if source.resolvable[t] else (Flag.UNRESOLVABLE,)
+            if any(n is not None and n < self.min_identities for n in identities):
+                flags = (*flags, Flag.FEW_IDENTITIES)
+            if self.sample.groupings[number].incomplete:
+                flags = (*flags, Flag.LABELS_INCOMPLETE)
+            found.append(self._one("fmr", fmr[i], Flag.NO_IMPOSTOR, flags, common))
+            if own:
+                found.append(self._one("fnmr", fnmr[i], Flag.NO_GENUINE, flags, common))
+        return found
+
+    def _one(
+        self, metric: str, rate: Rate | None, missing: Flag, flags: tuple[Flag, ...], common: dict[str, object]
+    ) -> Estimate:
+        if rate is None:
+            return Estimate.model_validate({"metric": metric, "value": None, "flags": (*flags, missing), **common})
+        return rate_estimate(metric, rate, self.confidence, flags=flags, **common)
+
+    def _differentials(
+        self, number: int, t: int, target: float, rates: GroupRates, operating: dict[int, Operating]
+    ) -> list[Estimate]:
+        source = next(iter(operating.values()))
+        grouping = self.sample.groupings[number]
+        flags: tuple[Flag, ...] = () if source.resolvable[t] else (Flag.UNRESOLVABLE,)
+        if any((self.sample.n_identities(number, g) or 0) < self.min_identities for g in range(len(grouping.groups))):
+            flags = (*flags, Flag.FEW_IDENTITIES)
+        shared_threshold = len({id(o) for o in operating.values()}) == 1
+        common = {
+            "fmr_target": target, "group": grouping.name,
+            "threshold_source": source.source if shared_threshold else "per-group",
+            "threshold": source.thresholds[t] if shared_threshold else None,
+        }  # fmt: skip
+        kinds = (
+            differentials.Kind.of(rates.fmr, rates.fmr_replicates),
+            differentials.Kind.of(rates.fnmr, rates.fnmr_replicates),
+        )
+        return differentials.estimates(*kinds, target, flags, common, confidence=self.confidence, rng=self.rng)
+
+
+def _highest(cutoffs: Sequence[Floats | None]) -> Floats | None:
+    """Return the elementwise maximum of the groups' cutoffs, or None without identities."""
+    known = [each for each in cutoffs if each is not None]
+    return np.max(known, axis=0) if known else None
+
+
+def _counts(
+    cells: NDArray[np.int32], scores: NDArray[np.floating], threshold: float, n_cells: int
+) -> NDArray[np.int64]:
+    """Return (C,) comparisons at or above a threshold per cell; scores fall."""
+    size = int(np.searchsorted(-scores, -threshold, side="right"))
+    counts = np.zeros(n_cells, np.int64)
+    for column in range(cells.shape[1]):
+        inside = cells[:size, column]
+        counts += np.bincount(inside[inside >= 0], minlength=n_cells)
+    return counts

@@ -1,0 +1,250 @@
+"""Estimates over the whole sample: TAR, FNMR and FMR at each target, EER, AUC, d', Cllr, rank-k, fold accuracy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facebench.measure.rates import Rate, complement, design_effect, rate_estimate, spread
+from facebench.measure.sample import Pairs, Sample
+from facebench.metrics import bootstrap, compat, influence, uncertainty, verification
+from facebench.metrics.verification import OperatingPoint
+from facebench.schema import Curve, Estimate, Flag
+
+Floats = NDArray[np.float64]
+TOTAL = 0  # the cell of the pooled sample
+
+
+def pooled_cutoffs(sample: Sample, targets: Sequence[float]) -> Floats | None:
+    """Return (R, T) replicate thresholds set on all impostors; None without identities."""
+    if sample.weights is None or not sample.scores.impostor.size:
+        return None
+    return bootstrap.replicate_cutoffs(sample.weights, sample.impostor, sample.totals_of(TOTAL), targets)
+
+
+def false_match_rate(sample: Sample, point: OperatingPoint) -> Rate:
+    """Return the pooled FMR at a fixed threshold, with its variance over identities."""
+    n = point.n_impostor
+    count = sample.images.identity.max() + 1
+    variance = None
+    if sample.has_identities:
+        errors = (sample.impostor.scores >= point.threshold).astype(np.float64)
+        ends = sample.impostor.first, sample.impostor.second
+        variance = uncertainty.vertex_variance(errors - point.fmr, *ends, n, int(count))
+    independent = uncertainty.disjoint_pairs(int(count))
+    return Rate(point.false_accepts, n, variance, independent, 1.0, "wilson-vertex")
+
+
+def threshold_estimates(
+    sample: Sample, targets: Sequence[float], cutoffs: Floats | None, confidence: float, *, failures: str = "counted"
+) -> tuple[list[Estimate], list[Rate]]:
+    """Return tar, fnmr and fmr at each target, and the pooled FMR rates (for their design effects)."""
+    estimates: list[Estimate] = []
+    rates: list[Rate] = []
+    genuine = sample.scores.genuine
+    accepts = None
+    if cutoffs is not None and sample.weights is not None:
+        accepts = bootstrap.replicate_accepts(sample.weights, sample.genuine, cutoffs)
+    for number, point in enumerate(verification.operating_points(sample.scores.impostor, targets)):
+        common = {
+            "fmr_target": point.fmr_target, "threshold": point.threshold, "threshold_source": "pooled",
+            "n_genuine": int(genuine.size), "n_impostor": point.n_impostor,
+            "n_identities": sample.n_identities(0, 0), "failures": failures,
+        }  # fmt: skip
+        limits = () if point.resolvable else (Flag.UNRESOLVABLE,)
+        impostors_near = verification.near_threshold(sample.scores.impostor, point.threshold)
+        fmr = false_match_rate(sample, point)
+        rates.append(fmr)
+        estimates.append(rate_estimate("fmr", fmr, confidence, flags=limits, near_threshold=impostors_near, **common))
+        # a threshold that rests on few false accepts is itself uncertain, whatever the number of genuine errors
+        unsure = (*limits, *((Flag.FEW_ERRORS,) if 0 < point.false_accepts < 30 else ()))
+        if not genuine.size:
+            for metric in ("fnmr", "tar"):
+                estimates.append(Estimate(metric=metric, value=None, flags=(*unsure, Flag.NO_GENUINE), **common))
+            continue
+        fnmr = false_non_match_rate(sample, point, None if accepts is None else accepts[:, number, TOTAL])
+        near = verification.near_threshold(genuine, point.threshold)
+        found = rate_estimate("fnmr", fnmr, confidence, flags=unsure, near_threshold=near, **common)
+        found = found.model_copy(update={"flags": tuple(dict.fromkeys(found.flags))})
+        estimates += [found, complement(found, "tar")]
+    return estimates, rates
+
+
+def false_non_match_rate(sample: Sample, point: OperatingPoint, accepted: Floats | None) -> Rate:
+    """Return the FNMR at a threshold; its variance includes that of the threshold, set anew in each replicate."""
+    n = int(sample.scores.genuine.size)
+    errors = n - verification.accepted(sample.scores.genuine, point.threshold)
+    variance = None
+    if accepted is not None:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            variance = spread(1 - accepted / sample.genuine_weight[:, TOTAL])
+    identities = int(np.unique(sample.genuine.first).size)
+    return Rate(errors, n, variance, identities, 1.0, "wilson-bootstrap")
+
+
+def separation_estimates(sample: Sample, confidence: float) -> list[Estimate]:
+    """Return eer, auc, dprime, cllr, min_cllr and fnmr_at_zero_fmr."""
+    genuine, impostor = sample.scores.genuine, sample.scores.impostor
+    common = {
+        "n_genuine": int(genuine.size),
+        "n_impostor": int(impostor.size),
+        "n_identities": sample.n_identities(0, 0),
+    }
+    names = ("eer", "auc", "dprime", "cllr", "min_cllr", "fnmr_at_zero_fmr")
+    if not genuine.size or not impostor.size:
+        flag = Flag.NO_IMPOSTOR if genuine.size else Flag.NO_GENUINE
+        return [Estimate(metric=name, value=None, flags=(flag,), **common) for name in names]
+    return [
+        _eer(sample, confidence, common),
+        *_influence_estimates(sample, confidence, common),
+        _zero_fmr(sample, confidence, common),
+    ]
+
+
+def _eer(sample: Sample, confidence: float, common: dict[str, Any]) -> Estimate:
+    found = verification.equal_error_rate(sample.scores.genuine, sample.scores.impostor)
+    variance = None
+    if sample.weights is not None:
+        rates = bootstrap.replicate_equal_error_rates(
+            sample.weights, sample.genuine, sample.impostor, sample.totals_of(TOTAL)
+        )
+        variance = spread(rates)
+    n = int(sample.scores.genuine.size)
+    rate = Rate(round(found.value * n), n, variance, int(np.unique(sample.genuine.first).size), 1.0, "wilson-bootstrap")
+    interval = {**rate.interval(confidence)}
+    if variance is not None and 0 < found.value < 1:
+        bounds = uncertainty.wilson_from_variance(found.value, n, variance, confidence)
+        interval = {
+            "ci_low": bounds.low,
+            "ci_high": bounds.high,
+            "ci_method": "wilson-bootstrap",
+            "n_eff": bounds.n_eff,
+        }
+    flags = (Flag.NAIVE_INTERVAL,) if variance is None else ()
+    return Estimate(metric="eer", value=found.value, threshold=found.threshold, flags=flags, **interval, **common)
+
+
+def _influence_estimates(sample: Sample, confidence: float, common: dict[str, Any]) -> list[Estimate]:
+    """Return auc, dprime, cllr and min_cllr, with delta-method intervals over identities."""
+    g, i = sample.genuine.scores.astype(np.float64), sample.impostor.scores.astype(np.float64)
+    finite = bool(np.isfinite(g).all() and np.isfinite(i).all())
+    z = uncertainty.normal_quantile(confidence)
+    values: list[tuple[str, float | None, tuple[Floats, Floats] | None]] = [
+        ("auc", verification.area_under_curve(g, i), influence.area_under_curve_influence(g, i))
+    ]
+    if finite:
+        separation = verification.d_prime(g, i)
+        effects = None if separation is None else influence.d_prime_influence(g, i)
+        values.append(("dprime", separation, effects))
+        values.append(("cllr", verification.cllr(g, i), influence.cllr_influence(g, i)))
+    else:
+        values += [("dprime", None, None), ("cllr", None, None)]
+    values.append(("min_cllr", verification.min_cllr(g, i), influence.min_cllr_influence(g, i)))
+    estimates = []
+    for name, value, effects in values:
+        if value is None or effects is None:
+            estimates.append(Estimate(metric=name, value=None, flags=(Flag.INSUFFICIENT,), **common))
+            continue
+        if sample.weights is None:
+            estimates.append(Estimate(metric=name, value=value, flags=(Flag.NO_INTERVAL,), **common))
+            continue
+        variance = uncertainty.two_sample_variance(
+            effects[0], sample.genuine.first, effects[1], sample.impostor.first, sample.impostor.second,
+            sample.weights.shape[1],
+        )  # fmt: skip
+        half = z * float(np.sqrt(variance))
+        low, high = value - half, value + half
+        method = "delta"
+        if name == "auc":
+            bounds = uncertainty.wilson_from_variance(value, g.size, variance, confidence)
+            low, high, method = bounds.low, bounds.high, "wilson-delta"
+        elif name != "dprime":
+            low = max(0.0, low)
+        estimates.append(Estimate(metric=name, value=value, ci_low=low, ci_high=high, ci_method=method, **common))
+    return estimates
+
+
+def _zero_fmr(sample: Sample, confidence: float, common: dict[str, Any]) -> Estimate:
+    point = verification.zero_fmr_point(sample.scores.impostor)
+    errors = (sample.genuine.scores < point.threshold).astype(np.float64)
+    variance = None
+    if sample.has_identities:
+        variance = uncertainty.identity_variance(errors - errors.mean(), sample.genuine.first, errors.size)
+    identities = int(np.unique(sample.genuine.first).size)
+    rate = Rate(int(errors.sum()), errors.size, variance, identities, 1.0, "wilson-identity-fixed-threshold")
+    return rate_estimate(
+        "fnmr_at_zero_fmr", rate, confidence, threshold=point.threshold, threshold_source="pooled", **common
+    )
+
+
+def compat_estimates(sample: Sample, rules: Sequence[str], targets: Sequence[float]) -> list[Estimate]:
+    """Return TAR and FMR under other tools' rules; they come without intervals, as those tools print them."""
+    genuine, impostor = sample.scores.genuine, sample.scores.impostor
+    estimates = []
+    for rule in rules:
+        for target in targets if genuine.size else ():
+            found = compat.tar_under_rule(rule, genuine, impostor, target)
+            common = {
+                "fmr_target": target, "rule": rule, "threshold": found.point.threshold, "threshold_source": "pooled",
+                "n_genuine": int(genuine.size), "n_impostor": int(impostor.size),
+            }  # fmt: skip
+            flags = (Flag.NO_INTERVAL, *(() if found.point.resolvable else (Flag.UNRESOLVABLE,)))
+            misses = int(genuine.size) - verification.accepted(genuine, found.point.threshold)
+            estimates.append(Estimate(metric="tar", value=found.tar, errors=misses, flags=flags, **common))
+            fmr, k = found.point.fmr, found.point.false_accepts
+            estimates.append(Estimate(metric="fmr", value=fmr, errors=k, flags=flags, **common))
+    return estimates
+
+
+def fold_estimates(scores: NDArray[np.float32], pairs: Pairs, confidence: float) -> list[Estimate]:
+    """Return k-fold accuracy of a pair list with folds, with a t interval over folds."""
+    from scipy.special import stdtrit
+
+    if pairs.fold is None:
+        return []
+    found = verification.fold_accuracy(scores, pairs.genuine, pairs.fold)
+    folds = len(found.accuracies)
+    half = float(stdtrit(folds - 1, 0.5 + confidence / 2)) * found.standard_error
+    counts = {"n_genuine": int(pairs.genuine.sum()), "n_impostor": int((~pairs.genuine).sum())}
+    return [
+        Estimate(
+            metric="accuracy", value=found.mean,
+            ci_low=max(0.0, found.mean - half), ci_high=min(1.0, found.mean + half),
+            ci_method=f"t-over-{folds}-folds", threshold=float(np.mean(found.thresholds)),
+            threshold_source="fitted on the other folds", **counts,
+        ),
+        Estimate(metric="accuracy_fold_std", value=found.std, flags=(Flag.NO_INTERVAL,), **counts),
+    ]  # fmt: skip
+
+
+def curves(sample: Sample) -> list[Curve]:
+    """Return the DET curve, thinned to about 300 points, and histograms of both kinds of scores."""
+    genuine, impostor = sample.scores.genuine, sample.scores.impostor
+    found: list[Curve] = []
+    if genuine.size and impostor.size:
+        curve = verification.error_curve(genuine, impostor)
+        levels = np.geomspace(max(1 / impostor.size, 1e-7), 1, 300)
+        rows = np.unique(np.searchsorted(-curve.fmr, -levels[::-1], side="left"))
+        rows = rows[rows < curve.fmr.size]
+        found.append(
+            Curve(kind="det", name="all", x=tuple(curve.fmr[rows].tolist()), y=tuple(curve.fnmr[rows].tolist()))
+        )
+    everything = np.concatenate([genuine, impostor])
+    everything = everything[np.isfinite(everything)]
+    if everything.size:
+        low, high = float(everything.min()), float(everything.max())
+        edges = np.linspace(low, high if high > low else low + 1e-6, 61)
+        for name, scores in (("genuine", genuine), ("impostor", impostor)):
+            counts, _ = np.histogram(scores[np.isfinite(scores)], edges)
+            if scores.size:
+                x, y = tuple(edges.tolist()), tuple(float(c) for c in counts)
+                found.append(Curve(kind="histogram", name=name, x=x, y=y))
+    return found
+
+
+def pooled_design_effects(rates: Sequence[Rate]) -> list[float]:
+    """Return the design effect of the pooled FMR at each target, assumed for cells without errors."""
+    return [design_effect(rate) for rate in rates]

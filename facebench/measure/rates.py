@@ -1,0 +1,113 @@
+"""One rate with its interval: the rules that every FMR, FNMR and TAR in a result follows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facebench.metrics import catalogue
+from facebench.metrics.uncertainty import rule_of_three, wilson, wilson_from_variance
+from facebench.schema import Estimate, Flag
+
+FEW_ERRORS = 30
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Errors among comparisons, and what is known of their dependence.
+
+    Attributes:
+        errors, n: comparisons that are errors, and all.
+        variance: of the rate over identities; None when it is unknown, so that only a naive interval exists.
+        n_independent: comparisons between disjoint identities: all that is certain when no error was seen.
+        design_effect: of the pooled sample, assumed for a cell without errors.
+        method: how the variance was found.
+    """
+
+    errors: int
+    n: int
+    variance: float | None
+    n_independent: int
+    design_effect: float
+    method: str
+
+    @property
+    def value(self) -> float:
+        """The rate."""
+        return self.errors / self.n
+
+    def interval(self, confidence: float) -> dict[str, Any]:
+        """Return the interval fields of an estimate."""
+        if self.variance is None:
+            low, high = wilson(self.value, self.n, confidence)
+            return {"ci_low": low, "ci_high": high, "ci_method": "naive-wilson"}
+        if self.errors in (0, self.n):
+            hopeful, safe = rule_of_three(self.n, self.n_independent, self.design_effect)
+            low, high = (0.0, safe) if self.errors == 0 else (1 - safe, 1.0)
+            bracket = (hopeful, safe) if self.errors == 0 else (1 - safe, 1 - hopeful)
+            return {"ci_low": low, "ci_high": high, "ci_method": "rule-of-three", "bracket": bracket}
+        found = wilson_from_variance(self.value, self.n, self.variance, confidence)
+        return {"ci_low": found.low, "ci_high": found.high, "ci_method": self.method, "n_eff": found.n_eff}
+
+    def flags(self) -> list[Flag]:
+        """Return what these counts oblige us to say."""
+        flags = []
+        if self.variance is None:
+            flags.append(Flag.NAIVE_INTERVAL)
+        if self.errors == 0:
+            flags.append(Flag.ZERO_ERRORS)
+        elif self.errors < FEW_ERRORS:
+            flags.append(Flag.FEW_ERRORS)
+        return flags
+
+
+def rate_estimate(
+    metric: str, rate: Rate, confidence: float, *, flags: tuple[Flag, ...] = (), **fields: Any
+) -> Estimate:
+    """Return the estimate of an error rate."""
+    return Estimate(
+        metric=metric, value=rate.value, errors=rate.errors, flags=(*flags, *rate.flags()),
+        **rate.interval(confidence), **fields,
+    )  # fmt: skip
+
+
+def complement(estimate: Estimate, metric: str) -> Estimate:
+    """Return the estimate of 1 - rate: TAR from FNMR. `errors` still counts the errors."""
+    assert estimate.value is not None
+    low, high = estimate.ci_low, estimate.ci_high
+    bracket = estimate.bracket
+    return estimate.model_copy(
+        update={
+            "metric": metric,
+            "value": (estimate.n_genuine - estimate.errors) / estimate.n_genuine
+            if estimate.n_genuine and estimate.errors is not None
+            else 1 - estimate.value,
+            "ci_low": None if high is None else 1 - high,
+            "ci_high": None if low is None else 1 - low,
+            "bracket": None if bracket is None else (1 - bracket[1], 1 - bracket[0]),
+        }
+    )
+
+
+def spread(replicates: NDArray[np.float64]) -> float | None:
+    """Return the variance over replicates (last axis rows), or None when fewer than half of them are defined."""
+    defined = replicates[np.isfinite(replicates)]
+    if defined.size < max(2, replicates.size / 2):
+        return None
+    return float(defined.var(ddof=1))
+
+
+def design_effect_of(estimate: Estimate) -> float:
+    """Return P / n_eff of a measured rate, 1 when it cannot be told."""
+    n = catalogue.metric(estimate.metric).total(n_genuine=estimate.n_genuine, n_impostor=estimate.n_impostor)
+    return max(1.0, n / estimate.n_eff) if n and estimate.n_eff else 1.0
+
+
+def design_effect(rate: Rate) -> float:
+    """Return P / n_eff of a rate, 1 when it cannot be told."""
+    if rate.variance is None or rate.errors in (0, rate.n):
+        return 1.0
+    return max(1.0, rate.variance / (rate.value * (1 - rate.value) / rate.n))

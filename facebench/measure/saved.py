@@ -1,0 +1,218 @@
+"""The files of a run: what is saved beside a result so that every number can be recomputed without the model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facebench.errors import InputError
+from facebench.files import is_folder, read_bytes, read_json, sha256_bytes, write_atomic
+from facebench.measure.sample import Images, Pairs
+from facebench.schema import Artifact, ProtocolSpec, Result
+
+EMBEDDINGS = "embeddings.safetensors"
+IMAGES = "images.json"
+PROTOCOL = "protocol.json"
+SCORES = "scores.safetensors"
+RESULT = "result.json"
+
+
+def section_file(name: str) -> str:
+    """Return the name of the file that holds a section's tensors."""
+    return f"{name}.safetensors"
+
+
+def save_inputs(
+    out: Path, vectors: NDArray[np.float32], images: Images, pairs: Pairs | None, spec: ProtocolSpec
+) -> tuple[Artifact, ...]:
+    """Write embeddings (with the pairs), image table and protocol beside the result; return their hashes."""
+    from safetensors.numpy import save
+
+    tensors: dict[str, NDArray[Any]] = {"embeddings": np.ascontiguousarray(vectors)}
+    if pairs is not None:
+        tensors |= {"pair_a": pairs.a, "pair_b": pairs.b, "pair_genuine": pairs.genuine}
+        if pairs.fold is not None:
+            tensors["pair_fold"] = pairs.fold
+    embeddings = save(tensors, {"image_ids": json.dumps(list(images.image_ids))})
+    return _write_all(out, {EMBEDDINGS: ("embeddings", embeddings)}, images, spec)
+
+
+def save_scores(
+    out: Path, scores: NDArray[np.float64], pairs: Pairs, images: Images | None, n_images: int, spec: ProtocolSpec
+) -> tuple[Artifact, ...]:
+    """Write scores with their comparisons, the table of samples and the protocol beside the result; return the hashes.
+
+    Samples without names (`images` is None) are only counted.
+    """
+    from safetensors.numpy import save
+
+    tensors: dict[str, NDArray[Any]] = {
+        "scores": scores, "pair_a": pairs.a, "pair_b": pairs.b, "pair_genuine": pairs.genuine,
+    }  # fmt: skip
+    if pairs.fold is not None:
+        tensors["pair_fold"] = pairs.fold
+    content = save(tensors, {"n_samples": str(n_images)})
+    return _write_all(out, {SCORES: ("scores", content)}, images or Images((), None, {}), spec)
+
+
+def _write_all(
+    out: Path, contents: dict[str, tuple[str, bytes]], images: Images, spec: ProtocolSpec
+) -> tuple[Artifact, ...]:
+    table = {
+        "image_id": images.image_ids,
+        "identity": images.identities,
+        "attributes": {name: list(column) for name, column in images.attributes.items()},
+        **({} if images.roles is None else {"roles": images.roles}),
+    }
+    contents = {
+        **contents,
+        IMAGES: ("images", (json.dumps(table, ensure_ascii=False, indent=0) + "\n").encode()),
+        PROTOCOL: ("protocol", (spec.model_dump_json(indent=1) + "\n").encode()),
+    }
+    artifacts = []
+    for name, (kind, content) in contents.items():
+        write_atomic(out / name, content)
+        artifacts.append(Artifact.model_validate({"path": name, "sha256": sha256_bytes(content), "kind": kind}))
+    return tuple(artifacts)
+
+
+def save_section(out: Path, name: str, tensors: Mapping[str, NDArray[Any]]) -> Artifact:
+    """Write the tensors of a section beside the result; return the file's hash."""
+    from safetensors.numpy import save
+
+    content = save({key: np.ascontiguousarray(value) for key, value in tensors.items()})
+    path = section_file(name)
+    write_atomic(out / path, content)
+    return Artifact(path=path, sha256=sha256_bytes(content), kind="section")
+
+
+def load_section(result: Result, folder: Path, name: str) -> dict[str, NDArray[Any]]:
+    """Read the tensors a section saved; none when it saved none."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    for artifact in result.artifacts:
+        if artifact.path == section_file(name):
+            try:
+                return load(_checked(artifact, folder))
+            except SafetensorError as error:
+                raise InputError(f"{folder / artifact.path}: not a safetensors file: {error}") from error
+    return {}
+
+
+def save_result(result: Result, path: Path) -> None:
+    """Write a result as JSON: one line per field, the same bytes for the same result."""
+    write_atomic(path, result.model_dump_json(indent=1) + "\n")
+
+
+def load_result(path: Path) -> Result:
+    """Read a result, or the result in a folder, and check its id.
+
+    Raises:
+        InputError: the file is no result, or its content does not match its result_id.
+    """
+    path = Path(path)
+    if is_folder(path):
+        path = path / RESULT
+    result = Result.parse(read_json(path, "result"), where=f"result {path}")
+    if result.result_id != result.compute_id():
+        raise InputError(f"result {path}: its content does not match its result_id; it was changed after the run")
+    return result
+
+
+def load_inputs(result: Result, folder: Path) -> tuple[NDArray[np.float32], Images, Pairs | None, ProtocolSpec]:
+    """Read what a result was computed from, checking each file against the hash in the result.
+
+    Raises:
+        InputError: a file is missing, changed or malformed.
+    """
+    contents = _contents(result, folder, "embeddings")
+    images = _parse_images(contents["images"], folder / IMAGES)
+    vectors, pairs = _parse_embeddings(contents["embeddings"], folder / EMBEDDINGS)
+    if len(vectors) != len(images.image_ids):
+        raise InputError(f"{folder}: {len(vectors)} embeddings for {len(images.image_ids)} images")
+    spec = ProtocolSpec.parse(json.loads(contents["protocol"]), where=str(folder / PROTOCOL))
+    return vectors, images, pairs, spec
+
+
+def load_scores(result: Result, folder: Path) -> tuple[NDArray[np.float64], Images, Pairs, ProtocolSpec]:
+    """Read what a result of a score file was computed from, checking each file against the hash in the result.
+
+    Raises:
+        InputError: a file is missing, changed or malformed.
+    """
+    from safetensors import SafetensorError, safe_open
+    from safetensors.numpy import load
+
+    contents = _contents(result, folder, "scores")
+    path = folder / SCORES
+    try:
+        tensors = load(contents["scores"])
+        with safe_open(path, "np") as stored:
+            n_samples = int(stored.metadata()["n_samples"])
+        pairs = Pairs(tensors["pair_a"], tensors["pair_b"], tensors["pair_genuine"], tensors.get("pair_fold"))
+        scores = tensors["scores"]
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: not a FaceBench scores file: {error}") from error
+    images = _parse_images(contents["images"], folder / IMAGES)
+    spec = ProtocolSpec.parse(json.loads(contents["protocol"]), where=str(folder / PROTOCOL))
+    return scores, images if images.image_ids else unnamed_samples(n_samples), pairs, spec
+
+
+def unnamed_samples(n: int) -> Images:
+    """Return samples of which nothing is known but that they were compared."""
+    return Images(tuple(map(str, range(n))), None, {})
+
+
+def _contents(result: Result, folder: Path, kind: str) -> dict[str, bytes]:
+    wanted = (kind, "images", "protocol")
+    contents: dict[str, bytes] = {
+        artifact.kind: _checked(artifact, folder) for artifact in result.artifacts if artifact.kind in wanted
+    }
+    missing = set(wanted) - set(contents)
+    if missing:
+        again = "; its numbers come from a file of scores" if SCORES in {a.path for a in result.artifacts} else ""
+        raise InputError(
+            f"result in {folder} names no {' and no '.join(sorted(missing))} file{again or '; run it again'}"
+        )
+    return contents
+
+
+def _checked(artifact: Artifact, folder: Path) -> bytes:
+    if Path(artifact.path).name != artifact.path:
+        raise InputError(f"artifact {artifact.path!r} lies outside the folder of its result")
+    content = read_bytes(folder / artifact.path, f"{artifact.kind} file")
+    if sha256_bytes(content) != artifact.sha256:
+        raise InputError(f"{folder / artifact.path} was changed: its sha256 is not the one in the result")
+    return content
+
+
+def _parse_images(content: bytes, path: Path) -> Images:
+    try:
+        table = json.loads(content)
+        identities = table["identity"]
+        columns = {name: tuple(column) for name, column in table["attributes"].items()}
+        roles = tuple(table["roles"]) if "roles" in table else None
+        return Images(tuple(table["image_id"]), None if identities is None else tuple(identities), columns, roles)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: not an image table: {error}") from error
+
+
+def _parse_embeddings(content: bytes, path: Path) -> tuple[NDArray[np.float32], Pairs | None]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        tensors = load(content)
+        vectors = tensors["embeddings"]
+    except (SafetensorError, KeyError) as error:
+        raise InputError(f"{path}: not a FaceBench embeddings file: {error}") from error
+    if "pair_a" not in tensors:
+        return vectors, None
+    pairs = Pairs(tensors["pair_a"], tensors["pair_b"], tensors["pair_genuine"], tensors.get("pair_fold"))
+    return vectors, pairs

@@ -1,0 +1,294 @@
+"""What the engine found about a run too large to hold its scores: rates of all cells, with their variances."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facebench.execution.compute import Compute
+from facebench.measure.groups import Grouping
+from facebench.measure.rates import Rate
+from facebench.measure.sample import Images, Partition
+from facebench.metrics import uncertainty
+from facebench.metrics.verification import false_accept_budget
+from facebench.scoring import engine, failed_rows
+from facebench.scoring.arrange import Arrangement, arrange
+from facebench.scoring.digits import digit_floor
+
+Floats = NDArray[np.float64]
+SLOPE_STEP = 0.2
+
+
+@dataclass(frozen=True, eq=False)
+class Influence:
+    """Errors of one kind in one cell: their number among all comparisons, and what each identity adds.
+
+    Attributes:
+        errors, n: comparisons that are errors, and all.
+        shared: (I,) sum over an identity's comparisons of (e - p).
+        squares: sum over pairs of identities of the square of the same sum; 0 for genuine comparisons.
+    """
+
+    errors: int
+    n: int
+    shared: Floats
+    squares: float
+
+    @property
+    def rate(self) -> float:
+        """The share of errors."""
+        return self.errors / self.n
+
+
+class Tallied(Partition):
+    """Counts of a run at the thresholds of its FMR targets; cells as in `Partition`.
+
+    Attributes:
+        selection: order statistics, histogram and genuine scores.
+        thresholds: (T,) one per FMR target, then the one above all impostor scores, then that at which FMR and FNMR
+            cross, if there are genuine comparisons.
+        genuine, genuine_ends: all genuine comparisons; ``-inf`` where an image failed.
+    """
+
+    def __init__(
+        self,
+        images: Images,
+        vectors: NDArray[np.float32],
+        groupings: list[Grouping],
+        targets: Sequence[float],
+        comparator: str,
+        compute: Compute,
+        *,
+        drop_failed: bool = False,
+    ) -> None:
+        super().__init__(images, groupings)
+        self.targets = list(targets)
+        self._known: dict[tuple[int, int], Influence] = {}
+        usable = ~failed_rows(vectors)
+        if comparator == "cosine":
+            usable &= vectors.any(axis=1)
+        self.counted = usable if drop_failed else np.ones(usable.size, bool)
+        self.labels = np.stack([grouping.label for grouping in self.groupings], axis=1)
+        rows = np.flatnonzero(usable)
+        self.arrangement: Arrangement = arrange(
+            vectors[rows], images.identity[rows], self.labels[rows], comparator, product=compute.product
+        )
+        self._select(rows, compute)
+        n_groups = tuple(len(grouping.groups) for grouping in self.groupings)
+        self.layout = engine.Cells(n_groups, self.sizes[self.arrangement.identity])
+        self.counts = engine.count(self.arrangement, self.layout, self.thresholds, run=compute.run)
+
+    def _select(self, rows: NDArray[np.int64], compute: Compute) -> None:
+        self.n = int(self.n_impostor[0])
+        computed = self.arrangement.n_comparisons - _pairs_within(self.images.identity[rows])
+        ranks = [false_accept_budget(target, self.n) for target in self.targets]
+        self.resolvable = [rank >= 1 for rank in ranks]
+        ranks = [min(rank, self.n - 1) for rank in ranks]
+        failed = self._failed_genuine(rows)
+        lowest = self.n - computed, len(failed)
+        self.selection = engine.select(self.arrangement, [*ranks, 0], lowest, run=compute.run)
+        found = self.selection
+        ends = rows[found.genuine_ends.astype(np.int64)].reshape(-1, 2)
+        self.genuine = np.concatenate([found.genuine, np.full(len(failed), -np.inf, np.float32)])
+        self.genuine_ends = np.concatenate([ends, failed]).astype(np.int32)
+        at_targets = engine.thresholds(found)
+        self.crossing = _crossing(found, self.genuine, self.n)
+        met = () if self.crossing is None else (self.crossing.threshold,)
+        self.thresholds = (*at_targets, *met)
+
+    def _failed_genuine(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the genuine comparisons with an image that failed."""
+        failed = self.counted.copy()
+        failed[rows] = False
+        found = [np.zeros((0, 2), np.int64)]
+        for person in np.unique(self.images.identity[failed]):
+            own = np.flatnonzero((self.images.identity == person) & self.counted)
+            first, second = np.triu_indices(own.size, 1)
+            pairs = np.stack([own[first], own[second]], axis=1)
+            found.append(pairs[failed[pairs].any(axis=1)])
+        return np.concatenate(found)
+
+    # ---- what was compared
+
+    @cached_property
+    def sizes(self) -> NDArray[np.int32]:
+        """(I, H) images of each identity in each group, groupings side by side."""
+        columns = []
+        for grouping in self.groupings:
+            for g in range(len(grouping.groups)):
+                mine = (grouping.label == g) & self.counted
+                columns.append(np.bincount(self.images.identity[mine], minlength=self.identity_count))
+        return np.stack(columns, axis=1).astype(np.int32)
+
+    @cached_property
+    def _offsets(self) -> list[int]:
+        return [0, *np.cumsum([len(grouping.groups) for grouping in self.groupings])[:-1].tolist()]
+
+    def _images(self, grouping: int, group: int) -> Floats:
+        column: Floats = self.sizes[:, self._offsets[grouping] + group].astype(np.float64)
+        return column
+
+    @cached_property
+    def n_impostor(self) -> NDArray[np.int64]:
+        """(C,) impostor comparisons per cell."""
+        found = []
+        for cell in self.cells:
+            a, b = (self._images(cell.grouping, g).astype(np.int64) for g in (cell.first, cell.second))
+            every = int(a.sum()) * int(b.sum()) - int(a @ b)
+            found.append(every // 2 if cell.first == cell.second else every)
+        return np.array(found, np.int64)
+
+    @cached_property
+    def genuine_cells(self) -> NDArray[np.int32]:
+        """(P, G) group of each genuine comparison in each grouping; -1 unless both images lie in it."""
+        a, b = self.labels[self.genuine_ends[:, 0]], self.labels[self.genuine_ends[:, 1]]
+        return np.where(a == b, a, -1).astype(np.int32)
+
+    @cached_property
+    def n_genuine(self) -> NDArray[np.int64]:
+        """(C,) genuine comparisons per cell; 0 between groups, where they are not counted."""
+        return np.array(
+            [
+                int((self.genuine_cells[:, cell.grouping] == cell.first).sum()) if cell.first == cell.second else 0
+                for cell in self.cells
+            ],
+            np.int64,
+        )
+
+    # ---- errors
+
+    def false_matches(self, i: int, t: int) -> Influence:
+        """Return the false matches of a cell at a threshold.
+
+        With k_u the accepted comparisons of identity u and n_u all of them, ``S_u = k_u - p n_u``; with k_uv and m_uv
+        those of a pair, ``sum d_uv² = sum k_uv² - 2 p sum k_uv m_uv + p² sum m_uv²``.
+        """
+        if (i, t) in self._known:
+            return self._known[i, t]
+        cell = self.cells[i]
+        s, g, h = cell.grouping, cell.first, cell.second
+        own = g == h
+        k = self._accepted(s, g, h, t) if own else self._accepted(s, g, h, t) + self._accepted(s, h, g, t)
+        errors, n = int(k.sum()) // 2, int(self.n_impostor[i])
+        a, b = self._images(s, g), self._images(s, h)
+        if own:
+            each = a * (a.sum() - a)
+            every = (float(a @ a) ** 2 - float((a * a) @ (a * a))) / 2
+        else:
+            each = a * (b.sum() - b) + b * (a.sum() - a)
+            every = float(a @ a) * float(b @ b) + float(a @ b) ** 2 - 2 * float((a * b) @ (a * b))
+        p = errors / n if n else 0.0
+        squares = float(self.counts.squares[i, t]) - 2 * p * float(self.counts.products[i, t]) + p * p * every
+        self._known[i, t] = Influence(errors, n, k - p * each, squares)
+        return self._known[i, t]
+
+    def _accepted(self, grouping: int, own: int, partner: int, t: int) -> Floats:
+        """Return (I,) accepted comparisons of each identity's images in one group with partners in another."""
+        mine = self.arrangement.labels[:, grouping] == own
+        column = self.counts.per_segment[mine, self._offsets[grouping] + partner, t].astype(np.float64)
+        person = self.arrangement.identity[self.arrangement.segment_person[mine]]
+        return np.asarray(np.bincount(person, column, minlength=self.identity_count), np.float64)
+
+    def false_non_matches(self, grouping: int, group: int, threshold: float) -> Influence:
+        """Return the false non-matches of a group at a threshold."""
+        mine = self.genuine_cells[:, grouping] == group
+        errors = (self.genuine[mine] < np.float32(threshold)).astype(np.float64)
+        person = self.images.identity[self.genuine_ends[mine, 0]]
+        q = errors.mean() if errors.size else 0.0
+        shared = np.asarray(np.bincount(person, errors - q, minlength=self.identity_count), np.float64)
+        return Influence(int(errors.sum()), errors.size, shared, 0.0)
+
+    def vertex_variance(self, *parts: tuple[float, Influence]) -> float:
+        """Return the variance of a weighted sum of rates over identities; at most one of them of impostors.
+
+        See `facebench.metrics.uncertainty.two_sample_variance`.
+        """
+        n = self.identity_count
+        together = np.zeros(n)
+        squares = 0.0
+        for weight, part in parts:
+            together += weight * part.shared / part.n
+            squares += weight**2 * part.squares / part.n**2
+        return float((1 - 1 / n) * ((1 - 2 / n) * (together @ together) + squares))
+
+    def slope(self, grouping: int, group: int, fmr: float) -> float:
+        """Return by how much the FNMR of a group falls per FMR gained at an operating point (a difference quotient)."""
+        expected = fmr * self.n
+        step = min(0.9, max(SLOPE_STEP, 2 / np.sqrt(max(expected, 1.0))))
+        mine = np.sort(self.genuine[self.genuine_cells[:, grouping] == group])
+        limits = [self._score_at(fmr * (1 + sign * step)) for sign in (-1, 1)]
+        high, low = np.searchsorted(mine, np.array(limits, np.float32)) / max(mine.size, 1)
+        return float(max(0.0, high - low) / (2 * step * fmr))
+
+    def _score_at(self, fmr: float) -> float:
+        """Return about the threshold of an FMR, interpolated within a digit of the histogram."""
+        above = np.cumsum(self.selection.histogram[::-1])[::-1]  # at or above each digit
+        wanted = min(fmr * self.n, float(above[0]))
+        digit = int(np.searchsorted(-above, -wanted, side="right")) - 1
+        digit = max(digit, 0)
+        low, high = digit_floor(np.array([digit, digit + 1])).astype(np.float64)
+        inside = int(self.selection.histogram[digit])
+        over = int(above[digit]) - inside
+        share = (wanted - over) / inside if inside else 0.5
+        return float(high - share * (high - low))
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """Where FMR and FNMR differ least."""
+
+    threshold: float
+    fmr: float
+    fnmr: float
+
+
+def _crossing(found: engine.Selection, genuine: NDArray[np.float32], n: int) -> Crossing | None:
+    """Return the threshold at which FMR and FNMR differ least; as `facebench.metrics.verification.equal_error_rate`."""
+    if not genuine.size or found.digit is None:
+        return None
+    low, high = digit_floor(np.array([found.digit, found.digit + 1]))
+    inside = genuine[(genuine >= low) & (genuine < high)]
+    values, counts = found.crossing
+    tried = np.unique(np.concatenate([values, inside, [high]])).astype(np.float32)
+    above = int(found.histogram[found.digit + 1 :].sum())
+    accepted = above + counts.sum() - np.concatenate([[0], np.cumsum(counts)])[np.searchsorted(values, tried)]
+    fmr = accepted / n
+    fnmr = np.searchsorted(np.sort(genuine), tried, side="left") / genuine.size
+    difference, mean = np.abs(fmr - fnmr), (fmr + fnmr) / 2
+    closest = np.flatnonzero(difference <= difference.min() + 1e-12)
+    best = int(closest[np.argmin(mean[closest])])
+    return Crossing(float(tried[best]), float(fmr[best]), float(fnmr[best]))
+
+
+def _pairs_within(identity: NDArray[Any]) -> int:
+    counts = np.bincount(identity) if identity.size else np.zeros(0, np.int64)
+    return int((counts * (counts - 1) // 2).sum())
+
+
+def independent_pairs(partition: Partition, grouping: int, first: int, second: int) -> int:
+    """Return how many comparisons of a cell share no identity."""
+    a, b = (partition.n_identities(grouping, g) or 0 for g in (first, second))
+    return uncertainty.disjoint_pairs(a) if first == second else min(a, b)
+
+
+def false_non_match_rate(tallied: Tallied, grouping: int, group: int, t: int) -> Rate:
+    """Return the FNMR of a group at the threshold of an FMR target, which is itself estimated.
+
+    To first order the FNMR moves by the influence of the genuine comparisons, plus by the slope of the FNMR in the FMR
+    times the influence of the impostor comparisons that set the threshold (delta method).
+    """
+    missed = tallied.false_non_matches(grouping, group, tallied.thresholds[t])
+    variance = None
+    if tallied.has_identities:
+        false = tallied.false_matches(0, t)
+        slope = tallied.slope(grouping, group, tallied.targets[t])
+        variance = tallied.vertex_variance((1.0, missed), (slope, false))
+    mine = tallied.genuine_cells[:, grouping] == group
+    people = int(np.unique(tallied.images.identity[tallied.genuine_ends[mine, 0]]).size)
+    effect = 1.0 if grouping == 0 else missed.n / max(people, 1)
+    return Rate(missed.errors, missed.n, variance, people, effect, "wilson-delta")

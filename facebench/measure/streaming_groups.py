@@ -1,0 +1,92 @@
+"""Estimates per demographic group of a run too large to hold its scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facebench.measure.grouped import GroupMeasurer, GroupRates, Operating
+from facebench.measure.rates import Rate
+from facebench.measure.streaming_counts import Influence, Tallied, false_non_match_rate, independent_pairs
+from facebench.metrics.streams import Stream, generator
+
+Floats = NDArray[np.float64]
+
+
+class LargeGroups(GroupMeasurer):
+    """Measures all groupings at the pooled thresholds; variances are closed forms, so there are no replicates."""
+
+    def __init__(
+        self,
+        tallied: Tallied,
+        *,
+        confidence: float,
+        min_identities: int,
+        design_effects: Sequence[float],
+        seed: int,
+    ) -> None:
+        self.sample: Any = tallied
+        self.targets = list(tallied.targets)
+        self.policy = "pooled"
+        self.confidence = confidence
+        self.min_identities = min_identities
+        self.design_effects = list(design_effects)
+        self.rng = generator(Stream.FAIR_DRAWS, seed)
+        thresholds = tallied.thresholds[: len(self.targets)]
+        self.pooled = Operating("pooled", thresholds, None, tuple(tallied.resolvable))
+        self.tallied = tallied
+
+    def _rates(
+        self, t: int, operating: dict[int, Operating], counted: dict[Operating, tuple[Floats, Floats] | None]
+    ) -> tuple[GroupRates, dict[int, Rate | None], dict[int, Rate | None]]:
+        del counted  # there are no replicates to count in
+        fmr = {i: self._false_matches(i, t) for i in operating}
+        own = [i for i in operating if self.tallied.cells[i].first == self.tallied.cells[i].second]
+        fnmr: dict[int, Rate | None] = dict.fromkeys(operating)
+        fnmr |= {i: self._false_non_matches(i, t) for i in own}
+        return GroupRates([fmr[i] for i in own], [fnmr[i] for i in own], None, None), fmr, fnmr
+
+    def _false_matches(self, i: int, t: int) -> Rate | None:
+        cell = self.tallied.cells[i]
+        if not self.tallied.n_impostor[i]:
+            return None
+        found = self.tallied.false_matches(i, t)
+        variance = self._variance(i, t, found) if self.tallied.has_identities else None
+        independent = independent_pairs(self.tallied, cell.grouping, cell.first, cell.second)
+        return Rate(found.errors, found.n, variance, independent, self.design_effects[t], "wilson-delta")
+
+    def _variance(self, i: int, t: int, found: Influence) -> float:
+        """Return the variance of a cell's FMR at a threshold that is itself estimated.
+
+        Where chance raises all false matches, the threshold rises and takes the cell's with it: the slope of the cell's
+        FMR in the pooled one times the influence of the pooled one is subtracted (delta method). The comparisons of a
+        pair of identities are taken to lie either all in the cell or none; where people carry several labels, this
+        makes the variance of cells between groups too large.
+        """
+        pooled = self.tallied.false_matches(0, t)
+        slope = self._elasticity(i, t) * found.rate / pooled.rate if pooled.errors else 0.0
+        # of pairs inside the cell the squares are those of the difference; of the others those of the pooled part
+        inside = (1 / found.n - slope / pooled.n) ** 2 * found.squares
+        outside = (slope / pooled.n) ** 2 * max(0.0, pooled.squares - found.squares)
+        shared = Influence(0, 1, found.shared / found.n - slope * pooled.shared / pooled.n, inside + outside)
+        return self.tallied.vertex_variance((1.0, shared))
+
+    def _elasticity(self, i: int, t: int) -> float:
+        """Return d ln FMR of a cell / d ln FMR of all, between the operating points around one; 1 where unknown."""
+        points = []
+        for other in (max(0, t - 1), min(len(self.targets) - 1, t + 1)):
+            cell, pooled = self.tallied.false_matches(i, other), self.tallied.false_matches(0, other)
+            if cell.errors and pooled.errors:
+                points.append((np.log(cell.rate), np.log(pooled.rate)))
+        if len(points) < 2 or points[0][1] == points[1][1]:
+            return 1.0
+        return float((points[1][0] - points[0][0]) / (points[1][1] - points[0][1]))
+
+    def _false_non_matches(self, i: int, t: int) -> Rate | None:
+        cell = self.tallied.cells[i]
+        if not self.tallied.n_genuine[i]:
+            return None
+        return false_non_match_rate(self.tallied, cell.grouping, cell.first, t)

@@ -1,0 +1,180 @@
+"""Templates: the embeddings of several images of one person, pooled to one that is compared.
+
+The embeddings of one media item (a still, or the frames of a video) are averaged, then the media items, then the result
+is brought to length 1. Source: Whitelam et al., "IARPA Janus Benchmark-B Face Dataset", 2017; and METRICS of the
+insightface evaluation, whose options N, D and F a protocol states by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facebench.data import Dataset
+from facebench.errors import InputError
+from facebench.measure.sample import Images, Pairs
+from facebench.schema import Flip, ProtocolSpec, TemplateSpec
+from facebench.scoring import failed_rows
+
+Vectors = NDArray[np.float32]
+Ints = NDArray[np.int64]
+
+
+def pool(
+    vectors: Vectors, template: Ints, media: Ints, spec: TemplateSpec, detector: NDArray[np.float64] | None = None
+) -> Vectors:
+    """Return (T, D) embeddings of length 1, one per template; NaN where every image of the template failed.
+
+    Args:
+        vectors: (N, D); a row of NaN failed, and is left out of its template.
+        template: (N,) template index; -1 for an image in none.
+        media: (N,) index of the media item, numbered over all templates.
+        detector: (N,) scores of the face detector, for ``detector_weight``.
+    """
+    rows = np.flatnonzero((template >= 0) & ~failed_rows(vectors))
+    kept = vectors[rows].astype(np.float64)
+    if spec.normalise_first:
+        kept /= np.linalg.norm(kept, axis=1, keepdims=True)
+    if spec.detector_weight:
+        assert detector is not None
+        kept *= detector[rows, None]
+    owner = np.full(int(media.max(initial=-1)) + 1, -1, np.int64)
+    owner[media[rows]] = template[rows]
+    items = _mean(kept, media[rows], owner.size)
+    seen = owner >= 0
+    pooled = _mean(items[seen], owner[seen], int(template.max(initial=-1)) + 1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found = pooled / np.linalg.norm(pooled, axis=1, keepdims=True)
+    return np.asarray(found, np.float32)  # 0 / 0 is NaN: embeddings that cancel out leave nothing to compare
+
+
+def _mean(values: NDArray[np.float64], index: Ints, n: int) -> NDArray[np.float64]:
+    """Return (n, D) means of the rows with each index; NaN where there is none."""
+    total = np.zeros((n, values.shape[1]))
+    np.add.at(total, index, values)
+    with np.errstate(invalid="ignore"):
+        means: NDArray[np.float64] = total / np.bincount(index, minlength=n)[:, None]
+    return means
+
+
+def template_units(dataset: Dataset, vectors: Vectors, spec: ProtocolSpec) -> tuple[Images, Vectors, Pairs | None]:
+    """Return templates in place of images: what is known of them, their embeddings and the listed pairs.
+
+    Raises:
+        InputError: no templates, a template of two people, or no detector scores where the protocol weighs by them.
+    """
+    assert spec.templates is not None
+    names, template = dataset.templates()
+    if not names:
+        raise InputError(f"protocol {spec.name} compares templates, but {dataset.root} has no template_id")
+    if spec.templates.detector_weight and dataset.detector_scores is None:
+        raise InputError(
+            f"protocol {spec.name} weighs by the detector's score, but {dataset.root} has none; add the column "
+            "detector_score, or set templates.detector_weight to false"
+        )
+    pooled = pool(vectors, template, _media(dataset, template), spec.templates, dataset.detector_scores)
+    members: list[list[int]] = [[] for _ in names]
+    for row, number in enumerate(template):
+        if number >= 0:
+            members[number].append(row)
+    identities = None
+    if dataset.identities is not None:
+        identities = tuple(str(one) for one in _agreed(names, members, "people", dataset.identities))
+    attributes = {
+        name: tuple(_common([values[row] for row in rows]) for rows in members)
+        for name, values in dataset.attributes.items()
+    }
+    listed = dataset.template_pairs
+    pairs = None if listed is None else Pairs(listed.a, listed.b, listed.genuine, listed.fold)
+    roles = None if dataset.roles is None else tuple(_agreed(names, members, "roles", dataset.roles))
+    return Images(names, identities, attributes, roles), pooled, pairs
+
+
+def _media(dataset: Dataset, template: Ints) -> Ints:
+    """Return (N,) the index of each image's media item; an image without one is an item of its own."""
+    ids: Sequence[str | None] = dataset.media_ids or [None] * len(dataset)
+    index: dict[Any, int] = {}
+    keys = ((int(template[row]), row if name is None else name) for row, name in enumerate(ids))
+    return np.array([index.setdefault(key, len(index)) for key in keys], np.int64)
+
+
+def _agreed(
+    names: Sequence[str], members: Sequence[Sequence[int]], what: str, values: Sequence[str | None]
+) -> list[str | None]:
+    """Return the one value that the images of each template share."""
+    found = []
+    for name, rows in zip(names, members, strict=True):
+        several = list(dict.fromkeys(values[row] for row in rows))
+        if len(several) > 1:
+            raise InputError(
+                f"template {name!r} holds images of the {what} {several[0]!r} and {several[1]!r}; it must be one"
+            )
+        found.append(several[0])
+    return found
+
+
+def _common(values: Sequence[str | float | None]) -> str | float | None:
+    """Return the value of a template's images: the mean of numbers, the one word they share, else None."""
+    known = [value for value in values if value is not None]
+    numbers = [value for value in known if isinstance(value, float)]
+    if numbers:
+        return float(np.mean(numbers))
+    return known[0] if known and len(set(known)) == 1 else None
+
+
+class WithMirrored:
+    """A model that adds the embedding of the mirrored face to that of the face."""
+
+    def __init__(self, model: Any) -> None:
+        spec = model.card.input
+        if spec is not None and spec.flip is not Flip.NONE:
+            raise InputError(
+                f"model {model.card.name} mirrors faces itself (input.flip: {spec.flip}); set that to none, or "
+                "templates.flip to false"
+            )
+        self._model = model
+        self.card = model.card.model_copy(update={"options": {**model.card.options, "mirrored_added": True}})
+
+    def embed(self, faces: NDArray[np.uint8]) -> Vectors:
+        """Return (N, D) sums."""
+        mirrored = np.ascontiguousarray(faces[:, :, ::-1])
+        total: Vectors = self._model.embed(faces) + self._model.embed(mirrored)
+        return total
+
+
+class StoredHalves:
+    """Stored embeddings of which the second half belongs to the mirrored face: the halves added, or the first alone."""
+
+    def __init__(self, model: Any, *, add: bool) -> None:
+        self._model = model
+        self._add = add
+        size = model.card.embedding_dim // 2
+        self.card = model.card.model_copy(update={"embedding_dim": size})
+
+    def lookup(self, image_ids: Sequence[str]) -> Vectors:
+        """Return (N, D) embeddings."""
+        both: Vectors = self._model.lookup(image_ids)
+        size = both.shape[1] // 2
+        return both[:, :size] + both[:, size:] if self._add else both[:, :size]
+
+
+def template_model(model: Any, spec: TemplateSpec) -> Any:
+    """Return the model that gives the embeddings to be pooled.
+
+    Raises:
+        InputError: the protocol adds mirrored faces, and the model mirrors already, or its embeddings are stored
+            without those of mirrored faces.
+    """
+    if hasattr(model, "lookup"):
+        if getattr(model, "mirrored_half", False):
+            return StoredHalves(model, add=spec.flip)
+        if spec.flip:
+            raise InputError(
+                f"model {model.card.name} has no embeddings of mirrored faces (arrays embs and embs_f, or "
+                "options: {mirrored: second-half}); set templates.flip to false"
+            )
+        return model
+    return WithMirrored(model) if spec.flip else model

@@ -1,0 +1,1 @@
+"""Runs: bind data to a protocol, embed, evaluate, plan, rescore, calibrate; and the report of a result."""

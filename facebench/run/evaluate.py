@@ -1,0 +1,233 @@
+"""A whole run: bind the data, embed, measure, and write the result with all it was computed from."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from facebench.data import Dataset, dataset_sha256, repeated_images
+from facebench.errors import InputError, NotComparableError
+from facebench.execution import environment
+from facebench.execution.compute import Compute
+from facebench.execution.counterfactuals import set_apart
+from facebench.execution.embedding import (
+    Embedded,
+    embed_dataset,
+    embed_faces,
+    lookup_embeddings,
+    runtime_of,
+    store_root,
+)
+from facebench.execution.options import RunOptions, check_options
+from facebench.execution.repeat import reembed
+from facebench.files import cache_dir, is_folder
+from facebench.measure.choose_engine import measure_any
+from facebench.measure.every_score import Measurement
+from facebench.measure.sample import Images, Pairs
+from facebench.measure.sanity import picture_doubts, score_doubts
+from facebench.measure.saved import (
+    RESULT,
+    load_inputs,
+    load_result,
+    load_section,
+    save_inputs,
+    save_result,
+    save_section,
+)
+from facebench.measure.study import images_of
+from facebench.measure.templates import template_model, template_units
+from facebench.run.external_scores import is_scored, remeasure_scores
+from facebench.run.protocols import Protocol, bind_dataset, reference
+from facebench.schema import DataSummary, ProtocolSpec, Result, Unmeasured
+from facebench.scoring import MAX_IMAGES
+from facebench.sections import sections_of
+from facebench.sections.contract import RunContext, Saved, SectionResult
+from facebench.sections.section import Section
+from facebench.store import EmbeddingStore
+
+
+def evaluate(model: Any, protocol: Protocol, data: Mapping[str, Path], options: RunOptions) -> Result:
+    """Run a model under a protocol, write the result and its inputs to ``options.out``, and return the result.
+
+    Args:
+        model: a FaceModel, or a model that looks embeddings up by image id.
+        protocol: from `load_protocol`.
+        data: dataset name to path.
+        options: where to write, and how to run.
+
+    Raises:
+        FaceBenchError: bad input, a failing model, a full disk; whatever was embedded is kept.
+    """
+    started, clock = environment.now(), time.monotonic()
+    check_options(options)
+    dataset = bind_dataset(protocol, data)
+    if options.limit is not None:
+        dataset = dataset.subset(options.limit)
+    templates = protocol.spec.templates
+    if templates is not None:
+        _refuse_sections(protocol.spec)
+    embedder = model if templates is None else template_model(model, templates)
+    embedded = _embed(embedder, dataset, options)
+    reembedded = reembed(embedder, dataset, embedded.vectors, options)
+    manifest_sha256 = dataset_sha256(dataset, embedded.sha256s)
+    _check_manifest(protocol, manifest_sha256, options.limit)
+    embedded_all, edited = embedded, None
+    if not protocol.spec.comparisons.include_counterfactuals:
+        dataset, embedded, edited = set_apart(dataset, embedded)
+    images = images_of(dataset)
+    listed, vectors = dataset.pairs, embedded.vectors
+    pairs = None if listed is None else Pairs(listed.a, listed.b, listed.genuine, listed.fold)
+    if templates is not None:
+        images, vectors, pairs = template_units(dataset, vectors, protocol.spec)
+    options.progress("measure", 0, 1)
+    comparator = model.card.comparator.value
+    compute = _compute(options)
+    found = measure_any(
+        protocol.spec, images, vectors, pairs, comparator=comparator, seed=options.seed, compat=options.compat,
+        compute=compute,
+    )  # fmt: skip
+    options.progress("measure", 1, 1)
+    doubts = picture_doubts(dataset, model.card, embedded.failures, options.workers)
+    context = RunContext(
+        model, protocol.spec, dataset, images, pairs, embedded, found, options, edited,
+        lambda faces: embed_faces(model, faces, options.batch_size),
+    )  # fmt: skip
+    parts = _run_sections(context)
+    artifacts = (
+        *save_inputs(options.out, vectors, images, pairs, protocol.spec),
+        *(save_section(options.out, name, part.tensors) for name, part in parts.items() if part.tensors),
+        *(artifact for part in parts.values() for artifact in part.artifacts),
+    )
+    result = Result(
+        protocol=reference(protocol.spec, protocol.sha256, manifest_sha256),
+        model=model.card,
+        data=_summary(dataset, embedded),
+        run=environment.run_info(
+            options, started=started, wall_s=time.monotonic() - clock, embedded_images=embedded.n_embedded,
+            reembedded=reembedded,
+        ),
+        failures=(*embedded_all.failures, *(failure for part in parts.values() for failure in part.failures)),
+        artifacts=artifacts,
+        doubts=(*doubts, *score_doubts(found.estimates, found.curves)), **_findings(found, parts),
+    ).with_id()  # fmt: skip
+    save_result(result, options.out / RESULT)
+    compute.clear()
+    return result
+
+
+def rescore(path: Path) -> tuple[Result, Result]:
+    """Recompute every number of a result from the files beside it, without the model.
+
+    Returns:
+        The result as stored, and the result with recomputed estimates, curves and id.
+    """
+    path = Path(path)
+    folder = path if is_folder(path) else path.parent
+    stored = load_result(path)
+    return stored, stored.model_copy(update=remeasure(stored, folder)).with_id()
+
+
+def remeasure(stored: Result, folder: Path) -> dict[str, Any]:
+    """Return the fields of a result that follow from the files beside it, under its own protocol."""
+    if is_scored(stored):
+        return _findings(remeasure_scores(stored, folder), {})
+    vectors, images, pairs, spec = load_inputs(stored, folder)
+    own = Protocol(spec, folder)
+    if own.sha256 != stored.protocol.sha256:
+        raise NotComparableError(f"{folder}: the protocol beside the result is not the one the result names")
+    comparator = stored.model.comparator.value
+    run = stored.run
+    found = measure_any(spec, images, vectors, pairs, comparator=comparator, seed=run.seed, compat=run.compat)
+    parts = {}
+    for section in sections_of(spec):
+        gap = why_not_at_this_size(section, images, pairs)
+        saved = Saved(stored, spec, images, pairs, vectors, load_section(stored, folder, section.name), found)
+        parts[section.name] = section.measuring.remeasure(saved) if gap is None else SectionResult(unmeasured=(gap,))
+    return _findings(found, parts)
+
+
+def _refuse_sections(spec: ProtocolSpec) -> None:
+    """Sections alter single images, so they say nothing of templates."""
+    wanted = [section.name for section in sections_of(spec)]
+    if wanted:
+        raise InputError(f"protocol {spec.name} compares templates; {', '.join(wanted)} need comparisons of images")
+
+
+def _run_sections(context: RunContext) -> dict[str, SectionResult]:
+    wanted = list(sections_of(context.spec))
+    hungry = [section.name for section in wanted if section.needs_model]
+    if hungry and hasattr(context.model, "lookup"):
+        raise InputError(
+            f"protocol {context.spec.name} asks for {', '.join(hungry)}, which needs the model itself; "
+            "stored embeddings can be judged by verification protocols only"
+        )
+    found = {}
+    for section in wanted:
+        gap = why_not_at_this_size(section, context.images, context.pairs)
+        found[section.name] = section.measuring.run(context) if gap is None else SectionResult(unmeasured=(gap,))
+    return found
+
+
+def why_not_at_this_size(section: Section, images: Images, pairs: Pairs | None) -> Unmeasured | None:
+    """Return why a section cannot be measured on so many images; None if it can."""
+    n = len(images.image_ids)
+    if pairs is not None or n <= MAX_IMAGES or not section.needs_every_score:
+        return None
+    why = f"it needs every score at once; those of {n:,} images are not held in memory (at most {MAX_IMAGES:,})"
+    return Unmeasured(what=section.name.replace("_", " "), why=why)
+
+
+def _findings(found: Measurement, parts: Mapping[str, SectionResult]) -> dict[str, Any]:
+    every: list[Measurement | SectionResult] = [found, *parts.values()]
+    return {
+        "estimates": tuple(estimate for part in every for estimate in part.estimates),
+        "curves": tuple(curve for part in every for curve in part.curves),
+        "unmeasured": tuple(gap for part in every for gap in part.unmeasured),
+        **{name: part.details for name, part in parts.items() if part.details is not None},
+    }
+
+
+def _embed(model: Any, dataset: Dataset, options: RunOptions) -> Embedded:
+    if hasattr(model, "lookup"):
+        return lookup_embeddings(model, dataset, workers=options.workers)
+    root = store_root(model.card, cache_dir(), options.out)
+    store = EmbeddingStore(root, model.card, runtime=runtime_of(options))
+    return embed_dataset(
+        model, dataset, store, batch_size=options.batch_size, workers=options.workers, progress=options.progress
+    )
+
+
+def _compute(options: RunOptions) -> Compute:
+    folder = options.out / ".work" / "tiles"
+    device = options.device if options.device.startswith("cuda") else "cpu"
+    return Compute(options.executor, options.workers, device, folder, options.progress)
+
+
+def _check_manifest(protocol: Protocol, found: str, limit: int | None) -> None:
+    wanted = protocol.spec.dataset.manifest_sha256
+    if wanted and limit is None and wanted != found:
+        raise InputError(
+            f"protocol {protocol.spec.name} is defined on other data: it wants manifest {wanted[:12]}…, "
+            f"this dataset is {found[:12]}…"
+        )
+
+
+def _summary(dataset: Dataset, embedded: Embedded) -> DataSummary:
+    counts: dict[str, dict[str, int]] = {}
+    for name, column in dataset.attributes.items():
+        words = [value for value in column if isinstance(value, str)]
+        if words and len(set(words)) <= 40:
+            counts[name] = {value: words.count(value) for value in sorted(set(words))}
+    contents = [sha256 if isinstance(sha256, str) else None for sha256 in embedded.sha256s]
+    return DataSummary(
+        name=dataset.name,
+        n_images=len(dataset.images),
+        n_identities=None if dataset.identities is None else len(set(dataset.identities)),
+        n_failed=len(embedded.failures),
+        attributes=counts,
+        phantom=dataset.phantom,
+        left_out=(*dataset.left_out, *repeated_images(dataset, contents)) or None,
+        notes=dataset.notes or None,
+    )

@@ -1,0 +1,60 @@
+"""The report of a result: verdict, recognition, one part per section, provenance, on one page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from facebench.files import write_atomic
+from facebench.report import format as fmt
+from facebench.report import recognition
+from facebench.report.html import render_page
+from facebench.report.parts import Section
+from facebench.report.provenance import provenance
+from facebench.report.reading import Reading
+from facebench.report.statement import Statement
+from facebench.report.verdict import verdict
+from facebench.schema import Result
+from facebench.sections import every_section
+
+
+def write_report(result: Result, path: Path) -> Path:
+    """Write the report of a result as one HTML file and return its path.
+
+    Raises:
+        WriteError: the file cannot be written.
+    """
+    write_atomic(path, render_report(result))
+    return Path(path)
+
+
+def render_report(result: Result) -> str:
+    """Return the report of a result as a complete HTML page; equal results give equal bytes."""
+    reading = Reading(result)
+    statements = verdict_of(reading)
+    return render_page(
+        "report.html",
+        result=result,
+        verdict=statements,
+        sections=_parts(reading, statements),
+        provenance=provenance(result),
+    )
+
+
+def verdict_of(reading: Reading) -> list[Statement]:
+    """Return the statements of the verdict, those of sections among them."""
+    return verdict(reading, [s for section in every_section() for s in section.statements(reading)])
+
+
+def verdict_sentences(result: Result) -> list[str]:
+    """Return the verdict as plain sentences, one statement per item."""
+    return [fmt.visible(statement.text) for statement in verdict_of(Reading(result))]
+
+
+def _parts(reading: Reading, statements: list[Statement]) -> list[Section]:
+    sections = every_section()
+    own = tuple(section.condition_prefix for section in sections if section.condition_prefix)
+    return [
+        *recognition.leading(reading, statements),
+        *(part for section in sections for part in section.parts(reading)),
+        *recognition.closing(reading, own),
+    ]

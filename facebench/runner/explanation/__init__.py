@@ -1,6 +1,0 @@
-"""The section ``explanation``: saliency maps beside their nulls, by methods that had to qualify first."""
-
-from facebench.runner.explanation.costs import plan
-from facebench.runner.explanation.section import remeasure, run
-
-__all__ = ["plan", "remeasure", "run"]

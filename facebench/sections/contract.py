@@ -1,0 +1,95 @@
+"""What passes between a run and a section: what it may use, and what it gives back.
+
+The module ``measure`` of a section has two functions: ``run(context)`` measures it with the model, ``remeasure(saved)``
+computes its numbers again from the files beside the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facebench.data import Dataset
+from facebench.execution.counterfactuals import Edited
+from facebench.execution.embedding import Embedded
+from facebench.execution.options import RunOptions
+from facebench.measure.every_score import Measurement
+from facebench.measure.sample import Images, Pairs
+from facebench.schema import Artifact, Curve, Estimate, Failure, ProtocolSpec, Result, Strict, Unmeasured
+
+Tensors = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class RunContext:
+    """What a section may use while the model is at hand.
+
+    Attributes:
+        model: the FaceModel.
+        spec: the protocol.
+        dataset: images that can be decoded, in the order of `images`.
+        images, pairs: what the clean measurement used; `pairs` is None when all images were compared.
+        embedded: clean embeddings, NaN rows for failed images.
+        clean: the clean measurement, with the thresholds in its estimates.
+        options: of the run; report progress through ``options.progress(stage, done, total)``.
+        edited: embeddings of the counterfactual images, which `dataset` leaves out; None when there are none.
+        embed: embeds faces (N, H, W, 3) uint8 in padded batches of the run's size -> (N, D) float32, NaN rows where
+            the model returned nothing usable. Batches are not cached: key what is dear by content in ``options.out``.
+    """
+
+    model: Any
+    spec: ProtocolSpec
+    dataset: Dataset
+    images: Images
+    pairs: Pairs | None
+    embedded: Embedded
+    clean: Measurement
+    options: RunOptions
+    edited: Edited | None
+    embed: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+
+
+@dataclass(frozen=True, eq=False)
+class SectionResult:
+    """What a section adds to a result.
+
+    Attributes:
+        estimates, curves, unmeasured, failures: added to those of the clean measurement.
+        details: a record stored in the field of `Result` that bears the section's name.
+        tensors: written to ``<section>.safetensors`` beside the result; all that `remeasure` needs.
+        artifacts: of files the section wrote itself below ``options.out``.
+    """
+
+    estimates: tuple[Estimate, ...] = ()
+    curves: tuple[Curve, ...] = ()
+    unmeasured: tuple[Unmeasured, ...] = ()
+    failures: tuple[Failure, ...] = ()
+    details: Strict | None = None
+    tensors: Tensors = field(default_factory=dict)
+    artifacts: tuple[Artifact, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Saved:
+    """What a section can be computed from again: the stored result and the files beside it."""
+
+    result: Result
+    spec: ProtocolSpec
+    images: Images
+    pairs: Pairs | None
+    vectors: NDArray[np.float32]
+    tensors: Tensors
+    clean: Measurement
+
+
+@dataclass(frozen=True)
+class PlanRow:
+    """What one part of a run will cost."""
+
+    what: str
+    images: int
+    seconds: float

@@ -1,0 +1,5 @@
+"""Section ``covariates``: how the odds of an error change with continuous covariates."""
+
+from facebench.sections.section import Section
+
+SECTION = Section("covariates", needs_model=False, needs_every_score=True, has_report=False)

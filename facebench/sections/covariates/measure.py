@@ -1,0 +1,236 @@
+"""Continuous covariates: how the odds of an error change with the mean of two images' values and their difference.
+
+``logit P(error) = b0 + b1 (x_a + x_b) / 2 + b2 |x_a - x_b|`` over all comparisons whose images have a value, with
+variances over identities. Odds ratios are given per step that the protocol states: ``covariates: {age: 10}``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facebench.errors import InputError, UnknownNameError
+from facebench.measure.every_score import Measurement
+from facebench.measure.pairwise import Block, blocks
+from facebench.measure.sample import Images
+from facebench.measure.study import attributes_of
+from facebench.metrics import regression
+from facebench.metrics.uncertainty import normal_quantile
+from facebench.schema import Estimate, Flag, ProtocolSpec, Unmeasured
+from facebench.scoring import similarity
+from facebench.sections.contract import PlanRow, RunContext, Saved, SectionResult
+
+MIN_ERRORS = 30
+Floats = NDArray[np.float64]
+
+
+def plan(spec: ProtocolSpec, n_images: int, seconds_per_image: float) -> list[PlanRow]:  # noqa: ARG001 - embeds nothing
+    """Return the cost: some ten passes over all comparisons for each covariate."""
+    return [PlanRow("regression on covariates", 0, len(spec.covariates or ()) * n_images**2 * 3e-7)]
+
+
+def run(context: RunContext) -> SectionResult:
+    """Regress false matches and missed genuine comparisons at the primary target on each covariate."""
+    comparator = context.model.card.comparator.value
+    return _measured(context.spec, context.images, context.embedded.vectors, comparator, context.clean)
+
+
+def remeasure(saved: Saved) -> SectionResult:
+    """Fit again from the embeddings."""
+    return _measured(saved.spec, saved.images, saved.vectors, saved.result.model.comparator.value, saved.clean)
+
+
+def _measured(
+    spec: ProtocolSpec, images: Images, vectors: NDArray[np.float32], comparator: str, clean: Measurement
+) -> SectionResult:
+    assert spec.covariates is not None
+    if images.identities is None:
+        why = "the dataset names no identities, so no variance is known"
+        return SectionResult(unmeasured=(Unmeasured(what="regression on covariates", why=why),))
+    point = next(
+        e for e in clean.estimates if e.metric == "fmr" and e.group == "all" and e.fmr_target == spec.primary_fmr_target
+    )
+    attributes = attributes_of(spec, images)
+    errors = _errors(vectors, images, comparator, point.threshold or 0.0)
+    estimates: list[Estimate] = []
+    for name, step in spec.covariates.items():
+        if name not in attributes:
+            raise UnknownNameError("attribute", name, attributes, where="the protocol's covariates")
+        if any(isinstance(value, str) for value in attributes[name]):
+            raise InputError(f"covariates: the column {name!r} holds words; a regression needs numbers")
+        values = np.array([np.nan if v is None else float(v) for v in attributes[name]])
+        common: dict[str, object] = {"group": name, "fmr_target": point.fmr_target, "threshold": point.threshold}
+        common["threshold_source"] = point.threshold_source
+        estimates += _Impostors(images.identity, values / step, errors.impostor).estimates(spec, common)
+        estimates += _Genuines(images.identity, values / step, errors).estimates(spec, common)
+    return SectionResult(estimates=tuple(estimates))
+
+
+@dataclass(frozen=True, eq=False)
+class _Errors:
+    """(E, 2) image indices of the false matches; and of all genuine comparisons, with whether each was missed."""
+
+    impostor: NDArray[np.int64]
+    genuine: NDArray[np.int64]
+    missed: NDArray[np.bool_]
+
+
+def _errors(vectors: NDArray[np.float32], images: Images, comparator: str, threshold: float) -> _Errors:
+    false, genuine, missed = [], [], []
+    identity = images.identity
+    for block in blocks(identity):
+        scores = similarity(vectors[block.rows], vectors[block.columns], comparator)
+        rows, columns = np.nonzero(block.impostor & (scores >= np.float32(threshold)))
+        false.append(np.stack([block.rows[rows], block.columns[columns]], 1))
+        same = identity[block.rows][:, None] == identity[block.columns][None, :]
+        rows, columns = np.nonzero(np.triu(same, 1))  # columns begin with the rows, in the same order
+        genuine.append(np.stack([block.rows[rows], block.columns[columns]], 1))
+        missed.append(scores[rows, columns] < np.float32(threshold))
+    return _Errors(np.concatenate(false), np.concatenate(genuine), np.concatenate(missed))
+
+
+class _Regression:
+    """What both kinds of comparisons share: odds ratios and intervals from a fit."""
+
+    rate: str
+    method: str
+    n_errors: int
+    n: int
+    n_identities: int
+
+    def fit(self) -> regression.Fit | None:
+        """Return the coefficients of 1, mean and difference."""
+        raise NotImplementedError
+
+    def estimates(self, spec: ProtocolSpec, common: dict[str, object]) -> list[Estimate]:
+        """Return the odds ratio per step of the mean, and per step of the difference."""
+        from scipy.special import ndtr
+
+        counts = {"n_impostor" if self.rate == "fmr" else "n_genuine": self.n, "n_identities": self.n_identities}
+        names = (f"{self.rate}_odds_mean", f"{self.rate}_odds_difference")
+        if not self.n:
+            missing = Flag.NO_IMPOSTOR if self.rate == "fmr" else Flag.NO_GENUINE
+            return [_estimate(name, None, (missing,), common) for name in names]
+        found = self.fit() if min(self.n_errors, self.n - self.n_errors) >= MIN_ERRORS else None
+        if found is None:
+            fields = {**common, **counts, "errors": self.n_errors}
+            return [_estimate(name, None, (Flag.INSUFFICIENT,), fields) for name in names]
+        z = normal_quantile(spec.uncertainty.confidence)
+        estimates = []
+        for place, name in enumerate(names, 1):
+            slope, error = float(found.coefficients[place]), float(np.sqrt(found.covariance[place, place]))
+            fields = {
+                **common, **counts, "errors": self.n_errors, "ci_method": self.method,
+                "ci_low": float(np.exp(slope - z * error)), "ci_high": float(np.exp(slope + z * error)),
+                "p_value": float(2 * ndtr(-abs(slope) / error)) if error > 0 else None,
+            }  # fmt: skip
+            estimates.append(_estimate(name, float(np.exp(slope)), (), fields))
+        return estimates
+
+
+def _estimate(metric: str, value: float | None, flags: tuple[Flag, ...], fields: dict[str, object]) -> Estimate:
+    return Estimate.model_validate({**fields, "metric": metric, "value": value, "flags": flags})
+
+
+class _Impostors(_Regression):
+    """False matches over all impostor comparisons with two known values, never held at once."""
+
+    rate, method = "fmr", "dyadic-robust"
+
+    def __init__(self, identity: NDArray[np.int64], values: Floats, false: NDArray[np.int64]) -> None:
+        self._identity = identity
+        known = ~np.isnan(values)
+        self._known = known
+        self._centre = float(values[known].mean()) if known.any() else 0.0
+        self._values = np.where(known, values - self._centre, 0.0)
+        kept = false[known[false].all(axis=1)]
+        self._false = kept
+        self._x = _design(self._values[kept[:, 0]], self._values[kept[:, 1]])
+        self.n_errors = len(kept)
+        self.n = sum(int((block.impostor & self._pairs(block)).sum()) for block in blocks(identity))
+        self.n_identities = int(np.unique(identity[known]).size)
+
+    def _pairs(self, block: Block) -> NDArray[np.bool_]:
+        return np.asarray(self._known[block.rows][:, None] & self._known[block.columns][None, :])
+
+    def _parts(self, beta: Floats) -> Iterator[tuple[Block, Floats, Floats]]:
+        """Yield blocks with (K, rows, columns) covariates and the probabilities of an error, 0 outside."""
+        for block in blocks(self._identity):
+            x = _design(self._values[block.rows][:, None], self._values[block.columns][None, :], axis=0)
+            p = 1 / (1 + np.exp(-np.tensordot(beta, x, 1)))
+            yield block, x, np.where(block.impostor & self._pairs(block), p, 0.0)
+
+    def fit(self) -> regression.Fit | None:
+        """Fit with one pass over the comparisons per step."""
+        rate = self.n_errors / self.n
+        start = np.array([np.log(rate / (1 - rate)), 0.0, 0.0])
+        return regression.fit_logistic(self._derivatives, self._meat, start)
+
+    def _derivatives(self, beta: Floats) -> tuple[Floats, Floats]:
+        gradient, hessian = self._x.sum(0), np.zeros((3, 3))
+        for _, x, p in self._parts(beta):
+            weight = p * (1 - p)
+            gradient = gradient - np.array([(row * p).sum() for row in x])
+            for i in range(3):
+                for j in range(i, 3):
+                    hessian[i, j] += float((x[i] * x[j] * weight).sum())
+        return gradient, hessian + np.triu(hessian, 1).T
+
+    def _meat(self, beta: Floats) -> Floats:
+        n = int(self._identity.max()) + 1
+        observed = np.zeros((n, n), bool)
+        position: dict[tuple[int, int], list[int]] = {}
+        ends = np.sort(self._identity[self._false], axis=1)
+        for row, (u, v) in enumerate(ends):
+            position.setdefault((int(u), int(v)), []).append(row)
+            observed[u, v] = True
+        per_identity, products = np.zeros((n, 3)), np.zeros((3, 3))
+        for block, x, p in self._parts(beta):
+            sums = np.stack([-block.per_pair(row * p) for row in x], axis=-1)
+            hit = observed[np.ix_(block.row_identities, block.column_identities)]
+            for i, j in zip(*np.nonzero(hit), strict=True):
+                rows = position[int(block.row_identities[i]), int(block.column_identities[j])]
+                sums[i, j] += self._x[rows].sum(0)
+            np.add.at(per_identity, block.row_identities, sums.sum(1))
+            np.add.at(per_identity, block.column_identities, sums.sum(0))
+            products += np.einsum("ijk,ijl->kl", sums, sums)
+        return regression.dyadic_meat(per_identity, products, self.n_identities)
+
+
+class _Genuines(_Regression):
+    """Missed genuine comparisons with two known values."""
+
+    rate, method = "fnmr", "identity-robust"
+
+    def __init__(self, identity: NDArray[np.int64], values: Floats, errors: _Errors) -> None:
+        kept = ~np.isnan(values[errors.genuine]).any(axis=1)
+        ends, self._missed = errors.genuine[kept], errors.missed[kept].astype(np.float64)
+        self.n, self.n_errors = len(ends), int(self._missed.sum())
+        centre = values[ends].mean() if self.n else 0.0
+        self._x = _design(values[ends[:, 0]] - centre, values[ends[:, 1]] - centre)
+        _, self._owner = np.unique(identity[ends[:, 0]], return_inverse=True)
+        self.n_identities = int(self._owner.max(initial=-1)) + 1
+
+    def fit(self) -> regression.Fit | None:
+        """Fit on the whole design."""
+        rate = self.n_errors / self.n
+        return regression.fit_logistic(self._derivatives, self._meat, np.array([np.log(rate / (1 - rate)), 0.0, 0.0]))
+
+    def _derivatives(self, beta: Floats) -> tuple[Floats, Floats]:
+        p = 1 / (1 + np.exp(-self._x @ beta))
+        return self._x.T @ (self._missed - p), (self._x * (p * (1 - p))[:, None]).T @ self._x
+
+    def _meat(self, beta: Floats) -> Floats:
+        scores = self._x * (self._missed - 1 / (1 + np.exp(-self._x @ beta)))[:, None]
+        per_identity = np.zeros((self.n_identities, 3))
+        np.add.at(per_identity, self._owner, scores)
+        return regression.cluster_meat(per_identity)
+
+
+def _design(left: Floats, right: Floats, *, axis: int = 1) -> Floats:
+    """Return 1, mean and absolute difference, stacked along a new axis."""
+    mean = (left + right) / 2
+    return np.stack([np.ones_like(mean), mean, np.abs(left - right)], axis=axis)

@@ -1,0 +1,5 @@
+"""Section ``efficiency``: what a model costs."""
+
+from facebench.sections.section import Section
+
+SECTION = Section("efficiency")

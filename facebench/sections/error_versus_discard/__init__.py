@@ -1,0 +1,5 @@
+"""Section ``error_versus_discard``: the FNMR as the poorest comparisons are left out."""
+
+from facebench.sections.section import Section
+
+SECTION = Section("error_versus_discard", needs_model=False, needs_every_score=True, condition_prefix="quality:")

@@ -1,0 +1,137 @@
+"""Error-versus-discard curves: FNMR at the clean threshold as the comparisons of poorest quality are left out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facebench.errors import InputError, UnknownNameError
+from facebench.measure.every_score import Measurement
+from facebench.measure.groups import Column
+from facebench.measure.sample import Images, Pairs, make_scores
+from facebench.measure.study import attributes_of
+from facebench.metrics.bootstrap import vertex_weights
+from facebench.metrics.quality import DiscardCurve, error_versus_discard
+from facebench.metrics.streams import Stream, generator
+from facebench.schema import Curve, Estimate, Flag, ProtocolSpec, Unmeasured
+from facebench.sections.contract import PlanRow, RunContext, Saved, SectionResult
+
+NORM = "norm"
+POINTS = 101
+FEW = 30
+
+
+def plan(spec: ProtocolSpec, n_images: int, seconds_per_image: float) -> list[PlanRow]:  # noqa: ARG001 - embeds nothing
+    """Return the cost: the genuine comparisons once more."""
+    return [PlanRow("error versus discard", 0, n_images**2 * 1e-8)]
+
+
+def run(context: RunContext) -> SectionResult:
+    """Draw the curve of each quality the protocol names."""
+    comparator = context.model.card.comparator.value
+    return _measured(
+        context.spec, context.images, context.pairs, context.embedded.vectors, comparator, context.clean,
+        context.options.seed,
+    )  # fmt: skip
+
+
+def remeasure(saved: Saved) -> SectionResult:
+    """Draw them again from the embeddings."""
+    comparator, seed = saved.result.model.comparator.value, saved.result.run.seed
+    return _measured(saved.spec, saved.images, saved.pairs, saved.vectors, comparator, saved.clean, seed)
+
+
+def _measured(
+    spec: ProtocolSpec,
+    images: Images,
+    pairs: Pairs | None,
+    vectors: NDArray[np.float32],
+    comparator: str,
+    clean: Measurement,
+    seed: int,
+) -> SectionResult:
+    asked = spec.error_versus_discard
+    assert asked is not None
+    scores = make_scores(vectors, images, pairs, comparator)
+    if not scores.genuine.size:
+        why = "there are no genuine comparisons"
+        return SectionResult(unmeasured=(Unmeasured(what="error versus discard", why=why),))
+    point = next(
+        e for e in clean.estimates if e.metric == "fmr" and e.group == "all" and e.fmr_target == spec.primary_fmr_target
+    )
+    missed = scores.genuine < np.float32(point.threshold or 0.0)
+    estimates: list[Estimate] = []
+    curves: list[Curve] = []
+    unmeasured: list[Unmeasured] = []
+    for name in asked.quality:
+        quality = _quality(name, attributes_of(spec, images), vectors)
+        poorer = quality[scores.genuine_ends].min(axis=1)
+        known = ~np.isnan(poorer)
+        curve = error_versus_discard(missed[known], poorer[known])
+        if curve is None:
+            unmeasured.append(Unmeasured(what=f"error versus discard by {name}", why="no image has this quality"))
+            continue
+        draws = _draws(spec, images, missed[known], poorer[known], scores.genuine_ends[known], seed)
+        common: dict[str, object] = {
+            "condition": f"quality:{name}", "fmr_target": point.fmr_target, "threshold": point.threshold,
+            "threshold_source": point.threshold_source, "n_genuine": int(known.sum()),
+            "errors": int(missed[known].sum()),
+        }  # fmt: skip
+        for share in asked.discard:
+            values = None if draws is None else [each.at(share) for each in draws]
+            estimates.append(_estimate(spec, "edc_fnmr", curve.at(share), values, {**common, "discarded": share}))
+        values = None if draws is None else [each.mean_rate(asked.up_to) for each in draws]
+        field = {**common, "discarded": asked.up_to}
+        estimates.append(_estimate(spec, "edc_area", curve.mean_rate(asked.up_to), values, field))
+        x = np.linspace(0.0, asked.up_to, POINTS)
+        y = tuple(curve.at(share) for share in x)
+        curves.append(Curve(kind="edc", name=name, condition=f"quality:{name}", x=tuple(x.tolist()), y=y))
+    return SectionResult(estimates=tuple(estimates), curves=tuple(curves), unmeasured=tuple(unmeasured))
+
+
+def _quality(name: str, attributes: Mapping[str, Column], vectors: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return (N,) the quality of each image; NaN where it is not known."""
+    if name == NORM:
+        return np.asarray(np.linalg.norm(vectors.astype(np.float64), axis=1), np.float64)
+    if name not in attributes:
+        known = [*attributes, NORM]
+        raise UnknownNameError("quality", name, known, where="the protocol's error_versus_discard")
+    column = attributes[name]
+    if any(isinstance(value, str) for value in column):
+        raise InputError(f"error_versus_discard: the column {name!r} holds words; a quality is a number")
+    return np.array([np.nan if value is None else float(value) for value in column])
+
+
+def _draws(
+    spec: ProtocolSpec,
+    images: Images,
+    missed: NDArray[np.bool_],
+    quality: NDArray[np.float64],
+    ends: NDArray[np.int32],
+    seed: int,
+) -> list[DiscardCurve] | None:
+    """Return the curve of each bootstrap replicate over identities; None without identities."""
+    if images.identities is None:
+        return None
+    n = int(images.identity.max()) + 1
+    weights = vertex_weights(n, spec.uncertainty.replicates, generator(Stream.DISCARD, seed))
+    owner = images.identity[ends[:, 0]]
+    drawn = (error_versus_discard(missed, quality, row[owner]) for row in weights)
+    return [curve for curve in drawn if curve is not None]
+
+
+def _estimate(
+    spec: ProtocolSpec, metric: str, value: float, draws: list[float] | None, fields: dict[str, object]
+) -> Estimate:
+    errors = int(str(fields["errors"]))
+    flags: tuple[Flag, ...] = (Flag.ZERO_ERRORS,) if not errors else (Flag.FEW_ERRORS,) if errors < FEW else ()
+    limits: dict[str, object] = {}
+    if draws and errors:
+        tail = (1 - spec.uncertainty.confidence) / 2
+        low, high = np.quantile(draws, [tail, 1 - tail])
+        limits = {"ci_low": float(low), "ci_high": float(high), "ci_method": "identity-bootstrap"}
+    else:
+        flags = (*flags, Flag.NO_INTERVAL)
+    return Estimate.model_validate({**fields, **limits, "metric": metric, "value": value, "flags": flags})

@@ -1,0 +1,5 @@
+"""Section ``explanation``: saliency maps beside their nulls, by methods that had to qualify first."""
+
+from facebench.sections.section import Section
+
+SECTION = Section("explanation")

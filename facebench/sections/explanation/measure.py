@@ -1,0 +1,304 @@
+"""Runs the explanation section: choose, draw, remove, play the inpainting game; then measure what was saved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facebench.errors import InputError
+from facebench.execution import environment
+from facebench.measure.every_score import Measurement
+from facebench.measure.groups import Grouping
+from facebench.measure.sample import Images
+from facebench.measure.study import groupings_of
+from facebench.metrics.explanation import centred_gaussian, inpainting_path
+from facebench.metrics.streams import Stream, generator
+from facebench.probes.saliency import Explained, Target
+from facebench.probes.saliency.controls import Masked
+from facebench.probes.saliency.regions import PARTS, REGIONS
+from facebench.schema import Comparator, ProtocolSpec, Unmeasured
+from facebench.schema.explanation import ExplanationDetails, ExplanationSpec, MethodVerdict
+from facebench.sections.contract import RunContext, Saved, SectionResult
+from facebench.sections.explanation import gallery
+from facebench.sections.explanation.costs import GAME_LEVELS
+from facebench.sections.explanation.costs import plan as plan  # part of a section's contract
+from facebench.sections.explanation.judging import Tensors, controls, estimates, rank_stability
+from facebench.sections.explanation.kept import Kept
+from facebench.sections.explanation.maps import PLANTED, MethodMaps, draw, n_maps, removal_scores
+from facebench.sections.explanation.sampling import Triplet, choose_pairs, find_triplets, read_faces, regions_of
+from facebench.sections.explanation.writer import Explainees
+
+
+@dataclass(frozen=True, eq=False)
+class _Work:
+    """What was chosen, ready to be explained."""
+
+    pairs: list[tuple[int, int]]
+    triplets: list[Triplet]
+    faces: dict[int, NDArray[np.uint8]]
+    pair_subjects: list[Explained]
+    triplet_subjects: list[Explained]
+
+
+def run(context: RunContext) -> SectionResult:
+    """Draw and judge the maps of every method.
+
+    Raises:
+        InputError: the model's comparator is not cosine, there is no genuine pair, or faces have no known regions.
+    """
+    spec = _spec(context.spec)
+    if context.model.card.comparator is not Comparator.COSINE:
+        raise InputError("explanations explain cosine scores; this model compares by " + context.model.card.comparator)
+    work = _choose(context, spec)
+    if len(work.pairs) < 2:
+        why = "no identity has two usable images, so there is no match to explain"
+        return SectionResult(unmeasured=(Unmeasured(what="explanations", why=why),))
+    kept = _kept(context)
+    tensors = _base_tensors(context, work, kept)
+    verdicts: list[MethodVerdict] = []
+    drawn: dict[str, NDArray[np.float32]] = {}
+    count = min(spec.control_pairs, len(work.pairs))
+    total = sum(n_maps(m, len(work.pairs), len(work.triplets), count) for m in spec.methods)
+    done = 0
+
+    def step() -> None:
+        nonlocal done
+        done += 1
+        context.options.progress("explain", min(done, total), total)
+
+    masks = dict(zip(PLANTED, tensors["planted_masks"].astype(bool), strict=True))
+    tensors["planted_response"] = np.array(
+        [[Masked(s.embed, None, masks[name]).response(s.probe) for s in work.pair_subjects[:count]] for name in PLANTED]
+    )
+    for method in spec.methods:
+        found = draw(method, work.pair_subjects, work.triplet_subjects, work.pair_subjects[:count], masks, kept, step)
+        if found.first.flag != "unsupported":
+            tensors |= _method_tensors(method.name, found, work, spec, kept)
+            tensors[f"{method.name}/game"] = _game(work, tensors[f"{method.name}/triplets"], kept)
+        drawn[method.name] = found.pairs[: spec.gallery]
+        verdicts.append(_verdict(method.name, found))
+    for name, maps in _null_games(tensors, context.options.seed).items():
+        tensors[f"{name}/game"] = _game(work, maps, kept)
+    kept.clear()
+    context.options.progress("explain", total, total)
+    ids = context.images.image_ids
+    details = ExplanationDetails(
+        methods=tuple(verdicts),
+        pairs=tuple((ids[a], ids[b]) for a, b in work.pairs),
+        triplets=tuple((ids[t.probe], ids[t.twin], t.part) for t in work.triplets),
+        gallery=gallery.rows(work.pairs, work.faces, drawn, ids, spec.gallery, with_faces=context.dataset.phantom),
+    )
+    return _measured(context.spec, context.images, context.clean, tensors, details)
+
+
+def remeasure(saved: Saved) -> SectionResult:
+    """Compute estimates and verdicts again from the saved maps; settings, costs and gallery are copied."""
+    if saved.result.explanation is None:
+        return SectionResult(unmeasured=tuple(g for g in saved.result.unmeasured if g.what == "explanations"))
+    return _measured(saved.spec, saved.images, saved.clean, saved.tensors, saved.result.explanation)
+
+
+def _spec(spec: ProtocolSpec) -> ExplanationSpec:
+    assert spec.explanation is not None
+    return spec.explanation
+
+
+def _choose(context: RunContext, spec: ExplanationSpec) -> _Work:
+    vectors = context.embedded.vectors
+    usable = np.asarray(np.isfinite(vectors).all(axis=1))
+    triplets = find_triplets(context.dataset, context.images, usable, spec.triplets, context.options.seed)
+    twins = frozenset(t.twin for t in triplets)
+    pairs = choose_pairs(context.images, usable, spec.pairs, context.options.seed, skip=twins)
+    rows = [row for pair in pairs for row in pair] + [row for t in triplets for row in (t.probe, t.twin)]
+    faces = read_faces(context.dataset, rows, context.options.workers) if rows else {}
+    shapes = {face.shape for face in faces.values()}
+    if len(shapes) > 1:
+        raise InputError(f"explanations need faces of one size; the chosen ones have {sorted(shapes)[:3]}")
+    # two files may hold the same picture; a face compared with itself explains nothing
+    pairs = [(a, b) for a, b in pairs if a in faces and b in faces and not np.array_equal(faces[a], faces[b])]
+    module = context.model.module() if hasattr(context.model, "module") else None
+
+    def subject(probe: int, target: Target, reference: int | None) -> Explained:
+        return Explained(
+            faces[probe], target, context.embed, context.options.batch_size, module,
+            None if reference is None else faces[reference], context.options.seed,
+        )  # fmt: skip
+
+    return _Work(
+        pairs,
+        triplets,
+        faces,
+        [subject(a, Target(vectors[b]), b) for a, b in pairs],
+        [subject(t.probe, Target(_centre(vectors, t.mates), _centre(vectors, t.twin_mates)), None) for t in triplets],
+    )
+
+
+def _centre(vectors: NDArray[np.float32], rows: Sequence[int]) -> NDArray[np.float32]:
+    """Return the mean of normalised embeddings: the gallery template of an identity."""
+    chosen = vectors[list(rows)]
+    return np.asarray((chosen / np.linalg.norm(chosen, axis=1, keepdims=True)).mean(0), np.float32)
+
+
+def _kept(context: RunContext) -> Kept:
+    card, options = context.model.card, context.options
+    basis = [card.name, card.weights_sha256, options.device, environment.packages(), environment.facebench_version()]
+    return Kept(options.out / ".work" / "explanation", basis)
+
+
+def _base_tensors(context: RunContext, work: _Work, kept: Kept) -> dict[str, NDArray[Any]]:
+    height, width = work.faces[work.pairs[0][0]].shape[:2]
+    regions = [regions_of(context.dataset, a, (height, width)) for a, _ in work.pairs]
+    stacked = np.stack([np.stack([found[name] for name in REGIONS]) for found in regions])
+    planted = stacked.mean(axis=0) >= 0.5  # one fixed mask per part, where most faces have it
+    rng = generator(Stream.BLIND_REMOVAL, context.options.seed)
+    orders = [rng.permutation(height * width) for _ in work.pairs]
+    levels = _spec(context.spec).levels
+    blind = [_removal(s, o, levels, kept) for s, o in zip(work.pair_subjects, orders, strict=True)]
+    found: dict[str, NDArray[Any]] = {
+        "regions": stacked.astype(np.uint8),
+        "planted_masks": np.stack([planted[PARTS.index(name)] for name in PLANTED]).astype(np.uint8),
+        "random/removal": np.stack(blind),
+        "pair_rows": np.array(work.pairs, np.int64),
+        "triplet_rows": np.array([(t.probe, t.twin) for t in work.triplets], np.int64).reshape(-1, 2),
+        "changed": np.array([t.changed for t in work.triplets], np.uint8).reshape(-1, height, width),
+    }
+    found["admitted"] = np.array([_admitted(context.embedded.vectors, t) for t in work.triplets], np.uint8)
+    return found
+
+
+def _method_tensors(
+    name: str, maps: MethodMaps, work: _Work, spec: ExplanationSpec, kept: Kept
+) -> dict[str, NDArray[Any]]:
+    parts = ("pairs", "triplets", "planted", "random", "again", "near")
+    stored: dict[str, NDArray[Any]] = {part: _stored(getattr(maps, part)) for part in parts}
+    stored["removal"] = np.stack([
+        _removal(subject, np.argsort(-h.astype(np.float64).ravel(), kind="stable"), spec.levels, kept)
+        if np.isfinite(h).all()
+        else np.full((2, spec.levels), np.nan)
+        for subject, h in zip(work.pair_subjects, stored["pairs"], strict=True)
+    ])  # fmt: skip
+    if maps.gaps.size:
+        stored["gaps"] = maps.gaps
+    return {f"{name}/{part}": value for part, value in stored.items()}
+
+
+def _removal(subject: Explained, order: NDArray[np.intp], levels: int, kept: Kept) -> NDArray[np.float64]:
+    return kept.array(["removal", levels], subject, (order,), lambda: removal_scores(subject, order, levels))[0]
+
+
+def _stored(maps: NDArray[np.float32]) -> NDArray[np.float16]:
+    """Return maps scaled to a largest size of 1, as half floats: what is measured is what is saved."""
+    if not maps.size:
+        return maps.astype(np.float16)
+    largest = np.abs(maps).max(axis=(-2, -1), keepdims=True)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(np.where(largest > 0, maps / largest, maps), np.float16)
+
+
+def _verdict(name: str, maps: MethodMaps) -> MethodVerdict:
+    """Return what is known of a method before its controls are judged."""
+    first = maps.first
+    return MethodVerdict(
+        method=name, qualified=False, why=first.why, convention=first.convention, settings=first.settings,
+        forwards=first.forwards, backwards=first.backwards,
+    )  # fmt: skip
+
+
+def _admitted(vectors: NDArray[np.float32], triplet: Triplet) -> bool:
+    """Return whether the model tells the probe from its twin: each is nearer to its own gallery."""
+    target = Target(_centre(vectors, triplet.mates), _centre(vectors, triplet.twin_mates))
+    probe, twin = target.score(vectors[[triplet.probe, triplet.twin]])
+    return bool(probe > 0 > twin)
+
+
+def _game(work: _Work, maps: NDArray[Any], kept: Kept) -> NDArray[np.float64]:
+    """Return (T, 2, levels): share of outside pixels replaced, and whether the blend is taken for the twin."""
+    found = np.zeros((len(work.triplets), 2, GAME_LEVELS))
+    for row, (triplet, subject, h) in enumerate(zip(work.triplets, work.triplet_subjects, maps, strict=True)):
+        if np.isfinite(h).all() and np.ptp(h) > 0:
+            inputs = (h, work.faces[triplet.twin], triplet.changed)
+            found[row] = kept.array(["game"], subject, inputs, lambda: _played(subject, *inputs))[0]  # noqa: B023
+    return found
+
+
+def _played(
+    subject: Explained, h: NDArray[Any], twin: NDArray[np.uint8], changed: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    # a high margin means "the mate, not the twin": what carries it is replaced first
+    masks = inpainting_path(h, GAME_LEVELS)
+    outside = ~changed
+    share = (masks & outside).sum(axis=(1, 2)) / max(int(outside.sum()), 1)
+    size = subject.batch_size
+    blends = (np.where(masks[i : i + size, ..., None], twin, subject.probe) for i in range(0, GAME_LEVELS, size))
+    scores = np.concatenate([subject.scores(blend) for blend in blends])
+    return np.stack([share, scores < 0]).astype(np.float64)
+
+
+def _null_games(tensors: Tensors, seed: int) -> dict[str, NDArray[Any]]:
+    changed = tensors["changed"].astype(np.float64)
+    rng = generator(Stream.BLIND_GAMES, seed)
+    shape = (changed.shape[1], changed.shape[2])
+    gaussian = np.repeat(centred_gaussian(shape)[None], len(changed), axis=0)
+    return {"random": rng.random(changed.shape), "centred_gaussian": gaussian, "oracle": changed}
+
+
+def _measured(
+    spec: ProtocolSpec, images: Images, clean: Measurement, tensors: Tensors, details: ExplanationDetails
+) -> SectionResult:
+    """Judge the controls and compute every estimate from the saved tensors."""
+    own = _spec(spec)
+    whom = _whom(spec, images, tensors, details)
+    threshold = next(
+        (e.threshold for e in clean.estimates if e.metric == "tar" and e.fmr_target == spec.primary_fmr_target), None
+    )
+    verdicts, found, gaps = [], [], []
+    for verdict in details.methods:
+        if f"{verdict.method}/pairs" not in tensors:
+            verdicts.append(verdict)
+            gaps.append(Unmeasured(what=f"saliency by {verdict.method}", why=verdict.why))
+            continue
+        judged = controls(verdict.method, tensors)
+        failed = [f.control for f in judged if not f.passed]
+        why = f"failed the control: {', '.join(failed)}" if failed else ""
+        if all(f.value is None for f in judged if f.control in PLANTED):
+            why = why or "the model looks at none of the parts that were left: nothing could be planted"
+        verdicts.append(verdict.model_copy(update={"qualified": not why, "why": why, "controls": judged}))
+        found += estimates(
+            verdict.method, not why, tensors, whom, own, confidence=spec.uncertainty.confidence, threshold=threshold
+        )
+    if not len(whom.triplet_identity) and own.triplets:
+        why = "the dataset holds no part swaps (columns swap_of, part, change_mask)"
+        gaps.append(Unmeasured(what="saliency against known changes, inpainting game", why=why))
+    tree, labels = gallery.tree(
+        {v.method: tensors[f"{v.method}/pairs"] for v in details.methods if f"{v.method}/pairs" in tensors}
+    )
+    fresh = details.model_copy(
+        update={
+            "methods": tuple(verdicts), "rank_stability": rank_stability(found, own), "tree": tree,
+            "tree_labels": labels, "admitted": int(tensors["admitted"].sum()) if len(whom.triplet_identity) else None,
+        }
+    )  # fmt: skip
+    return SectionResult(estimates=tuple(found), unmeasured=tuple(gaps), details=fresh, tensors=tensors)
+
+
+def _whom(spec: ProtocolSpec, images: Images, tensors: Tensors, details: ExplanationDetails) -> Explainees:
+    probes = tensors["pair_rows"][:, 0]
+    groups: dict[str, NDArray[np.bool_]] = {}
+    for grouping in _groupings(spec, images):
+        for g, name in enumerate(grouping.groups):
+            groups[name] = grouping.label[probes] == g
+    return Explainees(
+        images.identity[probes], groups, images.identity[tensors["triplet_rows"][:, 0]],
+        tuple(part for _, _, part in details.triplets),
+    )  # fmt: skip
+
+
+def _groupings(spec: ProtocolSpec, images: Images) -> Iterator[Grouping]:
+    """Yield the groupings of single attributes; pairs are too few for intersections."""
+    for grouping in groupings_of(spec, images)[0]:
+        if "&" not in grouping.name:
+            yield grouping

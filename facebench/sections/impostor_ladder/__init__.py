@@ -1,0 +1,5 @@
+"""Section ``impostor_ladder``: strangers who become more alike, step by step."""
+
+from facebench.sections.section import Section
+
+SECTION = Section("impostor_ladder", needs_model=False, needs_every_score=True, condition_prefix="impostors:")

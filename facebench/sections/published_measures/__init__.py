@@ -1,0 +1,5 @@
+"""Section ``published_measures``: measures kept for comparison with published tables."""
+
+from facebench.sections.section import Section
+
+SECTION = Section("published_measures", needs_model=False, needs_every_score=True, has_report=False)

@@ -1,0 +1,5 @@
+"""Section ``robustness``: verification again on altered and attacked probes."""
+
+from facebench.sections.section import Section
+
+SECTION = Section("robustness", condition_prefix="attack:")

@@ -1,0 +1,304 @@
+"""Verification again under a condition: the same comparisons with altered probes, read at the clean thresholds.
+
+Every comparison of the clean measurement counts once, in one fixed direction: of two images the earlier one (in the
+order of the dataset; of a listed pair the first) is enrolled and stays clean, the later one is the probe and is
+altered. So each condition has exactly the comparisons of the clean condition, and the two can be held against each
+other comparison by comparison.
+
+Thresholds are those of the clean estimates and are held fixed in the intervals: they answer what happens to a system
+that has been set up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facebench.errors import InputError
+from facebench.measure.acquisition import acquisition_estimate
+from facebench.measure.differentials import Kind
+from facebench.measure.every_score import Measurement
+from facebench.measure.groups import Grouping
+from facebench.measure.rates import Rate, complement, design_effect_of, rate_estimate
+from facebench.measure.sample import Images, Pairs
+from facebench.measure.study import groupings_of
+from facebench.metrics import fairness, uncertainty, verification
+from facebench.metrics.streams import Fixed, fixed_generator
+from facebench.schema import Estimate, Flag, ProtocolSpec
+from facebench.scoring import compare_pairs, failed_rows
+from facebench.scoring.probes import compare_probes
+
+Bools = NDArray[np.bool_]
+Scores = NDArray[np.float32]
+MAX_IMAGES = 12_000
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """The comparisons one rate is counted over, with the clean estimate it is held against.
+
+    Attributes:
+        rows: indices into the comparisons.
+        first, second: (n,) identities of the enrolled image and of the probe.
+        fields: of every estimate of the cell: group, threshold and so on.
+    """
+
+    rows: NDArray[np.int64]
+    first: NDArray[np.int64]
+    second: NDArray[np.int64]
+    threshold: float
+    fields: dict[str, Any]
+    flags: tuple[Flag, ...]
+    design_effect: float
+
+
+class Baseline:
+    """The clean measurement as conditions are held against it."""
+
+    def __init__(
+        self,
+        spec: ProtocolSpec,
+        images: Images,
+        vectors: NDArray[np.float32],
+        pairs: Pairs | None,
+        clean: Measurement,
+        *,
+        comparator: str,
+    ) -> None:
+        self.spec, self.images, self.comparator = spec, images, comparator
+        self.vectors, self.pairs = vectors, pairs
+        self.confidence = spec.uncertainty.confidence
+        self.targets = sorted(spec.fmr_targets)
+        self.primary = spec.primary_fmr_target
+        self._clean = {
+            (e.metric, e.fmr_target, e.group, e.group_b): e
+            for e in reversed(clean.estimates)
+            if e.failures == "counted" and e.rule == "strict" and e.condition == "clean"
+        }
+        n = len(images.image_ids)
+        if pairs is None and n > MAX_IMAGES:
+            raise InputError(
+                f"conditions compare all pairs of images in memory, at most {MAX_IMAGES:,} images, found {n:,}; "
+                "use a protocol with a pair list, or --limit"
+            )
+        if pairs is None:
+            self.enrolled, self.probe = (ends.astype(np.int64) for ends in np.triu_indices(n, 1))
+            self.genuine = images.identity[self.enrolled] == images.identity[self.probe]
+        else:
+            self.enrolled, self.probe, self.genuine = pairs.a, pairs.b, pairs.genuine
+        self.clean_scores = self.scores(vectors)
+
+    def scores(self, probes: NDArray[np.float32], *, both: bool = False) -> Scores:
+        """Return (P,) scores of all comparisons with altered probes; ``-inf`` where an image failed.
+
+        Args:
+            probes: (N, D) embeddings of the altered images; a failed one is a row of NaN.
+            both: compare altered with altered images.
+        """
+        enrolled = probes if both else self.vectors
+        if self.pairs is None:
+            return compare_probes(enrolled, probes, self.comparator)
+        stacked = np.concatenate([enrolled, probes])
+        return compare_pairs(stacked, self.enrolled, self.probe + len(enrolled), self.comparator)
+
+    def clean(
+        self, metric: str, target: float | None, group: str = "all", group_b: str | None = None
+    ) -> Estimate | None:
+        """Return a clean estimate, or None."""
+        return self._clean.get((metric, target, group, group_b))
+
+    @cached_property
+    def groupings(self) -> list[Grouping]:
+        """The groupings of the protocol that this data has."""
+        return groupings_of(self.spec, self.images)[0]
+
+    @cached_property
+    def pooled(self) -> dict[tuple[bool, float], Cell]:
+        """The cell of all genuine and of all impostor comparisons at each FMR target."""
+        return {
+            (genuine, target): self._cell(genuine, target, "all", np.flatnonzero(self.genuine == genuine))
+            for target in self.targets
+            for genuine in (True, False)
+        }
+
+    @cached_property
+    def grouped(self) -> dict[str, list[tuple[Cell, Cell]]]:
+        """Genuine and impostor cell of each group of each grouping, at the primary target."""
+        found: dict[str, list[tuple[Cell, Cell]]] = {}
+        for grouping in self.groupings:
+            same = grouping.label[self.enrolled] == grouping.label[self.probe]
+            label = np.where(same, grouping.label[self.probe], -1)
+            for g, group in enumerate(grouping.groups):
+                inside = label == g
+                genuine, impostor = (np.flatnonzero(inside & (self.genuine == kind)) for kind in (True, False))
+                found.setdefault(grouping.name, []).append(
+                    (self._cell(True, self.primary, group, genuine), self._cell(False, self.primary, group, impostor))
+                )
+        return found
+
+    def _cell(self, genuine: bool, target: float, group: str, rows: NDArray[np.int64]) -> Cell:
+        clean = self.clean("fnmr" if genuine else "fmr", target, group)
+        pooled = self.clean("fmr", target)
+        used = clean if clean is not None and clean.threshold is not None else pooled
+        assert pooled is not None  # every measurement holds the pooled rates
+        assert used is not None
+        assert used.threshold is not None
+        fields = {
+            "fmr_target": target, "group": group, "threshold": used.threshold,
+            "threshold_source": used.threshold_source, "n_genuine" if genuine else "n_impostor": int(rows.size),
+            "n_identities": None if clean is None else clean.n_identities,
+        }  # fmt: skip
+        kept = (Flag.UNRESOLVABLE, Flag.FEW_IDENTITIES, Flag.LABELS_INCOMPLETE)
+        flags = tuple(flag for flag in (clean or pooled).flags if flag in kept)
+        identity = self.images.identity
+        first, second = identity[self.enrolled[rows]], identity[self.probe[rows]]
+        return Cell(rows, first, second, used.threshold, fields, flags, design_effect_of(clean or pooled))
+
+    def rate(self, cell: Cell, events: Bools, *, genuine: bool) -> Rate:
+        """Return the rate of events over a cell, with its variance over identities at a fixed threshold."""
+        n, value = events.size, float(events.mean())
+        deviations = events.astype(np.float64) - value
+        errors = int(events.sum())
+        if self.images.identities is None:
+            return Rate(errors, n, None, n, 1.0, "naive-wilson")
+        if genuine:
+            people = int(np.unique(cell.first).size)
+            variance = uncertainty.identity_variance(deviations, cell.first, n)
+            return Rate(errors, n, variance, people, n / max(people, 1), "wilson-identity-fixed-threshold")
+        total = int(self.images.identity.max()) + 1
+        variance = uncertainty.vertex_variance(deviations, cell.first, cell.second, n, total)
+        independent = uncertainty.disjoint_pairs(int(np.unique(np.concatenate([cell.first, cell.second])).size))
+        return Rate(errors, n, variance, independent, cell.design_effect, "wilson-vertex")
+
+
+def accepted(scores: Scores, cell: Cell) -> Bools:
+    """Return which comparisons of a cell are accepted."""
+    return np.asarray(scores[cell.rows].astype(np.float64) >= cell.threshold)
+
+
+def condition_estimates(baseline: Baseline, scores: Scores, condition: str) -> list[Estimate]:
+    """Return every estimate of one condition: tar, fnmr, fmr and relative_drop at each FMR target, then per group.
+
+    Groups are read at the primary FMR target, each at the threshold its clean rate was read at; with the gaps between
+    the groups of each grouping.
+
+    Args:
+        scores: (P,) of all comparisons, from `Baseline.scores` or from elsewhere in the same order.
+        condition: its full name.
+    """
+    found: list[Estimate] = []
+    for target in baseline.targets:
+        for genuine in (False, True):
+            found += _rates(baseline, baseline.pooled[genuine, target], scores, condition, genuine=genuine, near=True)
+    for name, cells in baseline.grouped.items():
+        kinds = []
+        for index, genuine in ((1, False), (0, True)):
+            rates: list[Rate | None] = []
+            for cell in (pair[index] for pair in cells):
+                part = _rates(baseline, cell, scores, condition, genuine=genuine)
+                found += [e for e in part if e.metric in ("fmr", "fnmr")]
+                events = accepted(scores, cell) != genuine
+                rates.append(baseline.rate(cell, events, genuine=genuine) if events.size else None)
+            kinds.append(rates)
+        found += _gaps(baseline, name, cells, kinds, condition)
+    return found
+
+
+def _rates(
+    baseline: Baseline, cell: Cell, scores: Scores, condition: str, *, genuine: bool, near: bool = False
+) -> list[Estimate]:
+    common = {**cell.fields, "condition": condition}
+    if not cell.rows.size:
+        flag = Flag.NO_GENUINE if genuine else Flag.NO_IMPOSTOR
+        names = ("fnmr", "tar", "relative_drop") if genuine else ("fmr",)
+        return [Estimate(metric=name, value=None, flags=(*cell.flags, flag), **common) for name in names]
+    events = accepted(scores, cell) != genuine
+    if near:
+        common["near_threshold"] = verification.near_threshold(scores[cell.rows], cell.threshold)
+    metric = "fnmr" if genuine else "fmr"
+    rate = rate_estimate(
+        metric, baseline.rate(cell, events, genuine=genuine), baseline.confidence, flags=cell.flags, **common
+    )
+    if not genuine:
+        return [rate]
+    return [rate, complement(rate, "tar"), relative_drop(baseline, cell, ~events, condition)]
+
+
+def relative_drop(
+    baseline: Baseline, cell: Cell, now: NDArray[Any], condition: str, metric: str = "relative_drop"
+) -> Estimate:
+    """Return ``1 - TAR / TAR_clean`` at one threshold, paired comparison by comparison.
+
+    With a and b in [0, 1] whether (how often) a comparison is accepted clean and altered, A and B their means, the
+    influence of a comparison is ``-(b - (B / A) a) / A``; the interval is that of the delta method over identities.
+    """
+    before = accepted(baseline.clean_scores, cell).astype(np.float64)
+    after = np.asarray(now, np.float64)
+    common = {**cell.fields, "condition": condition, "metric": metric}
+    if not before.any():
+        return Estimate.model_validate({**common, "value": None, "flags": (*cell.flags, Flag.INSUFFICIENT)})
+    share = float(after.mean() / before.mean())
+    if baseline.images.identities is None:
+        return Estimate.model_validate({**common, "value": 1 - share, "flags": (*cell.flags, Flag.NO_INTERVAL)})
+    influence = -(after - share * before) / before.mean()
+    variance = uncertainty.identity_variance(influence, cell.first, influence.size)
+    half = uncertainty.normal_quantile(baseline.confidence) * float(np.sqrt(variance))
+    if variance == 0:  # nothing changed, or everything: the delta method has nothing to go by
+        return Estimate.model_validate({**common, "value": 1 - share, "flags": (*cell.flags, Flag.NO_INTERVAL)})
+    limits = {"ci_low": 1 - share - half, "ci_high": min(1.0, 1 - share + half), "ci_method": "delta"}
+    return Estimate.model_validate({**common, **limits, "value": 1 - share, "flags": cell.flags})
+
+
+def _gaps(
+    baseline: Baseline,
+    grouping: str,
+    cells: Sequence[tuple[Cell, Cell]],
+    kinds: Sequence[Sequence[Rate | None]],
+    condition: str,
+) -> list[Estimate]:
+    """Return the gap of FMR and of FNMR between the groups of a grouping."""
+    found = []
+    for metric, index, rates in (("fmr_gap", 1, kinds[0]), ("fnmr_gap", 0, kinds[1])):
+        kind = Kind.of(list(rates), None)
+        flags = tuple(dict.fromkeys(flag for pair in cells for flag in pair[index].flags))
+        sources = {pair[index].fields["threshold_source"] for pair in cells}
+        common: dict[str, Any] = {
+            "metric": metric, "fmr_target": baseline.primary, "group": grouping, "condition": condition,
+            "threshold_source": sources.pop() if len(sources) == 1 else "per-group",
+        }  # fmt: skip
+        if kind is None:
+            found.append(Estimate(value=None, flags=(*flags, Flag.INSUFFICIENT), **common))
+            continue
+        side = "n_impostor" if index else "n_genuine"
+        common |= {side: kind.counts()[side], "errors": kind.counts()["errors"]}
+        value = fairness.gap(kind.values)
+        assert value is not None
+        if kind.variances is None:
+            found.append(Estimate(value=value, flags=(*flags, Flag.NO_INTERVAL), **common))
+            continue
+        rng = fixed_generator(Fixed.ALTERED_FAIR_DRAWS)
+        expected = uncertainty.fair_expectation(fairness.gap, kind.pooled, kind.fair_variances.tolist(), rng)
+        excess = None if expected is None else value - expected
+        limits = kind.interval(metric, fairness.gap, baseline.confidence)
+        found.append(
+            Estimate.model_validate(
+                {**common, **limits, "value": value, "expected_if_fair": expected, "excess": excess, "flags": flags}
+            )
+        )
+    return found
+
+
+def failure_to_acquire(baseline: Baseline, probes: NDArray[np.float32], condition: str) -> Estimate:
+    """Return `fta`: the share of images without a usable embedding under a condition.
+
+    Comparisons with such an image count as non-matches in every rate.
+    """
+    failed = failed_rows(probes)
+    everyone = np.ones(failed.size, bool)
+    found = acquisition_estimate("all", failed, baseline.images, everyone, baseline.confidence)
+    return found.model_copy(update={"condition": condition})

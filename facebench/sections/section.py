@@ -1,0 +1,75 @@
+"""What the rest of the house must know of a section before it runs: a light record, imported by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from facebench.report.parts import Section as Part
+    from facebench.report.reading import Reading
+    from facebench.report.statement import Statement
+    from facebench.sections.contract import RunContext, Saved, SectionResult
+
+
+class Measuring(Protocol):
+    """The module ``measure`` of a section.
+
+    It may also define ``plan(spec, n_images, seconds_per_image) -> Sequence[PlanRow]``, from which `facebench plan`
+    adds up its cost.
+    """
+
+    def run(self, context: RunContext) -> SectionResult:
+        """Measure the section with the model."""
+        ...
+
+    def remeasure(self, saved: Saved) -> SectionResult:
+        """Compute estimates and details again; what needs the model itself is copied from the stored result."""
+        ...
+
+
+class Reporting(Protocol):
+    """The module ``report`` of a section; it may also define ``statements(reading)``, which join the verdict."""
+
+    def sections(self, reading: Reading) -> list[Part]:
+        """Return what the section adds to the page; nothing when the result holds nothing of it."""
+        ...
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a protocol beyond clean verification, with a key of its own in the protocol file.
+
+    Attributes:
+        name: the protocol key, the field of `Result` that holds its details, and the folder.
+        needs_model: whether stored embeddings are not enough.
+        needs_every_score: whether it goes back to single comparisons, of which all must be held in memory.
+        condition_prefix: of the conditions of its estimates, which its own tables show; empty for none.
+        has_report: whether the page has parts of its own for it; other estimates are listed as further ones.
+        package: where ``measure`` and ``report`` lie; a plug-in names its own.
+    """
+
+    name: str
+    needs_model: bool = True
+    needs_every_score: bool = False
+    condition_prefix: str = ""
+    has_report: bool = True
+    package: str = ""
+
+    @property
+    def measuring(self) -> Measuring:
+        """The module that measures; imported when first asked for."""
+        return import_module(f"{self.package or f'facebench.sections.{self.name}'}.measure")
+
+    def parts(self, reading: Reading) -> list[Part]:
+        """Return what the section adds to the page of a result."""
+        return self._reporting().sections(reading) if self.has_report else []
+
+    def statements(self, reading: Reading) -> list[Statement]:
+        """Return what the section adds to the verdict."""
+        found = getattr(self._reporting(), "statements", None) if self.has_report else None
+        return [] if found is None else list(found(reading))
+
+    def _reporting(self) -> Reporting:
+        return import_module(f"{self.package or f'facebench.sections.{self.name}'}.report")

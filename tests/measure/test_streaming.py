@@ -1,0 +1,185 @@
+"""A run too large to hold its scores says what a small one says; a killed one goes on where it stopped."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from facebench.errors import InputError
+from facebench.execution.compute import Compute, torch_product
+from facebench.measure.choose_engine import measure_any
+from facebench.measure.every_score import Measurement
+from facebench.measure.sample import Images
+from facebench.run.evaluate import why_not_at_this_size
+from facebench.schema import Estimate, ProtocolSpec
+from facebench.sections import SECTIONS
+
+SPEC = ProtocolSpec.model_validate(
+    {
+        "name": "x", "title": "x", "fmr_targets": [0.1, 0.01], "primary_fmr_target": 0.01,
+        "groups": {"attributes": ["race", "age"], "bins": {"age": [0, 40, 100]}},
+        "identification": {"ranks": [1]}, "uncertainty": {"replicates": 400},
+    }
+)  # fmt: skip
+LARGE = Compute(dense_limit=10, workers=2)
+
+
+def make(n: int = 500, people: int = 120, *, failed: int = 0, known: bool = True) -> tuple[Images, np.ndarray]:
+    rng = np.random.default_rng(4)
+    identity = rng.integers(0, people, n)
+    vectors = rng.standard_normal((people, 24))[identity] + 0.8 * rng.standard_normal((n, 24))
+    vectors[:failed] = np.nan
+    names = tuple(f"p{i}" for i in identity) if known else None
+    attributes: dict[str, Any] = {
+        "race": tuple(f"r{i % 3}" for i in identity),
+        "age": tuple(rng.integers(18, 70, n).astype(float)),
+    }
+    return Images(tuple(map(str, range(n))), names, attributes), vectors.astype(np.float32)
+
+
+def run(images: Images, vectors: np.ndarray, compute: Compute | None = None, spec: ProtocolSpec = SPEC) -> Measurement:
+    return measure_any(spec, images, vectors, None, comparator="cosine", seed=0, compute=compute)
+
+
+def by_key(found: Measurement) -> dict[tuple[Any, ...], Estimate]:
+    return {(e.metric, e.fmr_target, e.group, e.group_b, e.condition, e.k, e.failures): e for e in found.estimates}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("failed", "known"), [(0, True), (7, True), (0, False)])
+def test_large_equals_small(failed: int, known: bool) -> None:
+    images, vectors = make(failed=failed, known=known)
+    small, large = by_key(run(images, vectors)), run(images, vectors, LARGE)
+    found = by_key(large)
+    assert {key[0] for key in set(small) - set(found)} == {"auc", "dprime", "cllr", "min_cllr"}
+    assert not set(found) - set(small)
+    said = " ".join(gap.what for gap in large.unmeasured)
+    assert all(word in said for word in ("AUC", "d'", "Cllr"))
+    widths: list[float] = []
+    between: list[float] = []
+    for key, e in found.items():
+        other = small[key]
+        if not key[0].startswith("equal_") and "debiased" not in key[0]:
+            assert e.value == pytest.approx(other.value, abs=1e-12), key
+        assert (e.errors, e.n_impostor, e.n_genuine) == (other.errors, other.n_impostor, other.n_genuine), key
+        if e.threshold is not None:
+            assert e.threshold == pytest.approx(other.threshold, abs=2e-6)
+        # bounds of rates without errors, and the flags, are the same in both
+        if key[0] in ("fmr", "fnmr", "tar", "eer"):
+            assert set(e.flags) == set(other.flags), key
+            if e.errors is not None and e.errors >= 10 and e.ci_low is not None and other.ci_low is not None:
+                width = (e.ci_high - e.ci_low) / (other.ci_high - other.ci_low)  # type: ignore[operator]
+                # where people carry several labels, the interval between groups may be too wide, never too narrow
+                (between if key[3] and key[2].startswith("age") else widths).append(width)
+    assert len(widths) >= 10
+    assert min(widths + between) > 0.7
+    assert max(widths) < 1.4
+    assert 0.93 < float(np.median(widths)) < 1.07
+
+
+def test_an_equal_error_rate_without_errors_is_bounded_by_the_people_seen() -> None:
+    images, _ = make()
+    people = np.unique(images.identity, return_inverse=True)[1]
+    vectors = np.eye(people.max() + 1, dtype=np.float32)[people]
+    small, large = (by_key(run(images, vectors, compute))["eer", None, "all", None, "clean", None, "counted"]
+                    for compute in (None, LARGE))  # fmt: skip
+    assert large.ci_high == small.ci_high
+    assert large.ci_high < 4 / 100  # type: ignore[operator]
+
+
+def test_what_needs_every_score_is_said() -> None:
+    images, vectors = make(60)
+    spec = SPEC.model_copy(update={"threshold_policy": "worst"})
+    large = run(images, vectors, LARGE, spec)
+    assert any("threshold_policy worst" in gap.what for gap in large.unmeasured)
+    assert not any(e.metric == "fmr_gap" for e in large.estimates)
+    many = Images(tuple(map(str, range(12_001))), None, {})
+    gap = why_not_at_this_size(SECTIONS.get("covariates"), many, None)
+    assert gap is not None
+    assert "12,001" in gap.why
+    assert why_not_at_this_size(SECTIONS.get("covariates"), images, None) is None
+    assert why_not_at_this_size(SECTIONS.get("efficiency"), many, None) is None
+
+
+def test_an_interrupted_run_computes_no_tile_twice(tmp_path: Path) -> None:
+    images, vectors = make(5000, 900)
+    plain = SPEC.model_copy(update={"groups": None, "identification": None})
+
+    def stop(stage: str, done: int, _total: int) -> None:
+        if stage == "count" and done >= 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(images, vectors, Compute(dense_limit=10, folder=tmp_path, progress=stop), plain)
+    kept = len(list(tmp_path.rglob("*.safetensors")))
+    begun: dict[str, int] = {}
+    compute = Compute(
+        dense_limit=10, folder=tmp_path, progress=lambda stage, done, total: begun.update({f"{stage} {done}": total})
+    )
+    resumed = run(images, vectors, compute, plain)
+    assert "select 1 1" not in begun  # all tiles of the first pass were there
+    assert kept > 2
+    fresh = run(images, vectors, Compute(dense_limit=10, workers=2), plain)
+    assert resumed.estimates == fresh.estimates
+    next(tmp_path.rglob("*.safetensors")).write_bytes(b"damaged")
+    assert run(images, vectors, compute, plain).estimates == fresh.estimates
+    compute.clear()
+    assert not list(tmp_path.rglob("*.safetensors"))
+
+
+KILLED = """
+import sys
+from pathlib import Path
+import facebench.scoring.arrange as arrange
+from facebench.execution.compute import Compute
+from tests.measure.test_streaming import SPEC, make, run
+images, vectors = make(5000, 900)
+found = run(images, vectors, Compute(dense_limit=10, workers=2, folder=Path(sys.argv[1])))
+print("\\n".join(e.model_dump_json() for e in found.estimates))
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_run_ends_with_the_same_numbers(tmp_path: Path) -> None:
+    root = Path(__file__).resolve().parents[2]
+    env = {**os.environ, "PYTHONPATH": str(root)}
+    command = [sys.executable, "-c", KILLED, str(tmp_path / "tiles")]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, env=env) as running:
+        deadline = time.monotonic() + 300
+        while len(list(tmp_path.rglob("*.safetensors"))) < 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        running.send_signal(signal.SIGKILL)
+    assert len(list(tmp_path.rglob("*.safetensors"))) >= 2
+    ends = [
+        subprocess.run([*command[:-1], str(tmp_path / folder)], capture_output=True, text=True, env=env, check=True)
+        for folder in ("tiles", "fresh")
+    ]
+    assert ends[0].stdout == ends[1].stdout
+    assert "wilson-delta" in ends[0].stdout
+
+
+def test_torch_multiplies_the_same_scores() -> None:
+    rng = np.random.default_rng(1)
+    rows, columns = rng.standard_normal((7, 5)).astype(np.float32), rng.standard_normal((3, 5)).astype(np.float32)
+    np.testing.assert_allclose(torch_product("cpu", rows, columns), rows @ columns.T, atol=1e-5)
+    assert Compute(device="cuda").product.func is torch_product  # type: ignore[attr-defined]
+    assert isinstance(Compute(device="cuda:1").product, partial)
+
+
+def test_a_device_that_is_not_there_is_named() -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a CUDA device here")
+    images, vectors = make(60)
+    with pytest.raises(InputError, match="device 'cuda'"):
+        run(images, vectors, Compute(dense_limit=10, device="cuda"))
