@@ -71,6 +71,16 @@ class NotComparableError(FaceBenchError):
     exit_code = ExitCode.NOT_COMPARABLE
 
 
+def how_to_install(extra: str = "") -> str:
+    """Return how FaceBench is installed with an extra, from a checkout and from a wheel; it is in no index.
+
+    >>> how_to_install("dask")
+    "from a checkout: pip install -c constraints.txt '.[dask]'; from a wheel: pip install 'FILE.whl[dask]'"
+    """
+    words = f"[{extra}]" if extra else ""
+    return f"from a checkout: pip install -c constraints.txt '.{words}'; from a wheel: pip install 'FILE.whl{words}'"
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ``" Did you mean 'x'?"`` for the closest known name, or an empty string.
 

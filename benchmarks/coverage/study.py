@@ -96,7 +96,7 @@ class Count:
         return self.covered / self.intervals if self.intervals else float("nan")
 
 
-def study(design: Design, source: str, *, runs: int, seed: int, replicates: int = 300, first: int = 0) -> list[Judged]:
+def study(design: Design, source: str, *, runs: int, seed: int, replicates: int = 100, first: int = 0) -> list[Judged]:
     """Return every interval of runs `first` .. `first + runs` of a design; each run has random numbers of its own."""
     found: list[Judged] = []
     name = int.from_bytes(f"{design.name}/{source}".encode(), "big")

@@ -60,6 +60,7 @@ def run(
     from facebench.report.summary import summary_rows
     from facebench.run.evaluate import evaluate
     from facebench.run.external_scores import evaluate_scores
+    from facebench.run.needs import unmet_needs
     from facebench.run.protocols import load_protocol
     from facebench.run.report import verdict_sentences, write_report
 
@@ -77,6 +78,8 @@ def run(
             result = evaluate_scores(load_scored_model(model), loaded_protocol, options)
         else:
             loaded = load_model(model, device=device, trust_code=trust_code)
+            for gap in unmet_needs(loaded, loaded_protocol.spec):
+                typer.echo(f"Will not be measured: {gap.what}: {gap.why}", err=True)
             result = evaluate(loaded, loaded_protocol, bound, options)
     report = write_report(result, out / "report.html")
     if as_json:

@@ -17,7 +17,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, TypeVar
 
-from facebench.errors import InputError, UnknownNameError
+from facebench.errors import InputError, UnknownNameError, how_to_install
 
 Shared = TypeVar("Shared")
 Task = TypeVar("Task")
@@ -46,7 +46,9 @@ def check_executor(executor: str) -> None:
         example = "dask:tcp://127.0.0.1:8786" if kind == "dask" else "ray:auto"
         raise InputError(f"executor {executor!r} names no cluster; write for example {example}, or {kind}:local")
     if find_spec(_CLUSTERS[kind][0]) is None:
-        raise InputError(f"executor {executor!r} needs an extra that is not installed: pip install 'facebench[{kind}]'")
+        raise InputError(
+            f"executor {executor!r} needs the extra {kind!r}, which is not installed; {how_to_install(kind)}"
+        )
 
 
 def run_tiles(

@@ -93,7 +93,7 @@ def measure_scores(
     controls = [control.control_grouping(grouping, images.identity, seed) for grouping in shuffled]
     sample = Sample(images, scored.scores, [*groupings, *controls], replicates=spec.uncertainty.replicates, seed=seed)
     cutoffs = overall.pooled_cutoffs(sample, targets)
-    at_targets, pooled_rates = overall.threshold_estimates(sample, targets, cutoffs, confidence)
+    at_targets, pooled_rates = overall.threshold_estimates(sample, targets, confidence)
     estimates = [*at_targets, *overall.separation_estimates(sample, confidence)]
     estimates += overall.compat_estimates(sample, compat, targets)
     if scored.pairs is not None and scored.listed is not None:
@@ -123,9 +123,7 @@ def _without_failures(
     if not scores.impostor.size:
         return []
     sample = Sample(images, scores, [], replicates=spec.uncertainty.replicates, seed=seed)
-    cutoffs = overall.pooled_cutoffs(sample, targets)
-    confidence = spec.uncertainty.confidence
-    return overall.threshold_estimates(sample, targets, cutoffs, confidence, failures="excluded")[0]
+    return overall.threshold_estimates(sample, targets, spec.uncertainty.confidence, failures="excluded")[0]
 
 
 def gaps(spec: ProtocolSpec, images: Images, n_genuine: int, n_impostor: int) -> list[Unmeasured]:

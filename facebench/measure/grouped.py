@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from facebench.errors import UnknownNameError
 from facebench.measure import differentials
+from facebench.measure.delta import POOLED
 from facebench.measure.rates import Rate, rate_estimate, spread
 from facebench.measure.sample import Cell, Sample
-from facebench.metrics import bootstrap, uncertainty, verification
+from facebench.metrics import bootstrap, verification
 from facebench.metrics.streams import Stream, generator
 from facebench.schema import Estimate, Flag
 
@@ -28,17 +29,23 @@ class Operating:
         thresholds: (T,) per FMR target, rising targets.
         cutoffs: (R, T) of the replicates, or None without identities.
         resolvable: (T,) whether each target allows a false accept.
+        cells: (T,) the cell whose impostor comparisons set each threshold.
     """
 
     source: str
     thresholds: tuple[float, ...]
     cutoffs: Floats | None
     resolvable: tuple[bool, ...]
+    cells: tuple[int, ...]
 
 
 @dataclass(frozen=True, eq=False)
 class GroupRates:
-    """Rates of the groups of one grouping at one target, and their replicates (R, G); NaN columns where undefined."""
+    """Rates of the groups of one grouping at one target, and their replicates (R, G); NaN columns where undefined.
+
+    Replicates lie about the rate and have its variance: those of the vertex bootstrap count independent comparisons of
+    a list up to three times, so they are brought to the spread that the rate's own interval rests on.
+    """
 
     fmr: list[Rate | None]
     fnmr: list[Rate | None]
@@ -71,8 +78,9 @@ class GroupMeasurer:
         points = verification.operating_points(sample.scores.impostor, self.targets)
         self._pooled_accepts: tuple[Floats, Floats] | None = None
         self.pooled = Operating(
-            "pooled", tuple(p.threshold for p in points), pooled, tuple(p.resolvable for p in points)
-        )
+            "pooled", tuple(p.threshold for p in points), pooled, tuple(p.resolvable for p in points),
+            (POOLED,) * len(points),
+        )  # fmt: skip
 
     def estimates(self) -> list[Estimate]:
         """Return the estimates of every grouping."""
@@ -123,11 +131,13 @@ class GroupMeasurer:
             return dict.fromkeys(cells, self.pooled)
         if self.policy == "worst":
             every = list(diagonal.values())
+            highest = [max(every, key=lambda o: o.thresholds[t]) for t in range(len(self.targets))]
             worst = Operating(
                 f"worst of {self.sample.groupings[number].name}",
-                tuple(max(o.thresholds[t] for o in every) for t in range(len(self.targets))),
+                tuple(o.thresholds[t] for t, o in enumerate(highest)),
                 _highest([o.cutoffs for o in every]),
                 tuple(all(o.resolvable[t] for o in every) for t in range(len(self.targets))),
+                tuple(o.cells[t] for t, o in enumerate(highest)),
             )
             return dict.fromkeys(cells, worst)
         return {i: diagonal.get(self.sample.cells[i].first, self.pooled) for i in cells}
@@ -148,7 +158,10 @@ class GroupMeasurer:
             totals = self.sample.totals_of(cell)
             cutoffs = bootstrap.replicate_cutoffs(self.sample.weights, own, totals, self.targets)
         name = self.sample.group_name(number, group)
-        return Operating(name, tuple(p.threshold for p in points), cutoffs, tuple(p.resolvable for p in points))
+        return Operating(
+            name, tuple(p.threshold for p in points), cutoffs, tuple(p.resolvable for p in points),
+            (cell,) * len(points),
+        )  # fmt: skip
 
     def _accepts(self, operating: Operating) -> tuple[Floats, Floats] | None:
         """Return (R, T, C) rates of false matches and of true matches in each replicate, or None."""
@@ -181,6 +194,8 @@ class GroupMeasurer:
         operating: dict[int, Operating],
         counted: dict[Operating, tuple[Floats, Floats] | None],
     ) -> tuple[GroupRates, dict[int, Rate | None], dict[int, Rate | None]]:
+        if not t:  # the next grouping: what was kept of the last one is as large as all comparisons
+            self.sample.deltas.forget_cells()
         fmr: dict[int, Rate | None] = {}
         fnmr: dict[int, Rate | None] = {}
         replicates: dict[str, dict[int, Floats]] = {"fmr": {}, "fnmr": {}}
@@ -190,10 +205,10 @@ class GroupMeasurer:
             found = counted[source]
             false, true = (None, None) if found is None else (found[0][:, t, i], 1 - found[1][:, t, i])
             false_accepts, true_accepts = counts[source]
-            fmr[i] = self._impostor_rate(i, cell, int(false_accepts[i]), false, t)
-            fnmr[i] = self._genuine_rate(i, cell, int(true_accepts[i]), true) if cell.first == cell.second else None
+            fmr[i] = self._impostor_rate(i, int(false_accepts[i]), source, t)
+            fnmr[i] = self._genuine_rate(i, int(true_accepts[i]), source, t) if cell.first == cell.second else None
             if false is not None and true is not None:
-                replicates["fmr"][i], replicates["fnmr"][i] = false, true
+                replicates["fmr"][i], replicates["fnmr"][i] = _spread_as(false, fmr[i]), _spread_as(true, fnmr[i])
         own = [i for i in operating if self.sample.cells[i].first == self.sample.cells[i].second]
         columns = [
             np.stack([replicates[kind][i] for i in own], axis=1) if replicates[kind] else None
@@ -211,24 +226,26 @@ class GroupMeasurer:
             _counts(genuine.cells, genuine.scores, threshold, n_cells),
         )
 
-    def _impostor_rate(self, i: int, cell: Cell, errors: int, replicates: Floats | None, t: int) -> Rate | None:
+    def _impostor_rate(self, i: int, errors: int, source: Operating, t: int) -> Rate | None:
         n = int(self.sample.n_impostor[i])
         if not n:
             return None
-        first = self.sample.n_identities(cell.grouping, cell.first) or 0
-        second = self.sample.n_identities(cell.grouping, cell.second) or 0
-        independent = uncertainty.disjoint_pairs(first) if cell.first == cell.second else min(first, second)
-        variance = None if replicates is None else spread(replicates)
-        return Rate(errors, n, variance, independent, self.design_effects[t], "wilson-bootstrap")
+        if not self.sample.has_identities:
+            return Rate(errors, n, None, n, 1.0, "naive-wilson")
+        deltas = self.sample.deltas
+        variance = deltas.fmr(i, source.thresholds[t], source.cells[t]).variance
+        return Rate(errors, n, variance, deltas.impostors(i).disjoint, self.design_effects[t], "wilson-delta")
 
-    def _genuine_rate(self, i: int, cell: Cell, accepts: int, replicates: Floats | None) -> Rate | None:
+    def _genuine_rate(self, i: int, accepts: int, source: Operating, t: int) -> Rate | None:
         n = int(self.sample.n_genuine[i])
         if not n:
             return None
-        column = self.sample.genuine.cells[:, cell.grouping]
-        identities = int(np.unique(self.sample.genuine.first[column == i]).size)
-        variance = None if replicates is None else spread(replicates)
-        return Rate(n - accepts, n, variance, identities, n / max(identities, 1), "wilson-bootstrap")
+        if not self.sample.has_identities:
+            return Rate(n - accepts, n, None, n, 1.0, "naive-wilson")
+        column = self.sample.genuine.cells[:, self.sample.cells[i].grouping]
+        people = int(np.unique(self.sample.genuine.first[column == i]).size)
+        variance = self.sample.deltas.fnmr(i, source.thresholds[t], source.cells[t]).variance
+        return Rate(n - accepts, n, variance, people, n / people, "wilson-delta")
 
     def _group_estimates(
         self,
@@ -288,6 +305,15 @@ class GroupMeasurer:
             differentials.Kind.of(rates.fnmr, rates.fnmr_replicates),
         )
         return differentials.estimates(*kinds, target, flags, common, confidence=self.confidence, rng=self.rng)
+
+
+def _spread_as(replicates: Floats, rate: Rate | None) -> Floats:
+    """Return replicates moved to lie about a rate with its variance."""
+    drawn = spread(replicates)
+    if rate is None or rate.variance is None or not drawn:
+        return replicates
+    moved: Floats = rate.value + (replicates - np.nanmean(replicates)) * np.sqrt(rate.variance / drawn)
+    return np.clip(moved, 0.0, 1.0)
 
 
 def _highest(cutoffs: Sequence[Floats | None]) -> Floats | None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facebench.errors import InputError
-from facebench.measure.rates import Rate, complement, rate_estimate
+from facebench.measure.rates import Rate, complement, rate_estimate, threshold_flags
 from facebench.measure.sample import Images
 from facebench.metrics import uncertainty, verification
 from facebench.metrics.identification import cumulative_match, missed_searches, rank_k_rate
@@ -213,9 +213,8 @@ def _open_set(
         slope = _slope(found, known, point.fmr_target, spec.rank)
         of_threshold = slope**2 * (fpir.variance or 0.0)
         fnir = _rate(missed, identity[known], "wilson-delta", of_threshold)
-        unsure = (*limits, *((Flag.FEW_ERRORS,) if 0 < fpir.errors < 30 else ()))
-        estimate = rate_estimate("fnir", fnir, confidence, flags=unsure, k=spec.rank, **fields)
-        estimates.append(estimate.model_copy(update={"flags": tuple(dict.fromkeys(estimate.flags))}))
+        unsure = (*limits, *threshold_flags(fpir.errors))
+        estimates.append(rate_estimate("fnir", fnir, confidence, flags=unsure, k=spec.rank, **fields))
     return estimates
 
 

@@ -8,7 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facebench.measure.rates import Rate, complement, design_effect, rate_estimate, spread
+from facebench.measure.rates import (
+    Rate,
+    complement,
+    design_effect,
+    genuine_rate,
+    one_sided,
+    rate_estimate,
+    threshold_flags,
+)
 from facebench.measure.sample import Pairs, Sample
 from facebench.metrics import bootstrap, compat, influence, uncertainty, verification
 from facebench.metrics.verification import OperatingPoint
@@ -28,27 +36,21 @@ def pooled_cutoffs(sample: Sample, targets: Sequence[float]) -> Floats | None:
 def false_match_rate(sample: Sample, point: OperatingPoint) -> Rate:
     """Return the pooled FMR at a fixed threshold, with its variance over identities."""
     n = point.n_impostor
-    count = sample.images.identity.max() + 1
-    variance = None
-    if sample.has_identities:
-        errors = (sample.impostor.scores >= point.threshold).astype(np.float64)
-        ends = sample.impostor.first, sample.impostor.second
-        variance = uncertainty.vertex_variance(errors - point.fmr, *ends, n, int(count))
-    independent = uncertainty.disjoint_pairs(int(count))
+    if not sample.has_identities:
+        return Rate(point.false_accepts, n, None, n, 1.0, "naive-wilson")
+    variance = sample.deltas.fmr(TOTAL, point.threshold, None).variance
+    independent = sample.deltas.impostors(TOTAL).disjoint
     return Rate(point.false_accepts, n, variance, independent, 1.0, "wilson-vertex")
 
 
 def threshold_estimates(
-    sample: Sample, targets: Sequence[float], cutoffs: Floats | None, confidence: float, *, failures: str = "counted"
+    sample: Sample, targets: Sequence[float], confidence: float, *, failures: str = "counted"
 ) -> tuple[list[Estimate], list[Rate]]:
     """Return tar, fnmr and fmr at each target, and the pooled FMR rates (for their design effects)."""
     estimates: list[Estimate] = []
     rates: list[Rate] = []
     genuine = sample.scores.genuine
-    accepts = None
-    if cutoffs is not None and sample.weights is not None:
-        accepts = bootstrap.replicate_accepts(sample.weights, sample.genuine, cutoffs)
-    for number, point in enumerate(verification.operating_points(sample.scores.impostor, targets)):
+    for point in verification.operating_points(sample.scores.impostor, targets):
         common = {
             "fmr_target": point.fmr_target, "threshold": point.threshold, "threshold_source": "pooled",
             "n_genuine": int(genuine.size), "n_impostor": point.n_impostor,
@@ -59,30 +61,28 @@ def threshold_estimates(
         fmr = false_match_rate(sample, point)
         rates.append(fmr)
         estimates.append(rate_estimate("fmr", fmr, confidence, flags=limits, near_threshold=impostors_near, **common))
-        # a threshold that rests on few false accepts is itself uncertain, whatever the number of genuine errors
-        unsure = (*limits, *((Flag.FEW_ERRORS,) if 0 < point.false_accepts < 30 else ()))
+        # a threshold that rests on few false matches is itself uncertain, whatever the number of genuine errors
+        unsure = (*limits, *threshold_flags(point.false_accepts))
         if not genuine.size:
             for metric in ("fnmr", "tar"):
                 estimates.append(Estimate(metric=metric, value=None, flags=(*unsure, Flag.NO_GENUINE), **common))
             continue
-        fnmr = false_non_match_rate(sample, point, None if accepts is None else accepts[:, number, TOTAL])
+        fnmr = false_non_match_rate(sample, point)
         near = verification.near_threshold(genuine, point.threshold)
         found = rate_estimate("fnmr", fnmr, confidence, flags=unsure, near_threshold=near, **common)
-        found = found.model_copy(update={"flags": tuple(dict.fromkeys(found.flags))})
         estimates += [found, complement(found, "tar")]
     return estimates, rates
 
 
-def false_non_match_rate(sample: Sample, point: OperatingPoint, accepted: Floats | None) -> Rate:
-    """Return the FNMR at a threshold; its variance includes that of the threshold, set anew in each replicate."""
+def false_non_match_rate(sample: Sample, point: OperatingPoint) -> Rate:
+    """Return the FNMR at a threshold; its variance includes that of the threshold, which is itself estimated."""
     n = int(sample.scores.genuine.size)
     errors = n - verification.accepted(sample.scores.genuine, point.threshold)
-    variance = None
-    if accepted is not None:
-        with np.errstate(invalid="ignore", divide="ignore"):
-            variance = spread(1 - accepted / sample.genuine_weight[:, TOTAL])
+    if not sample.has_identities:
+        return Rate(errors, n, None, n, 1.0, "naive-wilson")
+    variance = sample.deltas.fnmr(TOTAL, point.threshold, TOTAL).variance
     identities = int(np.unique(sample.genuine.first).size)
-    return Rate(errors, n, variance, identities, 1.0, "wilson-bootstrap")
+    return Rate(errors, n, variance, identities, n / identities, "wilson-delta")
 
 
 def separation_estimates(sample: Sample, confidence: float) -> list[Estimate]:
@@ -106,32 +106,28 @@ def separation_estimates(sample: Sample, confidence: float) -> list[Estimate]:
 
 def _eer(sample: Sample, confidence: float, common: dict[str, Any]) -> Estimate:
     found = verification.equal_error_rate(sample.scores.genuine, sample.scores.impostor)
-    variance = None
-    if sample.weights is not None:
-        rates = bootstrap.replicate_equal_error_rates(
-            sample.weights, sample.genuine, sample.impostor, sample.totals_of(TOTAL)
-        )
-        variance = spread(rates)
-    n = int(sample.scores.genuine.size)
-    rate = Rate(round(found.value * n), n, variance, int(np.unique(sample.genuine.first).size), 1.0, "wilson-bootstrap")
-    interval = {**rate.interval(confidence)}
-    if variance is not None and 0 < found.value < 1:
-        bounds = uncertainty.wilson_from_variance(found.value, n, variance, confidence)
-        interval = {
-            "ci_low": bounds.low,
-            "ci_high": bounds.high,
-            "ci_method": "wilson-bootstrap",
-            "n_eff": bounds.n_eff,
-        }
+    variance = sample.deltas.equal_error(found.threshold).variance if sample.has_identities else None
+    interval = equal_error_interval(found.value, sample.genuine.first, variance, confidence)
     flags = (Flag.NAIVE_INTERVAL,) if variance is None else ()
     return Estimate(metric="eer", value=found.value, threshold=found.threshold, flags=flags, **interval, **common)
+
+
+def equal_error_interval(
+    value: float, genuine_identity: NDArray[np.integer[Any]], variance: float | None, confidence: float
+) -> dict[str, Any]:
+    """Return the interval fields of an EER, which is the mean of two rates and need not be a number of errors."""
+    n, people = genuine_identity.size, int(np.unique(genuine_identity).size)
+    if value in (0.0, 1.0) or variance is None:
+        return Rate(round(value * n), n, variance, people, n / people, "wilson-delta").interval(confidence)
+    n_eff = value * (1 - value) / variance if variance else n
+    low, high = uncertainty.wilson(value, n_eff, confidence)
+    return {"ci_low": low, "ci_high": high, "ci_method": "wilson-delta", "n_eff": n_eff}
 
 
 def _influence_estimates(sample: Sample, confidence: float, common: dict[str, Any]) -> list[Estimate]:
     """Return auc, dprime, cllr and min_cllr, with delta-method intervals over identities."""
     g, i = sample.genuine.scores.astype(np.float64), sample.impostor.scores.astype(np.float64)
     finite = bool(np.isfinite(g).all() and np.isfinite(i).all())
-    z = uncertainty.normal_quantile(confidence)
     values: list[tuple[str, float | None, tuple[Floats, Floats] | None]] = [
         ("auc", verification.area_under_curve(g, i), influence.area_under_curve_influence(g, i))
     ]
@@ -151,30 +147,49 @@ def _influence_estimates(sample: Sample, confidence: float, common: dict[str, An
         if sample.weights is None:
             estimates.append(Estimate(metric=name, value=value, flags=(Flag.NO_INTERVAL,), **common))
             continue
-        variance = uncertainty.two_sample_variance(
-            effects[0], sample.genuine.first, effects[1], sample.impostor.first, sample.impostor.second,
-            sample.weights.shape[1],
-        )  # fmt: skip
-        half = z * float(np.sqrt(variance))
-        low, high = value - half, value + half
-        method = "delta"
-        if name == "auc":
-            bounds = uncertainty.wilson_from_variance(value, g.size, variance, confidence)
-            low, high, method = bounds.low, bounds.high, "wilson-delta"
-        elif name != "dprime":
-            low = max(0.0, low)
-        estimates.append(Estimate(metric=name, value=value, ci_low=low, ci_high=high, ci_method=method, **common))
+        variance = sample.deltas.of_both(*effects).variance
+        optimism = influence.min_cllr_optimism(g, i) if name == "min_cllr" else 0.0
+        limits = separation_interval(name, value, variance, confidence, optimism)
+        if name == "auc" and value in (0.0, 1.0):
+            limits = _perfect(sample, value, confidence)
+        estimates.append(Estimate(metric=name, value=value, **limits, **common))
     return estimates
+
+
+def separation_interval(
+    name: str, value: float, variance: float, confidence: float, optimism: float = 0.0
+) -> dict[str, Any]:
+    """Return the interval fields of auc, dprime, cllr or min_cllr.
+
+    `optimism` is by about how much the value lies too low; it is known no better than to its own size.
+    """
+    if name == "auc":
+        low, high = uncertainty.logit_interval(value, variance, confidence)
+        return {"ci_low": low, "ci_high": high, "ci_method": "logit-delta"}
+    half = uncertainty.normal_quantile(confidence) * float(np.sqrt(variance + optimism**2))
+    low, high = min(value, value + optimism - half), value + optimism + half
+    if name != "dprime":
+        low = max(0.0, low)
+    if name == "min_cllr":
+        high = min(1.0, high)
+    return {"ci_low": low, "ci_high": high, "ci_method": "delta"}
+
+
+def _perfect(sample: Sample, value: float, confidence: float) -> dict[str, Any]:
+    """Return the interval of an AUC of 1 or 0: no genuine score met an impostor score on its wrong side."""
+    people = int(np.unique(sample.genuine.first).size)
+    independent = min(people, sample.deltas.impostors(TOTAL).disjoint)
+    n = min(sample.genuine.scores.size, sample.impostor.scores.size)
+    return one_sided(value == 1, n, independent, n / independent, confidence)
 
 
 def _zero_fmr(sample: Sample, confidence: float, common: dict[str, Any]) -> Estimate:
     point = verification.zero_fmr_point(sample.scores.impostor)
     errors = (sample.genuine.scores < point.threshold).astype(np.float64)
-    variance = None
     if sample.has_identities:
-        variance = uncertainty.identity_variance(errors - errors.mean(), sample.genuine.first, errors.size)
-    identities = int(np.unique(sample.genuine.first).size)
-    rate = Rate(int(errors.sum()), errors.size, variance, identities, 1.0, "wilson-identity-fixed-threshold")
+        rate = genuine_rate(errors, sample.genuine.first)
+    else:
+        rate = Rate(int(errors.sum()), errors.size, None, errors.size, 1.0, "naive-wilson")
     return rate_estimate(
         "fnmr_at_zero_fmr", rate, confidence, threshold=point.threshold, threshold_source="pooled", **common
     )

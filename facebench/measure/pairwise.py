@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from facebench.measure.rates import Rate
 from facebench.measure.sample import Images
+from facebench.metrics import clusters
 from facebench.scoring import similarity
 
 Floats = NDArray[np.float64]
@@ -66,7 +67,8 @@ class PairSums:
 
     def __init__(self, n_identities: int) -> None:
         self._errors, self._comparisons = np.zeros(n_identities), np.zeros(n_identities)
-        self._ee = self._en = self._nn = 0.0
+        # per identity, sums over its pairs of the products of errors and comparisons
+        self._ee, self._en, self._nn = np.zeros(n_identities), np.zeros(n_identities), np.zeros(n_identities)
 
     def add(self, block: Block, inside: NDArray[np.bool_], errors: NDArray[np.bool_]) -> None:
         """Count the comparisons of a block that are inside, and those of them that are errors."""
@@ -74,12 +76,10 @@ class PairSums:
         if not n.any():
             return
         e = block.per_pair(errors & inside)
-        for totals, values in ((self._errors, e), (self._comparisons, n)):
+        sums = (self._errors, e), (self._comparisons, n), (self._ee, e * e), (self._en, e * n), (self._nn, n * n)
+        for totals, values in sums:
             np.add.at(totals, block.row_identities, values.sum(1))
             np.add.at(totals, block.column_identities, values.sum(0))
-        self._ee += float((e * e).sum())
-        self._en += float((e * n).sum())
-        self._nn += float((n * n).sum())
 
     @property
     def n_identities(self) -> int:
@@ -87,15 +87,16 @@ class PairSums:
         return int((self._comparisons > 0).sum())
 
     def rate(self, design_effect: float) -> Rate | None:
-        """Return the rate with the variance of the vertex bootstrap (see `vertex_variance`); None when empty."""
+        """Return the rate with its variance over identities (see `facebench.metrics.clusters`); None when empty."""
         comparisons = round(self._comparisons.sum() / 2)
         if not comparisons:
             return None
         errors, n = round(self._errors.sum() / 2), self.n_identities
         p = errors / comparisons
-        shared = float(((self._errors - p * self._comparisons) ** 2).sum())
-        squares = self._ee - 2 * p * self._en + p * p * self._nn
-        variance = (1 - 1 / n) * ((1 - 2 / n) * shared + squares) / comparisons**2
+        kept = 1 - np.minimum(self._comparisons / comparisons, clusters.MOST_LEVERAGE)
+        squares = (self._ee - 2 * p * self._en + p * p * self._nn) / comparisons**2
+        together = (self._errors - p * self._comparisons) / kept / comparisons
+        variance = clusters.Influence(together, squares / kept**2, float(squares.sum()) / 2).variance
         return Rate(errors, comparisons, variance, n // 2, design_effect, "wilson-vertex")
 
 

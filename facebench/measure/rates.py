@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facebench.metrics import catalogue
-from facebench.metrics.uncertainty import rule_of_three, wilson, wilson_from_variance
+from facebench.metrics.clusters import PairIndex
+from facebench.metrics.uncertainty import identity_variance, wilson, wilson_from_variance, zero_error_bounds
 from facebench.schema import Estimate, Flag
 
 FEW_ERRORS = 30
@@ -45,10 +46,7 @@ class Rate:
             low, high = wilson(self.value, self.n, confidence)
             return {"ci_low": low, "ci_high": high, "ci_method": "naive-wilson"}
         if self.errors in (0, self.n):
-            hopeful, safe = rule_of_three(self.n, self.n_independent, self.design_effect)
-            low, high = (0.0, safe) if self.errors == 0 else (1 - safe, 1.0)
-            bracket = (hopeful, safe) if self.errors == 0 else (1 - safe, 1 - hopeful)
-            return {"ci_low": low, "ci_high": high, "ci_method": "rule-of-three", "bracket": bracket}
+            return one_sided(self.errors > 0, self.n, self.n_independent, self.design_effect, confidence)
         found = wilson_from_variance(self.value, self.n, self.variance, confidence)
         return {"ci_low": found.low, "ci_high": found.high, "ci_method": self.method, "n_eff": found.n_eff}
 
@@ -59,9 +57,55 @@ class Rate:
             flags.append(Flag.NAIVE_INTERVAL)
         if self.errors == 0:
             flags.append(Flag.ZERO_ERRORS)
+        elif self.errors == self.n:
+            flags.append(Flag.ALL_ERRORS)
         elif self.errors < FEW_ERRORS:
             flags.append(Flag.FEW_ERRORS)
         return flags
+
+
+def one_sided(
+    all_errors: bool, n: float, n_independent: float, design_effect: float, confidence: float
+) -> dict[str, Any]:
+    """Return the interval fields of a rate of 0, or of 1; `bracket` holds its one limit, hopeful and safe, rising."""
+    hopeful, safe = zero_error_bounds(n, n_independent, design_effect, confidence)
+    low, high = (1 - safe, 1.0) if all_errors else (0.0, safe)
+    bracket = (1 - safe, 1 - hopeful) if all_errors else (hopeful, safe)
+    return {"ci_low": low, "ci_high": high, "ci_method": "rule-of-three", "bracket": bracket}
+
+
+def impostor_rate(
+    errors: NDArray[Any], first: NDArray[Any], second: NDArray[Any], *, design_effect: float = 1.0
+) -> Rate:
+    """Return a rate over impostor comparisons at a fixed threshold, with its variance over identities.
+
+    Args:
+        errors: (P,) whether each comparison is one.
+        first, second: (P,) identity index of its ends.
+        design_effect: assumed where no error was seen.
+    """
+    index = PairIndex(first, second, int(max(first.max(), second.max())) + 1)
+    each = errors.astype(np.float64)
+    variance = index.influence((each - each.mean()) / each.size).variance
+    return Rate(int(errors.sum()), errors.size, variance, index.disjoint(), design_effect, "wilson-vertex")
+
+
+def genuine_rate(errors: NDArray[Any], identity: NDArray[Any], method: str = "wilson-identity-fixed-threshold") -> Rate:
+    """Return a rate over comparisons of one identity each (or over images) at a fixed threshold.
+
+    Args:
+        errors: (P,) whether each is one.
+        identity: (P,) identity index.
+    """
+    each = errors.astype(np.float64)
+    variance = identity_variance(each - each.mean(), identity, each.size)
+    people = int(np.unique(identity).size)
+    return Rate(int(errors.sum()), errors.size, variance, people, errors.size / people, method)
+
+
+def threshold_flags(false_matches: int) -> tuple[Flag, ...]:
+    """Return what the false matches that set a threshold oblige us to say of every rate read at it."""
+    return (Flag.FEW_FALSE_MATCHES,) if 0 < false_matches < FEW_ERRORS else ()
 
 
 def rate_estimate(

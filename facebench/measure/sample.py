@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from facebench.measure.delta import Deltas
 from facebench.measure.groups import Column, Grouping
 from facebench.metrics import bootstrap
 from facebench.metrics.bootstrap import RankedComparisons, Totals
@@ -115,6 +116,12 @@ class Sample(Partition):
                     table[cell.first, cell.second] = table[cell.second, cell.first] = number
             cells[:, column] = table[grouping.label[ends[:, 0]], grouping.label[ends[:, 1]]]
         return RankedComparisons(scores[order], identity[:, 0].copy(), identity[:, 1].copy(), cells, len(self.cells))
+
+    @cached_property
+    def deltas(self) -> Deltas:
+        """Influences of the rates, per identity."""
+        columns = [cell.grouping for cell in self.cells]
+        return Deltas(self.genuine, self.impostor, columns, self.identity_count)
 
     @cached_property
     def n_genuine(self) -> NDArray[np.int64]:

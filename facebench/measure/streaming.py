@@ -13,11 +13,13 @@ from facebench.execution.compute import Compute
 from facebench.measure import control
 from facebench.measure.acquisition import acquisition_estimates
 from facebench.measure.every_score import Measurement, gaps
-from facebench.measure.rates import Rate, complement, design_effect, rate_estimate
+from facebench.measure.overall import equal_error_interval
+from facebench.measure.rates import Rate, complement, design_effect, genuine_rate, rate_estimate, threshold_flags
 from facebench.measure.sample import Images
 from facebench.measure.streaming_counts import Tallied, false_non_match_rate, independent_pairs
 from facebench.measure.streaming_groups import LargeGroups
 from facebench.measure.study import groupings_of
+from facebench.metrics import clusters
 from facebench.metrics.verification import near_threshold
 from facebench.schema import Curve, Estimate, Flag, ProtocolSpec, Unmeasured
 from facebench.scoring import failed_rows
@@ -109,13 +111,13 @@ def _at_targets(tallied: Tallied, confidence: float, *, failures: str = "counted
         common = {**_common(tallied, t), "fmr_target": target, "failures": failures}
         limits = () if tallied.resolvable[t] else (Flag.UNRESOLVABLE,)
         false = tallied.false_matches(TOTAL, t)
-        variance = tallied.vertex_variance((1.0, false)) if tallied.has_identities else None
+        variance = false.of_rate.variance if tallied.has_identities else None
         independent = independent_pairs(tallied, TOTAL, 0, 0)
         fmr = Rate(false.errors, false.n, variance, independent, 1.0, "wilson-vertex")
         rates.append(fmr)
         near = int(tallied.counts.near[t])
         estimates.append(rate_estimate("fmr", fmr, confidence, flags=limits, near_threshold=near, **common))
-        unsure = (*limits, *((Flag.FEW_ERRORS,) if 0 < false.errors < 30 else ()))
+        unsure = (*limits, *threshold_flags(false.errors))
         if not tallied.genuine.size:
             estimates += [
                 Estimate(metric=metric, value=None, flags=(*unsure, Flag.NO_GENUINE), **common)
@@ -125,7 +127,6 @@ def _at_targets(tallied: Tallied, confidence: float, *, failures: str = "counted
         fnmr = false_non_match_rate(tallied, 0, 0, t)
         near = near_threshold(tallied.genuine, tallied.thresholds[t])
         found = rate_estimate("fnmr", fnmr, confidence, flags=unsure, near_threshold=near, **common)
-        found = found.model_copy(update={"flags": tuple(dict.fromkeys(found.flags))})
         estimates += [found, complement(found, "tar")]
     return estimates, rates
 
@@ -141,13 +142,14 @@ def _crossing(tallied: Tallied, confidence: float) -> list[Estimate]:
     if tallied.has_identities and value > 0:
         slope = tallied.slope(0, 0, value)
         false = tallied.false_matches(TOTAL, t)
-        variance = tallied.vertex_variance((1 / (1 + slope), missed), (slope / (1 + slope), false))
-    people = int(np.unique(tallied.images.identity[tallied.genuine_ends[:, 0]]).size)
-    rate = Rate(round(value * missed.n), missed.n, variance, people, 1.0, "wilson-delta")
+        parts = [(1 / (1 + slope), missed.of_rate), (slope / (1 + slope), false.of_rate)]
+        variance = clusters.added(parts).variance
+    owners = tallied.images.identity[tallied.genuine_ends[:, 0]]
+    interval = equal_error_interval(value, owners, variance, confidence)
     flags = (Flag.NAIVE_INTERVAL,) if variance is None else ()
     common = _common(tallied, t)
     del common["threshold_source"]
-    return [Estimate(metric="eer", value=value, flags=flags, **rate.interval(confidence), **common)]
+    return [Estimate(metric="eer", value=value, flags=flags, **interval, **common)]
 
 
 def _zero_fmr(tallied: Tallied, confidence: float) -> list[Estimate]:
@@ -155,11 +157,11 @@ def _zero_fmr(tallied: Tallied, confidence: float) -> list[Estimate]:
     if not tallied.genuine.size:
         return [_without_genuine("fnmr_at_zero_fmr", tallied)]
     missed = tallied.false_non_matches(0, 0, tallied.thresholds[t])
-    variance = None
+    owners = tallied.images.identity[tallied.genuine_ends[:, 0]]
     if tallied.has_identities:
-        variance = float(missed.shared @ missed.shared) / missed.n**2
-    people = int(np.unique(tallied.images.identity[tallied.genuine_ends[:, 0]]).size)
-    rate = Rate(missed.errors, missed.n, variance, people, 1.0, "wilson-identity-fixed-threshold")
+        rate = genuine_rate(tallied.genuine < np.float32(tallied.thresholds[t]), owners)
+    else:
+        rate = Rate(missed.errors, missed.n, None, missed.n, 1.0, "naive-wilson")
     return [rate_estimate("fnmr_at_zero_fmr", rate, confidence, **_common(tallied, t))]
 
 

@@ -14,7 +14,7 @@ from facebench.execution.compute import Compute
 from facebench.measure.groups import Grouping
 from facebench.measure.rates import Rate
 from facebench.measure.sample import Images, Partition
-from facebench.metrics import uncertainty
+from facebench.metrics import clusters, uncertainty
 from facebench.metrics.verification import false_accept_budget
 from facebench.scoring import engine, failed_rows
 from facebench.scoring.arrange import Arrangement, arrange
@@ -30,14 +30,12 @@ class Influence:
 
     Attributes:
         errors, n: comparisons that are errors, and all.
-        shared: (I,) sum over an identity's comparisons of (e - p).
-        squares: sum over pairs of identities of the square of the same sum; 0 for genuine comparisons.
+        of_rate: what each identity adds to the rate.
     """
 
     errors: int
     n: int
-    shared: Floats
-    squares: float
+    of_rate: clusters.Influence
 
     @property
     def rate(self) -> float:
@@ -182,9 +180,15 @@ class Tallied(Partition):
         else:
             each = a * (b.sum() - b) + b * (a.sum() - a)
             every = float(a @ a) * float(b @ b) + float(a @ b) ** 2 - 2 * float((a * b) @ (a * b))
-        p = errors / n if n else 0.0
+        p, size = errors / n if n else 0.0, max(n, 1)
         squares = float(self.counts.squares[i, t]) - 2 * p * float(self.counts.products[i, t]) + p * p * every
-        self._known[i, t] = Influence(errors, n, k - p * each, squares)
+        share = each / size
+        kept = 1 - np.minimum(share, clusters.MOST_LEVERAGE)
+        # the squares of each identity are not counted: they are divided by its comparisons, which sum to twice theirs
+        of_rate = clusters.Influence(
+            (k - p * each) / kept / size, share * squares / kept**2 / size**2, squares / size**2
+        )
+        self._known[i, t] = Influence(errors, n, of_rate)
         return self._known[i, t]
 
     def _accepted(self, grouping: int, own: int, partner: int, t: int) -> Floats:
@@ -199,22 +203,8 @@ class Tallied(Partition):
         mine = self.genuine_cells[:, grouping] == group
         errors = (self.genuine[mine] < np.float32(threshold)).astype(np.float64)
         person = self.images.identity[self.genuine_ends[mine, 0]]
-        q = errors.mean() if errors.size else 0.0
-        shared = np.asarray(np.bincount(person, errors - q, minlength=self.identity_count), np.float64)
-        return Influence(int(errors.sum()), errors.size, shared, 0.0)
-
-    def vertex_variance(self, *parts: tuple[float, Influence]) -> float:
-        """Return the variance of a weighted sum of rates over identities; at most one of them of impostors.
-
-        See `facebench.metrics.uncertainty.two_sample_variance`.
-        """
-        n = self.identity_count
-        together = np.zeros(n)
-        squares = 0.0
-        for weight, part in parts:
-            together += weight * part.shared / part.n
-            squares += weight**2 * part.squares / part.n**2
-        return float((1 - 1 / n) * ((1 - 2 / n) * (together @ together) + squares))
+        each = (errors - (errors.mean() if errors.size else 0.0)) / max(errors.size, 1)
+        return Influence(int(errors.sum()), errors.size, clusters.of_people(each, person, self.identity_count))
 
     def slope(self, grouping: int, group: int, fmr: float) -> float:
         """Return by how much the FNMR of a group falls per FMR gained at an operating point (a difference quotient)."""
@@ -287,8 +277,7 @@ def false_non_match_rate(tallied: Tallied, grouping: int, group: int, t: int) ->
     if tallied.has_identities:
         false = tallied.false_matches(0, t)
         slope = tallied.slope(grouping, group, tallied.targets[t])
-        variance = tallied.vertex_variance((1.0, missed), (slope, false))
+        variance = clusters.added([(1.0, missed.of_rate), (slope, false.of_rate)]).variance
     mine = tallied.genuine_cells[:, grouping] == group
     people = int(np.unique(tallied.images.identity[tallied.genuine_ends[mine, 0]]).size)
-    effect = 1.0 if grouping == 0 else missed.n / max(people, 1)
-    return Rate(missed.errors, missed.n, variance, people, effect, "wilson-delta")
+    return Rate(missed.errors, missed.n, variance, people, missed.n / max(people, 1), "wilson-delta")

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from facebench.measure.grouped import GroupMeasurer, GroupRates, Operating
 from facebench.measure.rates import Rate
 from facebench.measure.streaming_counts import Influence, Tallied, false_non_match_rate, independent_pairs
+from facebench.metrics import clusters
 from facebench.metrics.streams import Stream, generator
 
 Floats = NDArray[np.float64]
@@ -36,7 +37,7 @@ class LargeGroups(GroupMeasurer):
         self.design_effects = list(design_effects)
         self.rng = generator(Stream.FAIR_DRAWS, seed)
         thresholds = tallied.thresholds[: len(self.targets)]
-        self.pooled = Operating("pooled", thresholds, None, tuple(tallied.resolvable))
+        self.pooled = Operating("pooled", thresholds, None, tuple(tallied.resolvable), (0,) * len(thresholds))
         self.tallied = tallied
 
     def _rates(
@@ -68,11 +69,15 @@ class LargeGroups(GroupMeasurer):
         """
         pooled = self.tallied.false_matches(0, t)
         slope = self._elasticity(i, t) * found.rate / pooled.rate if pooled.errors else 0.0
+        own, every = found.of_rate, pooled.of_rate
         # of pairs inside the cell the squares are those of the difference; of the others those of the pooled part
-        inside = (1 / found.n - slope / pooled.n) ** 2 * found.squares
-        outside = (slope / pooled.n) ** 2 * max(0.0, pooled.squares - found.squares)
-        shared = Influence(0, 1, found.shared / found.n - slope * pooled.shared / pooled.n, inside + outside)
-        return self.tallied.vertex_variance((1.0, shared))
+        part = found.n / pooled.n
+        inside, outside = (1 - slope * part) ** 2, slope**2
+        return clusters.Influence(
+            own.together - slope * every.together,
+            inside * own.squares + outside * np.maximum(0.0, every.squares - part**2 * own.squares),
+            inside * own.independent + outside * max(0.0, every.independent - part**2 * own.independent),
+        ).variance
 
     def _elasticity(self, i: int, t: int) -> float:
         """Return d ln FMR of a cell / d ln FMR of all, between the operating points around one; 1 where unknown."""

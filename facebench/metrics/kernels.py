@@ -33,6 +33,18 @@ def largest(scores: NDArray[np.floating[Any]], ranks: Sequence[int]) -> list[tup
 
 
 @njit(cache=True, nogil=True)
+def greedy_matching(first: Any, second: Any, n: Any) -> Any:
+    """Return how many pairs without a common end are found by taking each pair, in order, whose ends are both free."""
+    taken = np.zeros(n, np.bool_)
+    found = 0
+    for i in range(first.size):
+        if not taken[first[i]] and not taken[second[i]]:
+            taken[first[i]] = taken[second[i]] = True
+            found += 1
+    return found
+
+
+@njit(cache=True, nogil=True)
 def tail_cutoffs(weights: Any, first: Any, second: Any, scores: Any, budgets: Any, filled: Any, cutoffs: Any) -> Any:
     """Find, per replicate and FMR target, the highest score that must be refused.
 

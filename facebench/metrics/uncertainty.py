@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facebench.errors import InputError
+from facebench.metrics import clusters
+from facebench.metrics.clusters import PairIndex
 
 Interval = tuple[float, float]
 Floats = NDArray[np.float64]
@@ -74,6 +76,20 @@ def wilson_from_variance(rate: float, n: int, variance: float, confidence: float
     return RateInterval(low, high, n_eff)
 
 
+def logit_interval(value: float, variance: float, confidence: float = 0.95) -> Interval:
+    """Return the normal interval of a probability that is no share of trials, such as an AUC, on its log odds.
+
+    The standard error of a log odds is ``sqrt(V) / (p (1 - p))``. Source: Pepe, "The statistical evaluation of medical
+    tests for classification and prediction", 2003.
+    """
+    if variance <= 0 or not 0 < value < 1:
+        return value, value
+    half = normal_quantile(confidence) * sqrt(variance) / (value * (1 - value))
+    centre = log(value / (1 - value))
+    low, high = centre - half, centre + half
+    return 1 / (1 + exp(min(-low, 700.0))), 1 / (1 + exp(min(-high, 700.0)))
+
+
 def clopper_pearson(errors: int, n: int, confidence: float = 0.95) -> Interval:
     """Return the exact binomial interval of `errors` in n independent trials.
 
@@ -90,7 +106,7 @@ def clopper_pearson(errors: int, n: int, confidence: float = 0.95) -> Interval:
 def cell_variance(
     deviations: Floats, first: Ints, second: Ints, n_comparisons: int, rate: float | None = None
 ) -> float:
-    """Return the variance of a mean over comparisons between identities, from their deviations.
+    """Return the dyadic cluster variance of a mean over comparisons between identities, from their deviations.
 
     With ``d_uv`` the sum of (e - p) over the comparisons of identities u and v, and ``S_u = sum_v d_uv``::
 
@@ -98,7 +114,8 @@ def cell_variance(
 
     floored at ``p (1 - p) / P`` when `rate` is given. The first term is the variance of independent pairs, the second
     the covariance of pairs that share an identity. The same formula serves off-diagonal cells, and the difference of
-    two models when ``e = e_B - e_A``.
+    two models when ``e = e_B - e_A``. It is hardly biased but varies, so that intervals from it cover too seldom with
+    few identities; they rest on `vertex_variance`.
 
     Args:
         deviations: (P,) e - p per comparison.
@@ -107,50 +124,38 @@ def cell_variance(
         n_comparisons: P.
         rate: p.
     """
-    squares, shared = _pair_sums(deviations, first, second)
+    n = int(max(first.max(), second.max())) + 1
+    index = PairIndex(first, second, n)
+    units = np.bincount(index.pair, deviations, index.sizes.size)
+    per_identity = np.bincount(index.ends[0], units, n) + np.bincount(index.ends[1], units, n)
+    squares, shared = float(units @ units), float(per_identity @ per_identity)
     variance = (squares + max(0.0, shared - 2 * squares)) / n_comparisons**2
     return variance if rate is None else max(variance, rate * (1 - rate) / n_comparisons)
 
 
-def vertex_variance(deviations: Floats, first: Ints, second: Ints, n_comparisons: int, n_identities: int) -> float:
-    """Return the variance the vertex bootstrap would find with infinitely many replicates, threshold held fixed.
+def vertex_variance(deviations: Floats, first: Ints, second: Ints, n_comparisons: int) -> float:
+    """Return the variance intervals of impostor rates rest on: `cell_variance`, made safe for few identities.
 
-    With multinomial weights and repeat draws filled with the observed rate, the moments of the weights give::
-
-        V = (1 - 1/n) [(1 - 2/n) sum_u S_u² + sum_{u<v} d_uv²] / P²
-
-    See `cell_variance` for the terms and arguments.
+    It is corrected for leverage and raised by one standard error of what sharing adds (`facebench.metrics.clusters`),
+    so it equals the variance of independent comparisons where no two of them share an identity, in a list as in all
+    pairs. See `cell_variance` for the arguments.
     """
-    squares, shared = _pair_sums(deviations, first, second)
-    n = n_identities
-    return (1 - 1 / n) * ((1 - 2 / n) * shared + squares) / n_comparisons**2
-
-
-def _pair_sums(deviations: Floats, first: Ints, second: Ints) -> tuple[float, float]:
-    """Return ``sum_{u<v} d_uv²`` and ``sum_u S_u²``."""
     n = int(max(first.max(), second.max())) + 1
-    per_identity = np.bincount(first, deviations, n) + np.bincount(second, deviations, n)
-    key = np.minimum(first, second).astype(np.int64) * n + np.maximum(first, second)
-    if n * n <= 4 * key.size:
-        per_pair = np.bincount(key, deviations)
-    else:
-        _, inverse = np.unique(key, return_inverse=True)
-        per_pair = np.bincount(inverse, deviations)
-    return float(per_pair @ per_pair), float(per_identity @ per_identity)
+    return PairIndex(first, second, n).influence(deviations / n_comparisons).variance
 
 
 def identity_variance(deviations: Floats, identity: Ints, n_comparisons: int) -> float:
     """Return the variance of a mean over comparisons that each belong to one identity (genuine ones).
 
-    ``V = sum_u (sum of (e - q) over u's comparisons)² / P²``.
+    ``sum_u (sum of (e - q) over u's comparisons)² / P²``, corrected for leverage and raised by one standard error of
+    what identities with several comparisons add (`facebench.metrics.clusters`).
 
     Args:
         deviations: (P,) e - q per comparison.
         identity: (P,) identity index.
         n_comparisons: P.
     """
-    per_identity = np.bincount(identity, deviations)
-    return float(per_identity @ per_identity) / n_comparisons**2
+    return clusters.of_people(deviations / n_comparisons, identity, int(identity.max()) + 1).variance
 
 
 def two_sample_variance(
@@ -158,10 +163,8 @@ def two_sample_variance(
 ) -> float:
     """Return the variance of a statistic of genuine and impostor comparisons, from the influence of each comparison.
 
-    Both kinds share identities, so their influences are added per identity before squaring, with the moments of the
-    vertex bootstrap (see `vertex_variance`)::
-
-        V = (1 - 1/n) [(1 - 2/n) sum_u (G_u / P_g + S_u / P_i)² + sum_{u<v} d_uv² / P_i²]
+    Both kinds share identities, so their influences are added per identity before squaring
+    (`facebench.metrics.clusters`).
 
     Args:
         genuine: (P_g,) influence of each genuine comparison.
@@ -171,22 +174,30 @@ def two_sample_variance(
         second: (P_i,) its other identity.
         n_identities: n.
     """
-    n = n_identities
-    own = np.bincount(identity, genuine, n) / genuine.size
-    shared = (np.bincount(first, impostor, n) + np.bincount(second, impostor, n)) / impostor.size
-    squares, _ = _pair_sums(impostor, first, second)
-    together = own + shared
-    return float((1 - 1 / n) * ((1 - 2 / n) * (together @ together) + squares / impostor.size**2))
+    own = clusters.of_people(genuine / genuine.size, identity, n_identities)
+    shared = PairIndex(first, second, n_identities).influence(impostor / impostor.size)
+    return clusters.added([(1.0, own), (1.0, shared)]).variance
 
 
-def rule_of_three(n_comparisons: float, n_independent: float, design_effect: float) -> Interval:
-    """Return two upper 95 % bounds of a rate with no error seen, the hopeful and the safe one.
+def zero_error_bounds(
+    n_comparisons: float, n_independent: float, design_effect: float, confidence: float = 0.95
+) -> Interval:
+    """Return two upper bounds of a rate with no error seen, the hopeful and the safe one; the safe one is the interval.
 
-    ``3 DEFF / P`` assumes the design effect found elsewhere holds here; ``3 / m`` assumes nothing but that the m
-    comparisons between disjoint identities are independent (m = floor(n/2) for impostors, n for genuine identities).
+    ``-ln(1 - c) DEFF / P`` assumes that the design effect found elsewhere holds here; ``-ln(1 - c) / m`` assumes
+    nothing but that m comparisons between disjoint identities are independent. At .95 the numerator is 3.00, the "rule
+    of three". Of rates with nothing but errors the same bounds hold from above. Source: Hanley and Lippman-Hand, "If
+    nothing goes wrong, is everything all right?", 1983.
+
+    Args:
+        n_comparisons: P.
+        n_independent: m, comparisons no two of which share an identity (genuine: identities).
+        design_effect: comparisons per independent one, at least 1.
+        confidence: c.
     """
-    hopeful = min(1.0, 3 * max(design_effect, 1.0) / n_comparisons)
-    return hopeful, max(hopeful, min(1.0, 3 / n_independent)) if n_independent > 0 else 1.0
+    evidence = -log(1 - confidence)
+    hopeful = min(1.0, evidence * max(design_effect, 1.0) / n_comparisons)
+    return hopeful, max(hopeful, min(1.0, evidence / n_independent)) if n_independent > 0 else 1.0
 
 
 @dataclass(frozen=True)

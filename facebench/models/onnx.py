@@ -12,7 +12,8 @@ from facebench.errors import InputError, ModelError
 from facebench.metrics.streams import Fixed, fixed_generator
 from facebench.models.load import LoadContext
 from facebench.models.onnx_file import hash_network
-from facebench.models.onnx_ports import as_embeddings, check_input, choose_output, fixed, input_type
+from facebench.models.onnx_ports import check_input, choose_output, fixed, input_type
+from facebench.models.outputs import embedding_width, unequal
 from facebench.models.preprocess import embed_flipped
 from facebench.models.protocol import Embeddings, Faces
 from facebench.schema import Flip, InputSpec, Layout, ModelCard
@@ -71,10 +72,7 @@ class OnnxModel:
         dim = self.card.embedding_dim // (2 if self._spec.flip is Flip.CONCAT else 1)
         widths = {part.shape[1] for part in parts}
         if len(widths) > 1:
-            raise ModelError(
-                f"model {self.card.name}: output {self._output} has {min(widths)} values for some faces and "
-                f"{max(widths)} for others; an embedding has one length"
-            )
+            raise unequal(widths, f"model {self.card.name}: output {self._output}")
         return np.concatenate(parts) if parts else np.empty((0, dim), np.float32)
 
     def _run(self, chunk: NDArray[np.float32]) -> Embeddings:
@@ -86,7 +84,9 @@ class OnnxModel:
             result = self._session.run([self._output], {self._input: padded.astype(self._dtype, copy=False)})[0]
         except Exception as error:  # onnxruntime raises its own types, one per kind of failure
             raise ModelError(f"model {self.card.name}: onnxruntime failed: {error}") from error
-        return as_embeddings(np.asarray(result), len(padded), self._output, self.card.name)[: len(chunk)]
+        found = np.asarray(result)
+        width = embedding_width(found.shape, len(padded), f"model {self.card.name}: output {self._output}")
+        return np.asarray(found.reshape(len(padded), width)[: len(chunk)], np.float32)
 
 
 def load(context: LoadContext) -> OnnxModel:
@@ -127,10 +127,7 @@ def _width(probe: OnnxModel, spec: InputSpec) -> int:
     faces[0], faces[1] = low, high
     widths = {probe._forward(part).shape[1] for part in (faces, faces[:1], faces[1:2])}
     if len(widths) > 1:
-        raise ModelError(
-            f"model {probe.card.name}: its output has {min(widths)} values for some faces and {max(widths)} for "
-            "others; an embedding has one length"
-        )
+        raise unequal(widths, f"model {probe.card.name}: its output")
     return int(widths.pop())
 
 

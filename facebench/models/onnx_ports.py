@@ -6,10 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from facebench.errors import InputError, ModelError
-from facebench.models.protocol import Embeddings
 from facebench.schema import InputSpec, Layout
 
 _NUMBERS: dict[str, Any] = {
@@ -111,28 +109,3 @@ def choose_output(session: Any, wanted: str | None, name: str) -> str:
 def _described(entry: Any) -> str:
     shape = [size if fixed(size) or size == 0 else "?" for size in entry.shape]
     return f"[{', '.join(map(str, shape))}]" + ("" if entry.type == "tensor(float)" else f" {entry.type}")
-
-
-def as_embeddings(found: NDArray[Any], rows: int, output: str, name: str) -> Embeddings:
-    """Return (N, D) float32 of an output; axes of length 1 after the first are dropped, as in (N, D, 1, 1).
-
-    Raises:
-        ModelError: there is not one row per face, more than one axis is left, or rows hold no values.
-    """
-    where = f"model {name}: output {output}"
-    if found.ndim == 0 or found.shape[0] != rows:
-        got = f"{found.shape[0]} rows" if found.ndim else "one number"
-        raise ModelError(
-            f"{where}: the network returned {got} for {rows} faces; export it with a batch axis in its input and output"
-        )
-    if found.ndim == 1:
-        raise ModelError(f"{where} gives one number per face; expected an embedding (faces, values)")
-    sizes = [size for size in found.shape[1:] if size != 1]
-    if len(sizes) > 1:
-        raise ModelError(
-            f"{where} has the shape {list(found.shape)}; expected an embedding (faces, values). A map of features "
-            "needs its pooling, or name another output with 'output: NAME'"
-        )
-    if 0 in sizes:
-        raise ModelError(f"{where} has the shape {list(found.shape)}: an embedding without values")
-    return np.asarray(found.reshape(rows, sizes[0] if sizes else 1), np.float32)

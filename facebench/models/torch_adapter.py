@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import inspect
-import sys
-from importlib import import_module
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from facebench.errors import InputError, ModelError
-from facebench.files import sha256_bytes, sha256_file
+from facebench.errors import FaceBenchError, InputError, ModelError
+from facebench.files import sha256_file
 from facebench.models.load import LoadContext
+from facebench.models.outputs import embedding_width, unequal
 from facebench.models.preprocess import embed_flipped, prepare
 from facebench.models.protocol import Embeddings, Faces
+from facebench.models.state_dict import fill, read_state_dict
+from facebench.models.user_code import UserCode
 from facebench.schema import Colour, Flip, InputSpec, Layout, ModelCard
 
 if TYPE_CHECKING:
@@ -25,11 +26,14 @@ if TYPE_CHECKING:
 class TorchModel:
     """A face model run by PyTorch."""
 
-    def __init__(self, network: nn.Module, card: ModelCard, spec: InputSpec, device: str) -> None:
+    def __init__(
+        self, network: nn.Module, card: ModelCard, spec: InputSpec, device: str, code: UserCode | None = None
+    ) -> None:
         self.card = card
+        self.device = device
         self._network = network
         self._spec = spec
-        self._device = device
+        self._code = code
 
     def embed(self, faces: Faces) -> Embeddings:
         """Return (N, D) float32 embeddings of (N, H, W, 3) uint8 RGB aligned faces."""
@@ -39,21 +43,35 @@ class TorchModel:
 
     def with_input(self, spec: InputSpec) -> TorchModel:
         """Return the same network fed in another way; the preflight checks try alternatives."""
-        return type(self)(self._network, self.card.model_copy(update={"input": spec}), spec, self._device)
+        card = self.card.model_copy(update={"input": spec})
+        return type(self)(self._network, card, spec, self.device, self._code)
 
     def module(self) -> nn.Module:
         """Return the network behind its preprocessing: (N, 3, H, W) floats in [0, 1] of aligned faces to (N, D)."""
-        return _whole(self._network, self._spec)
+        return _whole(self._call, self._network, self._spec)
+
+    def active(self) -> AbstractContextManager[None]:
+        """Let the network import what lies beside it."""
+        return self._code.active() if self._code else nullcontext()
+
+    def _call(self, network: nn.Module, batch: Tensor) -> Tensor:
+        """Return (N, D) that a network, this one or a copy, makes of its input."""
+        with self.active():
+            output = embedding_of(network(batch), self.card.output, self.card.name)
+        return output.reshape(len(batch), embedding_width(output.shape, len(batch), f"model {self.card.name}"))
 
     def _forward(self, batch: NDArray[np.float32]) -> Embeddings:
         import torch
 
-        with torch.inference_mode():
-            output = self._network(torch.from_numpy(batch).to(self._device))
-        if not isinstance(output, torch.Tensor) or output.ndim != 2 or len(output) != len(batch):
-            found = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
-            raise ModelError(f"model {self.card.name}: the network returned {found}; expected ({len(batch)}, D)")
-        return output.float().cpu().numpy()
+        try:
+            with torch.inference_mode():
+                return self._call(self._network, torch.from_numpy(batch).to(self.device)).float().cpu().numpy()
+        except FaceBenchError:
+            raise
+        except Exception as error:  # the user's code may fail in any way
+            raise ModelError(
+                f"model {self.card.name}: the network failed on {len(batch)} faces: {type(error).__name__}: {error}"
+            ) from error
 
 
 class PatchTorchModel(TorchModel):
@@ -67,8 +85,8 @@ class PatchTorchModel(TorchModel):
         """Return (N, P, D) float32 features of P patches of (N, H, W, 3) uint8 RGB aligned faces; no mirror images."""
         import torch
 
-        batch = torch.from_numpy(prepare(faces, self._spec)).to(self._device)
-        with torch.inference_mode():
+        batch = torch.from_numpy(prepare(faces, self._spec)).to(self.device)
+        with torch.inference_mode(), self.active():
             found = self._network.embed_patches(batch)  # type: ignore[operator]
         if not isinstance(found, torch.Tensor) or found.ndim not in (3, 4) or len(found) != len(faces):
             shape = tuple(found.shape) if isinstance(found, torch.Tensor) else type(found).__name__
@@ -81,7 +99,41 @@ class PatchTorchModel(TorchModel):
         return found.float().cpu().numpy()
 
 
-def _whole(network: nn.Module, spec: InputSpec) -> nn.Module:
+def embedding_of(output: Any, wanted: str | None, name: str) -> Tensor:
+    """Return the tensor that is the embedding: the only one, or the one the model file names by key or position.
+
+    Raises:
+        InputError: there are several and none is named, or there is none of that name.
+        ModelError: the network returned no tensor.
+    """
+    import torch
+
+    if isinstance(output, Mapping):
+        parts = {str(key): value for key, value in output.items()}
+    elif isinstance(output, tuple | list):
+        parts = {str(place): value for place, value in enumerate(output)}
+    else:
+        parts = {"": output}
+    listed = ", ".join(
+        f"{key} {list(part.shape) if isinstance(part, torch.Tensor) else type(part).__name__}".strip()
+        for key, part in parts.items()
+    )
+    if wanted is not None and "" not in parts and wanted not in parts:
+        raise InputError(f"model {name}: the network has no output {wanted!r} (key 'output'); it returns {listed}")
+    if wanted is None and len(parts) > 1:
+        raise InputError(
+            f"model {name}: the network returns {len(parts)} outputs: {listed}. Say which is the embedding with "
+            "'output: NAME' (a key, or a place from 0) in the model file"
+        )
+    found = parts[wanted] if wanted is not None and wanted in parts else next(iter(parts.values()), None)
+    if not isinstance(found, torch.Tensor):
+        raise ModelError(
+            f"model {name}: the network returned {type(found).__name__}; expected a tensor (faces, values)"
+        )
+    return found
+
+
+def _whole(call: Callable[[nn.Module, Tensor], Tensor], network: nn.Module, spec: InputSpec) -> nn.Module:
     import torch
 
     class Whole(torch.nn.Module):
@@ -92,10 +144,10 @@ def _whole(network: nn.Module, spec: InputSpec) -> nn.Module:
             self.network = network
 
         def forward(self, faces: Tensor) -> Tensor:
-            plain: Tensor = self.network(_prepare(faces, spec))
+            plain: Tensor = call(self.network, _prepare(faces, spec))
             if spec.flip is Flip.NONE:
                 return plain
-            mirrored: Tensor = self.network(_prepare(faces.flip(3), spec))
+            mirrored: Tensor = call(self.network, _prepare(faces.flip(3), spec))
             return plain + mirrored if spec.flip is Flip.SUM else torch.cat([plain, mirrored], dim=1)
 
     return Whole().eval()
@@ -133,10 +185,10 @@ def load(context: LoadContext) -> TorchModel:
         raise InputError(
             f"model {spec.name} runs Python code ({spec.factory}); read it, and if you trust it say --trust-code"
         )
-    weights = context.weights()
-    tensors = _read_weights(weights, spec.state_dict_key)
-    network, code = _build(spec.factory, context.folder, spec.name)
-    _fill(network, tensors, weights)
+    weights, code = context.weights(), UserCode(context.folder)
+    tensors = read_state_dict(weights, spec.state_dict_key, spec.state_dict_ignore)
+    network = _build(spec.factory, code, spec.name)
+    fill(network, tensors, spec.state_dict_prefix, weights)
     network = network.eval().to(_device(context.device))
     card = ModelCard(
         name=spec.name,
@@ -148,14 +200,20 @@ def load(context: LoadContext) -> TorchModel:
         input=given,
         embedding_dim=1,
         comparator=spec.comparator,
-        code=code,
         options=spec.options,
+        output=spec.output,
     )
-    probe = TorchModel(network, card, given, context.device)
+    probe = TorchModel(network, card, given, context.device, code)
     side = (max(given.crop[2], 112), max(given.crop[3], 112)) if given.crop else (112, 112)
-    dim = probe.embed(np.zeros((1, *side, 3), np.uint8)).shape[1]
+    faces = np.zeros((2, *side, 3), np.uint8)
+    faces[1] = 255
+    widths = {probe.embed(part).shape[1] for part in (faces, faces[:1])}
+    if len(widths) > 1:
+        raise unequal(widths, f"model {spec.name}: its output")
+    # after a first call, so that what the network imports only then is known as well
+    card = card.model_copy(update={"embedding_dim": widths.pop(), "code": code.digest(spec.factory)})
     kind = PatchTorchModel if hasattr(network, "embed_patches") else TorchModel
-    return kind(network, card.model_copy(update={"embedding_dim": dim}), given, context.device)
+    return kind(network, card, given, context.device, code)
 
 
 def _device(name: str) -> str:
@@ -170,59 +228,18 @@ def _device(name: str) -> str:
     return name
 
 
-def _build(factory: str, folder: Path, name: str) -> tuple[nn.Module, str]:
-    """Import and call the factory; return the network and which code it was, by sha256."""
+def _build(factory: str, code: UserCode, name: str) -> nn.Module:
+    """Import and call the factory, and return its network."""
     import torch
 
     module_name, colon, function = factory.partition(":")
     if not colon or not module_name or not function:
         raise InputError(f"model {name}: factory {factory!r} must be package.module:function")
-    sys.path.insert(0, str(folder))
     try:
-        module = import_module(module_name)
-        network = getattr(module, function)()
+        with code.active():
+            network = getattr(code.import_module(module_name), function)()
     except Exception as error:  # the user's code may fail in any way
         raise ModelError(f"model {name}: factory {factory} failed: {type(error).__name__}: {error}") from error
-    finally:
-        sys.path.remove(str(folder))
     if not isinstance(network, torch.nn.Module):
         raise ModelError(f"model {name}: factory {factory} returned {type(network).__name__}, not a torch.nn.Module")
-    source = inspect.getsourcefile(module)
-    digest = sha256_bytes(Path(source).read_bytes()) if source else "unknown"
-    return network, f"{factory} sha256:{digest}"
-
-
-def _read_weights(path: Path, key: str | None) -> dict[str, Any]:
-    """Read tensors without running anything a pickle may hold."""
-    import torch
-
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(path)
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch and safetensors raise many types for damaged or refused files
-        text = str(error).splitlines()[0]
-        raise ModelError(f"{path} is not a plain state dict or safetensors file: {text}") from error
-    if key is not None:
-        if not isinstance(found, dict) or key not in found:
-            known = ", ".join(map(str, list(found)[:8])) if isinstance(found, dict) else type(found).__name__
-            raise InputError(f"{path} has no key {key!r} (state_dict_key); it holds: {known}")
-        found = found[key]
-    if not isinstance(found, dict) or not all(isinstance(value, torch.Tensor) for value in found.values()):
-        inner = [k for k, v in found.items() if isinstance(v, dict)] if isinstance(found, dict) else []
-        hint = f"; write state_dict_key: {inner[0]}" if inner else ""
-        raise InputError(f"{path} does not hold tensors by name at its top{hint}")
-    return found
-
-
-def _fill(network: nn.Module, tensors: dict[str, Any], path: Path) -> None:
-    own = network.state_dict()
-    missing, extra = sorted(set(own) - set(tensors)), sorted(set(tensors) - set(own))
-    shapes = [k for k in own if k in tensors and own[k].shape != tensors[k].shape]
-    if missing or extra or shapes:
-        kinds = (("missing", missing), ("unexpected", extra), ("of another shape", shapes))
-        text = "; ".join(f"{len(keys)} {kind} ({', '.join(keys[:3])})" for kind, keys in kinds if keys)
-        raise ModelError(f"the weights in {path} do not fit the network: {text}")
-    network.load_state_dict(tensors, strict=True)
+    return network

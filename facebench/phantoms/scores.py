@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from facebench.metrics.clusters import MOST_LEVERAGE
 from facebench.metrics.power import Shares
 
 Floats = NDArray[np.float64]
@@ -39,7 +40,7 @@ class Counts:
     Attributes:
         errors: (R,) false matches, or missed genuine comparisons.
         comparisons: of each repetition.
-        variance: (R,) of the rate over identities: what the vertex bootstrap finds with the threshold held fixed.
+        variance: (R,) of the rate over identities, threshold held fixed (`facebench.metrics.clusters`).
         n_independent: comparisons between disjoint identities.
     """
 
@@ -63,12 +64,12 @@ def impostor_counts(group: PhantomGroup, shares: Shares, repetitions: int, rng: 
         per_identity = e.sum(1, dtype=np.float64) + e.sum(2, dtype=np.float64)
         k = per_identity.sum(1) / 2
         p = k / comparisons
-        shared = ((per_identity - p[:, None] * (m * (m.sum() - m))) ** 2).sum(1)
-        own = np.einsum("rij,rij->r", e, e, dtype=np.float64)
-        crossed = np.einsum("rij,ij->r", e, pair_images, dtype=np.float64)
-        squares = own - 2 * p * crossed + p**2 * (pair_images**2).sum()
+        units = ((e - (p[:, None, None] * pair_images).astype(np.float32)) ** 2).astype(np.float64)
+        squares = (units.sum(1) + units.sum(2)) / comparisons**2
+        counted = m * (m.sum() - m)
+        sums = (per_identity - p[:, None] * counted) / comparisons
         errors.append(k)
-        variances.append((1 - 1 / n) * ((1 - 2 / n) * shared + squares) / comparisons**2)
+        variances.append(_variance(sums, squares, counted / comparisons, squares.sum(1) / 2))
     k = np.rint(np.concatenate(errors)).astype(np.int64)
     return Counts(k, int(comparisons), np.concatenate(variances), n // 2)
 
@@ -105,8 +106,18 @@ def genuine_counts(group: PhantomGroup, repetitions: int, rng: np.random.Generat
     chance = ndtr((effect + ndtri(group.fnmr)) / np.sqrt(1 - GENUINE_SHARE))
     missed = rng.binomial(per_identity, chance)
     k, comparisons = missed.sum(1), int(per_identity.sum())
-    deviations = missed - (k / comparisons)[:, None] * per_identity
-    return Counts(k, comparisons, (deviations**2).sum(1) / comparisons**2, int(per_identity.size))
+    q = (k / comparisons)[:, None]
+    sums = (missed - q * per_identity) / comparisons
+    squares = (missed * (1 - 2 * q) + q * q * per_identity) / comparisons**2
+    return Counts(
+        k, comparisons, _variance(sums, squares, per_identity / comparisons, squares.sum(1)), int(per_identity.size)
+    )
+
+
+def _variance(sums: Floats, squares: Floats, share: Floats, independent: Floats) -> Floats:
+    """Return (R,) what `facebench.metrics.clusters.Influence.variance` is of each row."""
+    shared = (sums**2 - squares) / (1 - np.minimum(share, MOST_LEVERAGE)) ** 2
+    return np.asarray(independent + np.maximum(0.0, shared.sum(1) + np.sqrt((shared**2).sum(1))), np.float64)
 
 
 def _chunks(repetitions: int, cost: int) -> Iterator[int]:

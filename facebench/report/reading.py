@@ -161,14 +161,15 @@ def comparisons(estimate: Estimate) -> int | None:
 
 
 def upper_bound(estimate: Estimate) -> float | None:
-    """Return the upper limit of a rate; without any error, the one that assumes the pooled design effect."""
-    limit = estimate.bracket[0] if estimate.bracket else estimate.ci_high
-    return None if limit is None else min(1.0, limit)
+    """Return the upper limit of a rate; without any error, the one that assumes nothing of the dependence."""
+    return None if estimate.ci_high is None else min(1.0, estimate.ci_high)
 
 
-def widest_bound(estimate: Estimate) -> float | None:
-    """Return the upper limit that assumes nothing about dependence, where no error was seen."""
-    return min(1.0, estimate.bracket[1]) if estimate.bracket else None
+def hopeful_bound(estimate: Estimate) -> float | None:
+    """Return the upper limit that assumes the pooled design effect, where no error was seen and it says more."""
+    if not estimate.bracket or estimate.bracket[0] >= estimate.bracket[1]:
+        return None
+    return min(1.0, estimate.bracket[0])
 
 
 def is_bound(estimate: Estimate) -> bool:

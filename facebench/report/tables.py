@@ -13,10 +13,10 @@ from facebench.report.reading import (
     Reading,
     comparisons,
     grouping_label,
+    hopeful_bound,
     is_bound,
     short_label,
     upper_bound,
-    widest_bound,
 )
 from facebench.report.wording import flag_words, measure, rule_words
 from facebench.schema import Curve, Estimate, Result
@@ -102,8 +102,8 @@ def value(
     if estimate is None or estimate.value is None:
         return Cell(fmt.MISSING, extra, chart=chart)
     if is_bound(estimate):
-        widest = widest_bound(estimate)
-        note = "no error seen" if widest is None else f"no error; ≤ {write(widest)} assuming nothing"
+        hopeful = hopeful_bound(estimate)
+        note = "no error seen" if hopeful is None else f"no error; ≤ {write(hopeful)} if dependent as all together"
         return Cell(f"≤ {write(upper_bound(estimate))}", (note, *extra), 0.0, chart)
     return Cell(write(estimate.value), (*limits(estimate, write), *extra), estimate.value, chart)
 

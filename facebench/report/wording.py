@@ -46,7 +46,9 @@ def better_when(name: str) -> str:
 FLAGS = {
     Flag.UNRESOLVABLE: "too few impostor comparisons for this target: it allows less than one false match",
     Flag.FEW_ERRORS: "fewer than 30 errors, too few to know the rate to within 30%",
+    Flag.FEW_FALSE_MATCHES: "fewer than 30 false matches set the threshold",
     Flag.ZERO_ERRORS: "no error seen: only an upper bound is known",
+    Flag.ALL_ERRORS: "nothing but errors: only a lower bound is known",
     Flag.FEW_IDENTITIES: "fewer identities than the protocol asks for",
     Flag.NO_GENUINE: "no genuine comparisons in this data",
     Flag.NO_IMPOSTOR: "no impostor comparisons in this data",
@@ -65,7 +67,9 @@ FLAGS = {
 SHORT_FLAGS = {
     Flag.UNRESOLVABLE: "target too strict for this data",
     Flag.FEW_ERRORS: "fewer than 30 errors",
+    Flag.FEW_FALSE_MATCHES: "threshold from fewer than 30 false matches",
     Flag.ZERO_ERRORS: "no error seen",
+    Flag.ALL_ERRORS: "nothing but errors",
     Flag.FEW_IDENTITIES: "few identities",
     Flag.NO_GENUINE: "no genuine comparisons",
     Flag.NO_IMPOSTOR: "no impostor comparisons",

@@ -39,8 +39,9 @@ from facebench.measure.saved import (
 from facebench.measure.study import images_of
 from facebench.measure.templates import template_model, template_units
 from facebench.run.external_scores import is_scored, remeasure_scores
+from facebench.run.needs import unmet_needs
 from facebench.run.protocols import Protocol, bind_dataset, reference
-from facebench.schema import DataSummary, ProtocolSpec, Result, Unmeasured
+from facebench.schema import DataSummary, Result, Unmeasured
 from facebench.scoring import MAX_IMAGES
 from facebench.sections import sections_of
 from facebench.sections.contract import RunContext, Saved, SectionResult
@@ -62,12 +63,11 @@ def evaluate(model: Any, protocol: Protocol, data: Mapping[str, Path], options: 
     """
     started, clock = environment.now(), time.monotonic()
     check_options(options)
+    unmet_needs(model, protocol.spec)
     dataset = bind_dataset(protocol, data)
     if options.limit is not None:
         dataset = dataset.subset(options.limit)
     templates = protocol.spec.templates
-    if templates is not None:
-        _refuse_sections(protocol.spec)
     embedder = model if templates is None else template_model(model, templates)
     embedded = _embed(embedder, dataset, options)
     reembedded = reembed(embedder, dataset, embedded.vectors, options)
@@ -148,21 +148,8 @@ def remeasure(stored: Result, folder: Path) -> dict[str, Any]:
     return _findings(found, parts)
 
 
-def _refuse_sections(spec: ProtocolSpec) -> None:
-    """Sections alter single images, so they say nothing of templates."""
-    wanted = [section.name for section in sections_of(spec)]
-    if wanted:
-        raise InputError(f"protocol {spec.name} compares templates; {', '.join(wanted)} need comparisons of images")
-
-
 def _run_sections(context: RunContext) -> dict[str, SectionResult]:
     wanted = list(sections_of(context.spec))
-    hungry = [section.name for section in wanted if section.needs_model]
-    if hungry and hasattr(context.model, "lookup"):
-        raise InputError(
-            f"protocol {context.spec.name} asks for {', '.join(hungry)}, which needs the model itself; "
-            "stored embeddings can be judged by verification protocols only"
-        )
     found = {}
     for section in wanted:
         gap = why_not_at_this_size(section, context.images, context.pairs)

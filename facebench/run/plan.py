@@ -24,6 +24,7 @@ from facebench.measure.templates import template_units
 from facebench.metrics import power
 from facebench.metrics.streams import FIXED_SEED, Fixed, fixed_generator
 from facebench.metrics.uncertainty import errors_needed
+from facebench.run.needs import unmet_needs
 from facebench.run.protocols import Protocol, bind_dataset
 from facebench.schema import Failure, ProtocolSpec, Unmeasured
 from facebench.sections import sections_of
@@ -106,6 +107,7 @@ def plan(model: Any, protocol: Protocol, data: Mapping[str, Path], options: RunO
     Raises:
         FaceBenchError: as `evaluate` would.
     """
+    unmet = unmet_needs(model, protocol.spec)
     dataset = bind_dataset(protocol, data)
     if options.limit is not None:
         dataset = dataset.subset(options.limit)
@@ -136,7 +138,7 @@ def plan(model: Any, protocol: Protocol, data: Mapping[str, Path], options: RunO
         n_genuine=n_genuine, n_impostor=n_impostor, n_cached=n_cached, seconds_per_image=per_image, parts=tuple(parts),
         fmr_targets=tuple(targets), resolvable=tuple(t * n_impostor >= 1 for t in targets),
         groupings=tuple(_grouping(g, spec, images, pairs, targets) for g in groupings),
-        unmeasured=(*unmeasured, *_gaps(images, n_genuine, targets, n_impostor)),
+        unmeasured=(*unmet, *unmeasured, *_gaps(images, n_genuine, targets, n_impostor)),
     )  # fmt: skip
 
 

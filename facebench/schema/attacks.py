@@ -59,7 +59,8 @@ def _epsilon(value: object) -> object:
     if not isinstance(text, str) or not _EPSILON.match(text):
         raise ValueError('write a budget as "8/255", or as a number in (0, 1]')
     if not 0 < epsilon_value(text) <= 1:
-        raise ValueError(f"{text} lies outside (0, 1]: pixels are in [0, 1], so no change is larger than 1")
+        levels = f'; for {text} of 255 grey levels write "{text}/255"' if text.isdigit() and 0 < int(text) < 255 else ""
+        raise ValueError(f"{text} lies outside (0, 1]: pixels are in [0, 1], so no change is larger than 1{levels}")
     return text
 
 
@@ -164,6 +165,11 @@ class AttackCell(Strict):
             raise ValueError(f"`pattern` belongs to the attacks pattern and occluder, which need it ({self.attack})")
         if (not self.eps) != (self.norm is Norm.PATTERN):
             raise ValueError(f"{self.attack} needs `eps`" if not self.eps else "a pattern has no `eps`")
+        if self.norm is Norm.LINF and any("/" not in text and epsilon_value(text) == 1 for text in self.eps):
+            raise ValueError(
+                "eps 1 is the whole range of a pixel, which turns any face into any other; for 1 of 255 grey levels "
+                'write "1/255"'
+            )
         values = self.eps_values
         if any(b <= a for a, b in pairwise(values)):
             raise ValueError(f"eps must rise: {', '.join(self.eps)}")

@@ -118,6 +118,10 @@ class ModelFile(Strict):
     )
     factory: str | None = Field(None, description="torch only: package.module:function that returns the network")
     state_dict_key: str | None = Field(None, description="torch only: key under which the weights lie in the file")
+    state_dict_prefix: str = Field("", description="torch only: what every name of the weights begins with, dropped")
+    state_dict_ignore: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
+        (), description="torch only: weights whose names begin with one of these are left out, such as a head"
+    )
     ids: str | None = Field(None, description="embeddings only: text file with one image_id per row")
     options: dict[str, Any] = Field(default_factory=dict, description="handed to plug-in adapters as they are")
 

@@ -24,8 +24,10 @@ class Flag(StrEnum):
     """What a reader must know before trusting a number."""
 
     UNRESOLVABLE = "unresolvable"  # the FMR target allows less than one false accept
-    FEW_ERRORS = "few_errors"  # fewer than 30 errors: the rule of 30 is not met
+    FEW_ERRORS = "few_errors"  # fewer than 30 errors of this rate's own: the rule of 30 is not met
+    FEW_FALSE_MATCHES = "few_false_matches"  # the threshold rests on fewer than 30 false matches
     ZERO_ERRORS = "zero_errors"  # no error seen: only an upper bound is known
+    ALL_ERRORS = "all_errors"  # nothing but errors: only a lower bound is known
     FEW_IDENTITIES = "few_identities"  # fewer identities than the protocol's evidence floor
     NO_GENUINE = "no_genuine_comparisons"
     NO_IMPOSTOR = "no_impostor_comparisons"
@@ -64,7 +66,9 @@ class Estimate(Strict):
     ci_high: float | None = Field(None, description="null with ci_low given: no upper limit can be stated")
     ci_method: str | None = None
     bracket: tuple[float, float] | None = Field(
-        None, description="with zero errors: upper bounds assuming the pooled design effect, and assuming nothing"
+        None,
+        description="with zero errors, or nothing but errors: the one limit, rising; the safe one, further from the "
+        "value, assumes nothing of the dependence, the other one the pooled design effect",
     )
     expected_if_fair: float | None = Field(
         None, description="what this differential would be on average were all groups alike"

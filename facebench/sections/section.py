@@ -17,7 +17,8 @@ class Measuring(Protocol):
     """The module ``measure`` of a section.
 
     It may also define ``plan(spec, n_images, seconds_per_image) -> Sequence[PlanRow]``, from which `facebench plan`
-    adds up its cost.
+    adds up its cost, and ``needs(model, spec) -> Sequence[Unmeasured]``, what it will not measure with this model, told
+    before the work; it raises InputError where nothing of the section can be measured.
     """
 
     def run(self, context: RunContext) -> SectionResult:

@@ -6,7 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facebench.metrics import bootstrap as boot
-from facebench.metrics import uncertainty as unc
 from facebench.metrics import verification as ver
 
 seeds = st.integers(0, 2**32 - 1)
@@ -307,6 +306,15 @@ def test_threads_change_nothing(monkeypatch):
     np.testing.assert_array_equal(answers[0], answers[2])
 
 
+def closed_form(deviations, first, second, n):
+    """Return the variance of the vertex bootstrap: ``(1 - 1/n) [(1 - 2/n) sum_u S_u² + sum_{u<v} d_uv²] / P²``."""
+    matrix = np.zeros((n, n))
+    np.add.at(matrix, (first, second), deviations)
+    matrix += matrix.T
+    shared, squares = (matrix.sum(0) ** 2).sum(), (matrix**2).sum() / 2
+    return (1 - 1 / n) * ((1 - 2 / n) * shared + squares) / deviations.size**2
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_vertex_variance_is_that_of_the_bootstrap(seed):
     """At a fixed threshold the closed form is the variance of the replicates' error weight per comparison.
@@ -322,7 +330,7 @@ def test_vertex_variance_is_that_of_the_bootstrap(seed):
     matrix = np.zeros((12, 12))
     np.add.at(matrix, (impostor.first, impostor.second), errors - p)
     means = np.einsum("ru,uv,rv->r", weights, matrix, weights) / n_pairs
-    closed = unc.vertex_variance(errors - p, impostor.first, impostor.second, n_pairs, 12)
+    closed = closed_form(errors - p, impostor.first, impostor.second, 12)
     centred = (means - means.mean()) ** 2
     margin = 4 * centred.std() / np.sqrt(replicates)
     assert means.var() == pytest.approx(closed, abs=margin)
@@ -341,5 +349,5 @@ def test_vertex_variance_is_near_that_of_the_rates_themselves():
     accepts = boot.replicate_accepts(design.weights, one, np.full((4000, 1), cutoff))[:, 0, 0]
     errors = (impostor.scores > cutoff).astype(float)
     rates = (accepts + totals.filled[:, 0] * errors.mean()) / totals.weight[:, 0]
-    closed = unc.vertex_variance(errors - errors.mean(), impostor.first, impostor.second, errors.size, 60)
+    closed = closed_form(errors - errors.mean(), impostor.first, impostor.second, 60)
     assert rates.var() == pytest.approx(closed, rel=0.15)

@@ -27,7 +27,7 @@ def coverage(n, fmr, errors, variances):
     hits = 0
     for k, variance in zip(errors, variances, strict=True):
         if k == 0:
-            low, high = 0.0, unc.rule_of_three(n_pairs, unc.disjoint_pairs(n), 1.0)[1]
+            low, high = 0.0, unc.zero_error_bounds(n_pairs, unc.disjoint_pairs(n), 1.0)[1]
         else:
             interval = unc.wilson_from_variance(k / n_pairs, n_pairs, variance)
             low, high = interval.low, interval.high

@@ -31,7 +31,7 @@ def test_score_phantoms_have_the_rates_and_the_dependence_they_state(images):
     assert effect == pytest.approx(impostor_design_effect(0.05, images, SHARES), rel=0.12)
 
 
-def test_the_variance_of_score_phantoms_is_that_of_the_vertex_bootstrap():
+def test_the_variance_of_score_phantoms_is_that_of_a_run():
     group = PhantomGroup("g", (1,) * 12, 0.3, 0.1)
     found = impostor_counts(group, SHARES, 5, np.random.default_rng(1))
     errors = np.zeros((12, 12))
@@ -43,7 +43,7 @@ def test_the_variance_of_score_phantoms_is_that_of_the_vertex_bootstrap():
         scores = effect[r][:, None] + effect[r][None, :] + noise[r]
         errors = (scores[first, second] >= -ndtri(0.3)).astype(float)
         assert found.errors[r] == errors.sum()
-        expected = vertex_variance(errors - errors.mean(), first, second, errors.size, 12)
+        expected = vertex_variance(errors - errors.mean(), first, second, errors.size)
         assert found.variance[r] == pytest.approx(expected, rel=1e-5)
 
 
@@ -53,7 +53,8 @@ def test_genuine_phantoms():
     assert found.comparisons == 300
     assert found.n_independent == 50
     assert rates.mean() == pytest.approx(0.2, rel=0.03)
-    assert rates.var() == pytest.approx(found.variance.mean(), rel=0.15)
+    # raised by one standard error of what identities with several comparisons add
+    assert rates.var() < found.variance.mean() < 1.4 * rates.var()
     assert genuine_counts(PhantomGroup("g", (1, 1), 0.1, 0.2), 5, np.random.default_rng(0)) is None
 
 

@@ -73,7 +73,7 @@ def test_scores_of_a_file_give_the_figures_of_the_embeddings(tmp_path: Path, fai
         assert figures(result.estimates)[key] == pytest.approx(value), key
     assert (failed > 0) == any(e.failures == "excluded" for e in result.estimates)
     tar = next(e for e in result.estimates if e.metric == "tar" and e.fmr_target == 1e-2)
-    assert tar.ci_method == "wilson-bootstrap"
+    assert tar.ci_method == "wilson-delta"
     assert {e.group for e in result.estimates} >= {"all", "group=x", "group=y"}
 
 

@@ -92,7 +92,7 @@ def test_every_rung_is_a_count_of_its_comparisons(seed):
         people = np.unique(np.concatenate([first, second])).size
         assert e.n_identities == people
         p = errors.mean()
-        variance = vertex_variance(errors - p, first, second, errors.size, people)
+        variance = vertex_variance(errors - p, first, second, errors.size)
         if 0 < p < 1:
             assert e.n_eff == pytest.approx(p * (1 - p) / max(variance, p * (1 - p) / errors.size))
     pooled = next(e for e in clean.estimates if e.metric == "fmr" and e.fmr_target == 0.1)

@@ -1,6 +1,6 @@
 """Saliency maps: which pixels of a probe made it match, or not match, a reference.
 
-Black-box methods need only ``embed``; gradient methods need the model's ``module()`` and the extra ``[xai]``. `METHODS`
+Black-box methods need only ``embed``; gradient methods need the model's ``module()``. `METHODS`
 holds all by name; third-party methods come by entry point (group ``facebench.saliency``).
 """
 

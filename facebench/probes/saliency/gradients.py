@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facebench.errors import InputError
+from facebench.errors import InputError, how_to_install
 from facebench.probes.saliency.subject import Explained, Saliency
 
 if TYPE_CHECKING:
@@ -24,12 +24,13 @@ def _captum() -> Any:
     try:
         import captum.attr
     except ImportError as error:
-        raise InputError("gradient saliency needs captum: pip install 'facebench[xai]'") from error
+        raise InputError(f"gradient saliency needs captum, which comes with FaceBench; {how_to_install()}") from error
     return captum.attr
 
 
-def _no_module(method: str) -> Saliency:
-    return Saliency.unsupported(method, "the model gives no gradients: its adapter has no module()")
+def _no_module(subject: Explained, method: str) -> Saliency:
+    why = subject.no_gradients or "its adapter has no module()"
+    return Saliency.unsupported(method, f"the model gives no gradients: {why}")
 
 
 def _input(subject: Explained) -> Tensor:
@@ -61,7 +62,7 @@ def _map(attribution: Tensor) -> np.ndarray[Any, np.dtype[np.float32]]:
 def gradient(subject: Explained) -> Saliency:
     """Map the size of the gradient, |d s / d x| summed over channels (Simonyan et al. 2014); unsigned."""
     if subject.module is None:
-        return _no_module("gradient")
+        return _no_module(subject, "gradient")
     found = _captum().Saliency(_forward(subject)).attribute(_input(subject).requires_grad_(), abs=True)
     return Saliency.of(
         _map(found), "gradient", forwards=1, backwards=1, convention="unsigned: the score is sensitive to the pixel"
@@ -71,7 +72,7 @@ def gradient(subject: Explained) -> Saliency:
 def input_x_gradient(subject: Explained) -> Saliency:
     """Map pixel times gradient (Shrikumar et al. 2016); its completeness gap is that of a linear model's bias."""
     if subject.module is None:
-        return _no_module("input-x-gradient")
+        return _no_module(subject, "input-x-gradient")
     found = _captum().InputXGradient(_forward(subject)).attribute(_input(subject).requires_grad_())
     return Saliency.of(_map(found), "input-x-gradient", forwards=1, backwards=1)
 
@@ -82,7 +83,7 @@ def smoothgrad(subject: Explained, *, samples: int = 25, noise: float = 0.1) -> 
     `noise` is the standard deviation on pixels in [0, 1]. The noise depends on the subject's seed alone.
     """
     if subject.module is None:
-        return _no_module("smoothgrad")
+        return _no_module(subject, "smoothgrad")
     import torch
 
     generator = torch.Generator().manual_seed(subject.seed)
@@ -107,7 +108,7 @@ def integrated_gradients(subject: Explained, *, steps: int = 50, baseline: str =
     completeness_gap = |sum of the map - (s(x) - s(baseline))| / |s(x) - s(baseline)|.
     """
     if subject.module is None:
-        return _no_module("integrated-gradients")
+        return _no_module(subject, "integrated-gradients")
     if baseline not in BASELINES:
         raise InputError(f"unknown baseline {baseline!r}; known: {', '.join(BASELINES)}")
     import torch
@@ -141,7 +142,7 @@ def grad_cam(subject: Explained, *, layer: str | None = None) -> Saliency:
         InputError: there is no such layer; the message lists some.
     """
     if subject.module is None:
-        return _no_module("grad-cam")
+        return _no_module(subject, "grad-cam")
     import torch
 
     face = _input(subject)
@@ -192,7 +193,7 @@ def excitation_backprop(subject: Explained) -> Saliency:
     from facebench.probes.saliency.excitation import excitation_map
 
     if subject.module is None:
-        return _no_module("ebp")
+        return _no_module(subject, "ebp")
     return excitation_map(subject.module, _input(subject), subject.target.weights, contrastive=False)
 
 
@@ -201,5 +202,5 @@ def contrastive_excitation_backprop(subject: Explained) -> Saliency:
     from facebench.probes.saliency.excitation import excitation_map
 
     if subject.module is None:
-        return _no_module("contrastive-ebp")
+        return _no_module(subject, "contrastive-ebp")
     return excitation_map(subject.module, _input(subject), subject.target.weights, contrastive=True)

@@ -62,6 +62,7 @@ class Explained:
         reference: (H, W, 3) uint8, the mate's face, for methods that mask both faces; None when only its embedding is
             known.
         seed: of methods that draw random masks or noise.
+        no_gradients: why `module` is None.
     """
 
     probe: Faces
@@ -71,6 +72,7 @@ class Explained:
     module: Any = None
     reference: Faces | None = None
     seed: int = 0
+    no_gradients: str = ""
 
     def __post_init__(self) -> None:
         if self.reference is not None and np.array_equal(self.reference, self.probe):

@@ -21,6 +21,7 @@ from facebench.measure.sample import Images
 from facebench.measure.study import crossed_grouping
 from facebench.metrics.paired_change import Change, mean_change
 from facebench.metrics.streams import Stream, generator
+from facebench.metrics.uncertainty import zero_error_bounds
 from facebench.schema import Estimate, Flag, ProtocolSpec, Result, Unmeasured
 from facebench.schema.causal import CausalDetails, CausalSpec, Sweep
 from facebench.scoring import compare_pairs
@@ -215,7 +216,8 @@ def _level(case: _Case, condition: str, group: str, probes: _Probes, others: boo
     flags = (Flag.FEW_ERRORS,) if 0 < missed.sum() < FEW else ()
     if flips is not None and not (missed ^ before).any():
         # nothing flipped: the bootstrap would say that nothing can
-        bound = min(1.0, 3 / flips.n_identities)
+        people = flips.n_identities
+        _, bound = zero_error_bounds(flips.n, people, flips.n / people, case.spec.uncertainty.confidence)
         flips = Change(0.0, (-bound, bound), flips.n, flips.n_identities)
         fields["ci_method"] = "rule-of-three"
     return [*found, _estimate(case, "fnmr_change", condition, group, flips, flags, **fields)]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from facebench.errors import InputError
+from facebench.errors import InputError, how_to_install
 from facebench.execution import environment
 from facebench.measure.every_score import Measurement
 from facebench.measure.groups import Grouping
@@ -17,7 +18,8 @@ from facebench.measure.sample import Images
 from facebench.measure.study import groupings_of
 from facebench.metrics.explanation import centred_gaussian, inpainting_path
 from facebench.metrics.streams import Stream, generator
-from facebench.probes.saliency import Explained, Target
+from facebench.models.gradients import why_no_gradients
+from facebench.probes.saliency import GRADIENT_METHODS, Explained, Target
 from facebench.probes.saliency.controls import Masked
 from facebench.probes.saliency.regions import PARTS, REGIONS
 from facebench.schema import Comparator, ProtocolSpec, Unmeasured
@@ -44,15 +46,32 @@ class _Work:
     triplet_subjects: list[Explained]
 
 
+def needs(model: Any, spec: ProtocolSpec) -> tuple[Unmeasured, ...]:
+    """Return the methods that need gradients of a model that gives none.
+
+    Raises:
+        InputError: the model's comparator is not cosine, or the installation lacks captum.
+    """
+    if model.card.comparator is not Comparator.COSINE:
+        raise InputError("explanations explain cosine scores; this model compares by " + model.card.comparator)
+    methods = [method.name for method in _spec(spec).methods if method.name in GRADIENT_METHODS]
+    reason = why_no_gradients(model) if methods else None
+    if methods and reason is None and find_spec("captum") is None:
+        raise InputError(
+            f"{', '.join(methods)} need the package captum, which comes with FaceBench; {how_to_install()}"
+        )
+    return tuple(
+        Unmeasured(what=f"saliency by {name}", why=f"it needs gradients: {reason}") for name in methods if reason
+    )
+
+
 def run(context: RunContext) -> SectionResult:
     """Draw and judge the maps of every method.
 
     Raises:
-        InputError: the model's comparator is not cosine, there is no genuine pair, or faces have no known regions.
+        InputError: there is no genuine pair, or faces have no known regions.
     """
     spec = _spec(context.spec)
-    if context.model.card.comparator is not Comparator.COSINE:
-        raise InputError("explanations explain cosine scores; this model compares by " + context.model.card.comparator)
     work = _choose(context, spec)
     if len(work.pairs) < 2:
         why = "no identity has two usable images, so there is no match to explain"
@@ -120,12 +139,13 @@ def _choose(context: RunContext, spec: ExplanationSpec) -> _Work:
         raise InputError(f"explanations need faces of one size; the chosen ones have {sorted(shapes)[:3]}")
     # two files may hold the same picture; a face compared with itself explains nothing
     pairs = [(a, b) for a, b in pairs if a in faces and b in faces and not np.array_equal(faces[a], faces[b])]
-    module = context.model.module() if hasattr(context.model, "module") else None
+    reason = why_no_gradients(context.model) or ""
+    module = None if reason else context.model.module()
 
     def subject(probe: int, target: Target, reference: int | None) -> Explained:
         return Explained(
             faces[probe], target, context.embed, context.options.batch_size, module,
-            None if reference is None else faces[reference], context.options.seed,
+            None if reference is None else faces[reference], context.options.seed, reason,
         )  # fmt: skip
 
     return _Work(
@@ -145,7 +165,8 @@ def _centre(vectors: NDArray[np.float32], rows: Sequence[int]) -> NDArray[np.flo
 
 def _kept(context: RunContext) -> Kept:
     card, options = context.model.card, context.options
-    basis = [card.name, card.weights_sha256, options.device, environment.packages(), environment.facebench_version()]
+    described = card.model_dump(mode="json", exclude={"licence", "training_data"})
+    basis = [described, options.device, environment.packages(), environment.facebench_version()]
     return Kept(options.out / ".work" / "explanation", basis)
 
 

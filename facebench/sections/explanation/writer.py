@@ -59,7 +59,7 @@ class Writer:
         common["n_identities"] = n_identities
         if n_identities < 2:
             return Estimate(value=value, flags=(*flags, Flag.NO_INTERVAL), **common)
-        variance = identity_variance(x - value, who, x.size) * n_identities / (n_identities - 1)
+        variance = identity_variance(x - value, who, x.size)
         if n_identities < 10:
             flags = (*flags, Flag.FEW_IDENTITIES)
         if variance == 0:  # equal values, often all 0 or all 1: no spread from which an interval could be had

@@ -18,11 +18,10 @@ from facebench.errors import InputError, UnknownNameError
 from facebench.files import is_folder
 from facebench.measure.every_score import Measurement
 from facebench.measure.pairwise import Block, Inside, count_rates
-from facebench.measure.rates import Rate, rate_estimate
+from facebench.measure.rates import Rate, impostor_rate, rate_estimate
 from facebench.measure.sample import Images
 from facebench.measure.saved import load_inputs, load_result
 from facebench.measure.study import attributes_of
-from facebench.metrics.uncertainty import vertex_variance
 from facebench.schema import Estimate, Flag, LadderDetails, LadderSpec, ProtocolSpec, SecondModel, Unmeasured
 from facebench.scoring import compare_pairs, similarity
 from facebench.sections.contract import PlanRow, RunContext, Saved, SectionResult
@@ -200,8 +199,7 @@ def _lookalike_rate(
     errors = (compare_pairs(vectors, a, b, comparator) >= np.float32(point.threshold)).astype(np.float64)
     first, second = images.identity[a], images.identity[b]
     people = int(np.unique(np.concatenate([first, second])).size)
-    variance = vertex_variance(errors - errors.mean(), first, second, errors.size, people)
-    return Rate(int(errors.sum()), errors.size, variance, people // 2, effect, "wilson-vertex"), people
+    return impostor_rate(errors, first, second, design_effect=effect), people
 
 
 def _estimate(

@@ -17,11 +17,13 @@ from facebench.data import decode_batches
 from facebench.errors import InputError
 from facebench.execution.embedding import runtime_of, store_root
 from facebench.files import cache_dir
+from facebench.measure.rates import one_sided
 from facebench.measure.sample import Images
 from facebench.measure.study import groupings_of
 from facebench.metrics import catalogue, uncertainty
 from facebench.metrics.catalogue import Kind
 from facebench.metrics.retrieval import Retrieval, retrieval
+from facebench.models.gradients import why_no_gradients
 from facebench.schema import Estimate, Flag, ProtocolSpec, Unmeasured
 from facebench.schema.ood import OodDetails, OodSpec, RerankSpec
 from facebench.scoring import similarity
@@ -47,8 +49,9 @@ def run(context: RunContext) -> SectionResult:
     spec, images = _spec(context.spec), context.images
     if images.identities is None:
         raise InputError(f"protocol {context.spec.name} searches for identities, and the dataset names none")
-    attacked = hasattr(context.model, "module")
-    names, gaps = spec.names(attacked=attacked), _no_gradients(context, spec, attacked=attacked)
+    gaps = needs(context.model, context.spec)
+    attacked = ATTACKED not in {gap.what for gap in gaps}
+    names = spec.names(attacked=attacked)
     altered = AttackedFaces(context, spec.attack) if spec.attack and attacked else AlteredFaces(context)
     probes: dict[str, Vectors] = {CLEAN: context.embedded.vectors, **altered.embed(names)}
     tensors: dict[str, NDArray[Any]] = {name: vectors for name, vectors in probes.items() if name != CLEAN}
@@ -59,12 +62,6 @@ def run(context: RunContext) -> SectionResult:
         for name in probes:
             scores = _scores(probes[name], context.embedded.vectors, context.model.card.comparator.value)
             tensors[f"rerank:{name}"] = work.patch_similarity(name, _best(scores, spec.rerank.top_k))
-    elif spec.rerank is not None:
-        why = (
-            f"adapter {context.model.card.adapter!r} offers no patch features (embed_patches); the torch adapter does "
-            "when its network has a method of that name"
-        )
-        gaps = (*gaps, Unmeasured(what=RERANKING, why=why))
     identity = images.identity
     details = OodDetails(
         conditions=names, n_queries=int((np.bincount(identity)[identity] > 1).sum()),
@@ -125,12 +122,19 @@ def _spec(spec: ProtocolSpec) -> OodSpec:
     return spec.ood
 
 
-def _no_gradients(context: RunContext, spec: OodSpec, *, attacked: bool) -> tuple[Unmeasured, ...]:
-    if spec.attack is None or attacked:
-        return ()
-    adapter = context.model.card.adapter
-    why = f"ood.attack needs gradients, and adapter {adapter!r} has none (no module()); the torch adapter has them"
-    return (Unmeasured(what=ATTACKED, why=why),)
+def needs(model: Any, spec: ProtocolSpec) -> tuple[Unmeasured, ...]:
+    """Return what a model cannot be asked: attacks without gradients, re-ranking without features of patches."""
+    asked, found = _spec(spec), []
+    reason = why_no_gradients(model) if asked.attack is not None else None
+    if reason is not None:
+        found.append(Unmeasured(what=ATTACKED, why=f"ood.attack needs gradients: {reason}"))
+    if asked.rerank is not None and not hasattr(model, "embed_patches"):
+        why = (
+            f"adapter {model.card.adapter!r} offers no patch features (embed_patches); the torch adapter does when its "
+            "network has a method of that name"
+        )
+        found.append(Unmeasured(what=RERANKING, why=why))
+    return tuple(found)
 
 
 def _scores(probes: Vectors, clean: Vectors, comparator: str) -> Vectors:
@@ -202,13 +206,12 @@ class _Frame:
         if catalogue.metric(metric).kind is Kind.RATE:
             common["errors"] = int((part == 0).sum())
         if value in (0.0, 1.0):  # nothing varies: all that is sure is the bound over identities
-            bound = min(1.0, 3 / people)
-            low, high = (0.0, bound) if value == 0 else (1 - bound, 1.0)
-            return Estimate(value=value, ci_low=low, ci_high=high, ci_method="rule-of-three", flags=flags, **common)
+            limits = one_sided(value == 1, part.size, people, part.size / people, self.confidence)
+            return Estimate.model_validate({**common, **limits, "value": value, "flags": flags})
         variance = uncertainty.identity_variance(part - value, identity, part.size)
-        limits = uncertainty.wilson_from_variance(value, part.size, variance, self.confidence)
+        found = uncertainty.wilson_from_variance(value, part.size, variance, self.confidence)
         return Estimate(
-            value=value, ci_low=limits.low, ci_high=limits.high, ci_method="wilson-identity", n_eff=limits.n_eff,
+            value=value, ci_low=found.low, ci_high=found.high, ci_method="wilson-identity", n_eff=found.n_eff,
             flags=flags, **common,
         )  # fmt: skip
 

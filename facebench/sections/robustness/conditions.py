@@ -24,7 +24,14 @@ from facebench.measure.acquisition import acquisition_estimate
 from facebench.measure.differentials import Kind
 from facebench.measure.every_score import Measurement
 from facebench.measure.groups import Grouping
-from facebench.measure.rates import Rate, complement, design_effect_of, rate_estimate
+from facebench.measure.rates import (
+    Rate,
+    complement,
+    design_effect_of,
+    genuine_rate,
+    impostor_rate,
+    rate_estimate,
+)
 from facebench.measure.sample import Images, Pairs
 from facebench.measure.study import groupings_of
 from facebench.metrics import fairness, uncertainty, verification
@@ -161,19 +168,11 @@ class Baseline:
 
     def rate(self, cell: Cell, events: Bools, *, genuine: bool) -> Rate:
         """Return the rate of events over a cell, with its variance over identities at a fixed threshold."""
-        n, value = events.size, float(events.mean())
-        deviations = events.astype(np.float64) - value
-        errors = int(events.sum())
         if self.images.identities is None:
-            return Rate(errors, n, None, n, 1.0, "naive-wilson")
+            return Rate(int(events.sum()), events.size, None, events.size, 1.0, "naive-wilson")
         if genuine:
-            people = int(np.unique(cell.first).size)
-            variance = uncertainty.identity_variance(deviations, cell.first, n)
-            return Rate(errors, n, variance, people, n / max(people, 1), "wilson-identity-fixed-threshold")
-        total = int(self.images.identity.max()) + 1
-        variance = uncertainty.vertex_variance(deviations, cell.first, cell.second, n, total)
-        independent = uncertainty.disjoint_pairs(int(np.unique(np.concatenate([cell.first, cell.second])).size))
-        return Rate(errors, n, variance, independent, cell.design_effect, "wilson-vertex")
+            return genuine_rate(events, cell.first)
+        return impostor_rate(events, cell.first, cell.second, design_effect=cell.design_effect)
 
 
 def accepted(scores: Scores, cell: Cell) -> Bools:

@@ -13,11 +13,14 @@ from facebench.schema.robustness import ConditionFailure, RobustnessDetails, Rob
 from facebench.scoring import failed_rows
 from facebench.sections.contract import PlanRow, RunContext, Saved, SectionResult
 from facebench.sections.robustness.altered import AlteredFaces, examples
+from facebench.sections.robustness.attacks.needs import attack_needs
 from facebench.sections.robustness.attacks.section import plan_attacks, remeasure_attacks, run_attacks, with_attacks
 from facebench.sections.robustness.conditions import Baseline, condition_estimates, failure_to_acquire
 from facebench.sections.robustness.summaries import Summary
 
 Vectors = NDArray[np.float32]
+
+needs = attack_needs
 
 
 def run(context: RunContext) -> SectionResult:

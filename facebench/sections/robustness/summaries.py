@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import log
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from facebench.measure.rates import Rate
+from facebench.measure.rates import Rate, one_sided
 from facebench.metrics import uncertainty
 from facebench.schema import Estimate, Flag
 from facebench.schema.robustness import family_of, kind_of
@@ -68,11 +67,15 @@ class Summary:
         fields: dict[str, Any] = {"flags": (*cell.flags, Flag.NO_INTERVAL)}
         if self._baseline.images.identities is not None:
             variance = uncertainty.identity_variance(share - value, cell.first, n)
-            if variance > 0:
-                limits = uncertainty.wilson_from_variance(value, n, variance, self._baseline.confidence)
+            if value in (0.0, 1.0):
+                people = int(np.unique(cell.first).size)
+                limits = one_sided(value == 1, n, people, n / people, self._baseline.confidence)
+                fields = {**limits, "flags": cell.flags}
+            elif variance > 0:
+                found = uncertainty.wilson_from_variance(value, n, variance, self._baseline.confidence)
                 method = "wilson-identity-fixed-threshold"
                 fields = {
-                    "ci_low": limits.low, "ci_high": limits.high, "ci_method": method, "n_eff": limits.n_eff,
+                    "ci_low": found.low, "ci_high": found.high, "ci_method": method, "n_eff": found.n_eff,
                     "flags": cell.flags,
                 }  # fmt: skip
         return [Estimate.model_validate({**common, **fields, "metric": "mean_tar", "value": value}), drop]
@@ -98,10 +101,7 @@ class Summary:
 
 
 def _limits(rate: Rate, confidence: float) -> tuple[float, float]:
-    """Return an interval of a rate; without errors the bound of the rule of three at this confidence."""
-    if rate.variance is not None and rate.errors in (0, rate.n):
-        bound = min(1.0, -log(1 - confidence) * rate.design_effect / rate.n)
-        return (0.0, bound) if rate.errors == 0 else (1 - bound, 1.0)
+    """Return an interval of a rate."""
     interval = rate.interval(confidence)
     return interval["ci_low"], interval["ci_high"]
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facebench.measure.groups import Grouping
-from facebench.measure.rates import Rate, complement, rate_estimate
+from facebench.measure.rates import Rate, complement, genuine_rate, impostor_rate, rate_estimate
 from facebench.measure.sample import Images
 from facebench.measure.study import groupings_of
 from facebench.metrics import uncertainty
@@ -67,17 +67,9 @@ class _Sample:
     def rate(self, events: Bools) -> Rate:
         """Return the rate of some events with its variance over identities, the threshold held fixed."""
         first, second = self.ends()
-        n, value = events.size, float(events.mean())
-        n_all = int(self.images.identity.max()) + 1
         if self.images.identities is None:
-            return Rate(int(events.sum()), n, None, n, 1.0, "naive")
-        deviations = events.astype(np.float64) - value
-        if self.genuine:
-            variance = uncertainty.identity_variance(deviations, first, n)
-            return Rate(int(events.sum()), n, variance, _distinct(first), 1.0, "wilson-identity-fixed-threshold")
-        variance = uncertainty.vertex_variance(deviations, first, second, n, n_all)
-        people = _distinct(np.concatenate([first, second]))
-        return Rate(int(events.sum()), n, variance, uncertainty.disjoint_pairs(people), 1.0, "wilson-vertex")
+            return Rate(int(events.sum()), events.size, None, events.size, 1.0, "naive")
+        return genuine_rate(events, first) if self.genuine else impostor_rate(events, first, second)
 
     def counts(self) -> dict[str, object]:
         first, second = self.ends()
@@ -234,11 +226,10 @@ def _matched(
         interval = uncertainty.RateInterval(low, high, None)
         flags = (*flags, Flag.NAIVE_INTERVAL)
     else:
-        n_all = int(sample.images.identity.max()) + 1
         variance = (
             uncertainty.identity_variance(influence[inside], first, n)
             if sample.genuine
-            else uncertainty.vertex_variance(influence[inside], first, second, n, n_all)
+            else uncertainty.vertex_variance(influence[inside], first, second, n)
         )
         interval = uncertainty.wilson_from_variance(value, n, variance, sample.confidence)
     return Estimate.model_validate({

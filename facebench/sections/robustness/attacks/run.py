@@ -16,6 +16,7 @@ from facebench.files import cache_dir
 from facebench.metrics.streams import Stream, generator
 from facebench.models import load_model
 from facebench.models.calling import call_model
+from facebench.models.gradients import why_no_gradients
 from facebench.phantoms.labels import ARCFACE_112
 from facebench.schema import Alignment, Comparator, Unmeasured
 from facebench.schema.attack_report import Picture, Signs, Spent
@@ -26,6 +27,7 @@ from facebench.sections.robustness.attacks.cost import passes
 from facebench.sections.robustness.attacks.examples import save_examples
 from facebench.sections.robustness.attacks.faces import FaceReader, draw_picture
 from facebench.sections.robustness.attacks.measure import Measured, measure_attacks
+from facebench.sections.robustness.attacks.needs import attack_needs
 from facebench.sections.robustness.attacks.sample import Victims, clean_threshold, draw_victims, other_faces
 from facebench.sections.robustness.attacks.store import Batch, BatchStore
 
@@ -112,26 +114,14 @@ class _Run:
     # ---- which cells, which pairs
 
     def _sift(self) -> tuple[list[AttackCell], list[Unmeasured]]:
-        """Return the cells that this model can be asked, and why not the others.
-
-        When none can, and the protocol asks for nothing but attacks, there is nothing to report: an error.
-        """
-        runnable, gaps = [], []
-        for cell in self.spec.cells:
-            if cell.knowledge is Knowledge.TRANSFER:
-                self._surrogate(str(cell.surrogate))
-            if cell.knowledge is Knowledge.WHITE_BOX and not hasattr(self.context.model, "module"):
-                why = (
-                    f"a white-box attack needs gradients, and adapter {self.card.adapter!r} has none (no module()); "
-                    "load the model through the torch adapter, or use black-box and transfer cells"
-                )
-                gaps.append(Unmeasured(what=cell.condition(None), why=why))
-            else:
-                runnable.append(cell)
-        asked = self.context.spec.robustness
-        if not runnable and not (asked and asked.conditions):
-            raise InputError(f"model {self.card.name}: no cell of robustness.attacks can be run: {gaps[0].why}")
-        return runnable, gaps
+        """Return the cells that this model can be asked, and why not the others."""
+        gaps = attack_needs(self.context.model, self.context.spec)
+        left_out = {gap.what for gap in gaps}
+        runnable = [cell for cell in self.spec.cells if cell.condition(None) not in left_out]
+        for cell in runnable:
+            if cell.surrogate is not None:
+                self._surrogate(cell.surrogate)
+        return runnable, list(gaps)
 
     def _victims(self, goal: Goal) -> Victims:
         context = self.context
@@ -149,8 +139,9 @@ class _Run:
             return self.surrogates[reference]
         options = self.context.options
         model = load_model(reference, device=options.device, trust_code=options.trust_code)
-        if not hasattr(model, "module"):
-            raise InputError(f"surrogate {reference}: transfer attacks need its gradients, and it has no module()")
+        no_gradients = why_no_gradients(model)
+        if no_gradients:
+            raise InputError(f"surrogate {reference}: transfer attacks need its gradients: {no_gradients}")
         same = model.card.weights_sha256 is not None and model.card.weights_sha256 == self.card.weights_sha256
         if not same and model.card.embedding_dim == self.card.embedding_dim:
             usable = np.flatnonzero(np.isfinite(self.context.embedded.vectors).all(1))[:4]
