@@ -15,7 +15,7 @@ import pytest
 from facebench.errors import WriteError
 from facebench.files import write_atomic
 from facebench.measure.saved import save_result, save_section
-from facebench.report import write_report
+from facebench.run.report import write_report
 from facebench.schema import ModelCard
 from facebench.store import EmbeddingStore, StoredBatch, TileStore
 from tests.report import factory
@@ -32,7 +32,10 @@ IN_PLACE = {
     "copyfile",
     "save_file",
 }
-PROBES = {"runner/options.py", "phantoms/dataset.py"}  # an empty file, written to see whether a folder can be written
+PROBES = {
+    "execution/options.py",
+    "phantoms/dataset.py",
+}  # an empty file, written to see whether a folder can be written
 
 
 def _report(folder: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.coverage import truths
+from benchmarks.coverage import differentials, truths
 from benchmarks.coverage.designs import Design, draw
 from facebench.measure.every_score import measure_scores
 from facebench.schema import Estimate, GroupSpec, ProtocolSpec
@@ -74,7 +74,13 @@ def verification(design: Design, rng: np.random.Generator, replicates: int) -> I
     yield from judged(design, found.estimates)
 
 
-SOURCES: dict[str, Source] = {"verification": verification}
+def between_groups(design: Design, rng: np.random.Generator, replicates: int) -> Iterator[Judged]:
+    """Yield what a run prints of how far groups lie apart."""
+    found = differentials.estimates(design, rng, replicates)
+    yield from (Judged(*each) for each in differentials.printed(design, found))
+
+
+SOURCES: dict[str, Source] = {"verification": verification, "differentials": between_groups}
 
 
 @dataclass(frozen=True)

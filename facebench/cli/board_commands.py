@@ -38,9 +38,13 @@ def board_add(
 
     Example: facebench leaderboard add out/my-model --half
     """
+    from facebench.cli.progress import ProgressPrinter
     from facebench.leaderboard import add_entry
 
-    place = add_entry(result, board, half=half, elsewhere=elsewhere, maintainer=maintainer, new_revision=new_revision)
+    with ProgressPrinter("recompute"):
+        place = add_entry(
+            result, board, half=half, elsewhere=elsewhere, maintainer=maintainer, new_revision=new_revision
+        )
     if as_json:
         print_json({"entry": str(place.path), "result_id": place.result_id})
         return
@@ -58,6 +62,7 @@ def board_validate(
 
     Example: facebench leaderboard validate leaderboard/phantom-core
     """
+    from facebench.cli.progress import ProgressPrinter
     from facebench.leaderboard.site.words import validation_lines, validation_markdown
     from facebench.leaderboard.validate import exit_code, validate_entries
 
@@ -66,7 +71,8 @@ def board_validate(
             for line in validation_lines(validation):
                 typer.echo(line)
 
-    found = validate_entries(entries, say)
+    with ProgressPrinter("validate"):
+        found = validate_entries(entries, say)
     if markdown is not None:
         from facebench.files import write_atomic
 
@@ -88,6 +94,7 @@ def board_recompute(
 
     Example: facebench leaderboard recompute leaderboard
     """
+    from facebench.cli.progress import ProgressPrinter
     from facebench.leaderboard.recompute import recompute_entries
 
     replaced: list[dict[str, str]] = []
@@ -97,7 +104,8 @@ def board_recompute(
         if not as_json:
             typer.echo(f"{old.path}\n  -> {new.path.name}")
 
-    recompute_entries(entries, say)
+    with ProgressPrinter("recompute"):
+        recompute_entries(entries, say)
     if as_json:
         print_json(replaced)
 
@@ -115,6 +123,7 @@ def board_build(
 
     Example: facebench leaderboard build --out site
     """
+    from facebench.cli.progress import ProgressPrinter
     from facebench.execution.environment import facebench_version
     from facebench.leaderboard import load_boards
     from facebench.leaderboard.site import write_site
@@ -125,8 +134,9 @@ def board_build(
             for line in validation_lines(validation):
                 typer.echo(line, err=True)
 
-    boards = load_boards(board, say)
-    pages = write_site(boards, out, facebench_version())
+    with ProgressPrinter("build"):
+        boards = load_boards(board, say)
+        pages = write_site(boards, out, facebench_version())
     left_out = [validation.entry for listed in boards for validation in listed.left_out]
     if as_json:
         print_json({"index": str(out / "index.html"), "pages": len(pages), "left_out": left_out})

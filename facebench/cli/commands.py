@@ -66,7 +66,7 @@ def run(
 
     bound = bindings(data or [])
     loaded_protocol = load_protocol(protocol)
-    with ProgressPrinter() as progress:
+    with ProgressPrinter("start") as progress:
         options = RunOptions(
             out=out, seed=seed, limit=limit, device=device, workers=workers, batch_size=batch_size,
             compat=tuple(compat or ()), trust_code=trust_code, model_reference=model, progress=progress.update,
@@ -81,7 +81,8 @@ def run(
             for gap in unmet_needs(loaded, loaded_protocol.spec):
                 typer.echo(f"Will not be measured: {gap.what}: {gap.why}", err=True)
             result = evaluate(loaded, loaded_protocol, bound, options)
-    report = write_report(result, out / "report.html")
+        progress.update("report", 0, 1)
+        report = write_report(result, out / "report.html")
     if as_json:
         print_json({"result": str(out / "result.json"), "report": str(report), "result_id": result.result_id})
         return
@@ -124,11 +125,13 @@ def rescore(
 
     Example: facebench rescore out/my-model/result.json
     """
+    from facebench.cli.progress import ProgressPrinter
     from facebench.leaderboard.problems import unequal_estimates
     from facebench.measure.saved import save_result
     from facebench.run.evaluate import rescore as recompute
 
-    stored, fresh = recompute(result)
+    with ProgressPrinter("recompute") as progress:
+        stored, fresh = recompute(result, progress.update)
     if out is not None:
         save_result(fresh, out)
     n = len(stored.estimates)
@@ -182,15 +185,17 @@ def check(
 
     Example: facebench check my-model.yaml
     """
+    from facebench.cli.progress import ProgressPrinter
     from facebench.models import load_model
     from facebench.models.preflight import check_model
     from facebench.run.preflight import check_pipeline, sample_faces
 
-    loaded = load_model(model, device=device, trust_code=trust_code)
-    faces, identities = sample_faces(data)
-    findings = check_model(loaded, faces, identities)
-    if all(finding.passed for finding in findings[:2]):
-        findings += check_pipeline(loaded, faces, identities)
+    with ProgressPrinter("check"):
+        loaded = load_model(model, device=device, trust_code=trust_code)
+        faces, identities = sample_faces(data)
+        findings = check_model(loaded, faces, identities)
+        if all(finding.passed for finding in findings[:2]):
+            findings += check_pipeline(loaded, faces, identities)
     if as_json:
         print_json([vars(finding) for finding in findings])
     else:

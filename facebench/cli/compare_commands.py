@@ -22,12 +22,14 @@ def compare(
 
     Example: facebench compare out/float out/int8 --out out/comparison
     """
+    from facebench.cli.progress import ProgressPrinter
     from facebench.comparison.compare import compare_results
     from facebench.comparison.differences import comparison_markdown, comparison_rows, comparison_sentences
     from facebench.comparison.page import write_comparison
     from facebench.files import write_atomic
 
-    found, loaded = compare_results(results)
+    with ProgressPrinter("compare"):
+        found, loaded = compare_results(results)
     text = found.model_dump_json(indent=1) + "\n"
     write_atomic(out / "comparison.json", text)
     page = write_comparison(found, loaded, out / "comparison.html")
@@ -62,14 +64,16 @@ def gate(
 
     Example: facebench gate out/float out/int8 --policy policy.yaml --junit gate.xml
     """
+    from facebench.cli.progress import ProgressPrinter
     from facebench.comparison.compare import compare_results
     from facebench.files import write_atomic
     from facebench.gate import check_gate, load_policy
     from facebench.gate import output as words
 
     rules = load_policy(policy)
-    comparison, results = compare_results([base, candidate])
-    verdict = check_gate(comparison, results[1], rules)
+    with ProgressPrinter("compare"):
+        comparison, results = compare_results([base, candidate])
+        verdict = check_gate(comparison, results[1], rules)
     if verdict_file is not None:
         write_atomic(verdict_file, verdict.model_dump_json(indent=1) + "\n")
     if junit is not None:

@@ -28,7 +28,7 @@ def data_check(path: Source, workers: Workers = 2, as_json: Json = False) -> Non
     from facebench.data import check_dataset, load_dataset
     from facebench.phantoms.shipped import builtin_path
 
-    with ProgressPrinter() as progress:
+    with ProgressPrinter("check") as progress:
         found = check_dataset(
             load_dataset(builtin_path(path)), workers, lambda done, total: progress.update("check", done, total)
         )
@@ -65,7 +65,7 @@ def data_convert(path: Source, out: Annotated[Path, typer.Argument(help="Folder 
     from facebench.data import convert_dataset, load_dataset
     from facebench.phantoms.shipped import builtin_path
 
-    with ProgressPrinter() as progress:
+    with ProgressPrinter("convert") as progress:
         written = convert_dataset(
             load_dataset(builtin_path(path)), out, lambda done, total: progress.update("convert", done, total)
         )

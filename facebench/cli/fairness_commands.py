@@ -36,6 +36,7 @@ def plan(
     """
     from dataclasses import asdict
 
+    from facebench.cli.progress import ProgressPrinter
     from facebench.execution.options import RunOptions
     from facebench.models import load_model
     from facebench.run.plan import plan as make_plan
@@ -45,7 +46,8 @@ def plan(
     loaded_protocol = load_protocol(protocol)
     loaded = load_model(model, device=device, trust_code=trust_code)
     options = RunOptions(out=out, limit=limit, device=device, workers=workers, batch_size=batch_size)
-    found = make_plan(loaded, loaded_protocol, bound, options)
+    with ProgressPrinter("plan"):
+        found = make_plan(loaded, loaded_protocol, bound, options)
     if as_json:
         plain = asdict(found)
         print_json(

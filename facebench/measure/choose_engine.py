@@ -29,7 +29,9 @@ def measure_any(
     """Compute every estimate a protocol asks for; see `facebench.measure.every_score.measure`."""
     compute = compute or Compute()
     if pairs is not None or len(vectors) <= compute.dense_limit:
-        return measure(spec, images, vectors, pairs, comparator=comparator, seed=seed, compat=compat)
+        return measure(
+            spec, images, vectors, pairs, comparator=comparator, seed=seed, compat=compat, progress=compute.progress
+        )
     searched = search_estimates(spec, images, vectors, comparator)
     found = measure_large(
         spec, images, vectors, searched[0], comparator=comparator, seed=seed, compat=compat, compute=compute

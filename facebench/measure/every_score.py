@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facebench.errors import InputError
+from facebench.execution.options import Progress, no_progress
 from facebench.measure import control, overall
 from facebench.measure.acquisition import acquisition_estimates
 from facebench.measure.grouped import GroupMeasurer
@@ -37,6 +38,7 @@ def measure(
     comparator: str,
     seed: int,
     compat: Sequence[str] = (),
+    progress: Progress = no_progress,
 ) -> Measurement:
     """Compute every estimate a protocol asks for.
 
@@ -47,14 +49,35 @@ def measure(
         comparator: of the model.
         seed: of the bootstrap.
         compat: threshold rules of other tools to reproduce beside the strict one.
+        progress: told how much is done of the stage ``measure``.
 
     Raises:
         InputError: there is no impostor comparison at all.
     """
+    progress("measure", 0, 1)
     scored = score_embeddings(vectors, images, pairs, comparator)
     searched = search_estimates(spec, images, vectors, comparator)
-    found = measure_scores(spec, images, scored, searched[0], seed=seed, compat=compat, vectors=vectors)
+    found = measure_scores(
+        spec, images, scored, searched[0], seed=seed, compat=compat, vectors=vectors, progress=progress
+    )
     return replace(found, curves=(*found.curves, *searched[1]))
+
+
+OVERALL = 8
+"""What is measured over all comparisons takes as long as this many groupings at one target (1,800 images, measured)."""
+
+
+class Steps:
+    """Counts what is done of measuring, in units of one grouping at one FMR target."""
+
+    def __init__(self, progress: Progress, total: int) -> None:
+        self._progress, self._total, self._done = progress, total, 0
+        self.finish(0)
+
+    def finish(self, steps: int = 1) -> None:
+        """Note that so many more are done."""
+        self._done += steps
+        self._progress("measure", self._done, self._total)
 
 
 def search_estimates(
@@ -75,6 +98,7 @@ def measure_scores(
     seed: int,
     compat: Sequence[str] = (),
     vectors: NDArray[np.float32] | None = None,
+    progress: Progress = no_progress,
 ) -> Measurement:
     """Compute every estimate that follows from scores; `searched` is what was found by searching embeddings.
 
@@ -91,6 +115,7 @@ def measure_scores(
     # shuffled labels go through the whole measurement beside the real ones
     shuffled = groupings[:1] if images.identities is not None else []
     controls = [control.control_grouping(grouping, images.identity, seed) for grouping in shuffled]
+    steps = Steps(progress, OVERALL + len(targets) * (len(groupings) + len(controls)))
     sample = Sample(images, scored.scores, [*groupings, *controls], replicates=spec.uncertainty.replicates, seed=seed)
     cutoffs = overall.pooled_cutoffs(sample, targets)
     at_targets, pooled_rates = overall.threshold_estimates(sample, targets, confidence)
@@ -99,6 +124,7 @@ def measure_scores(
     if scored.pairs is not None and scored.listed is not None:
         estimates += overall.fold_estimates(scored.listed, scored.pairs, confidence)
     estimates += searched
+    steps.finish(OVERALL)
     if scored.working is not None:
         estimates += _without_failures(spec, images, scored.working, seed, targets)
     if groupings:
@@ -108,6 +134,7 @@ def measure_scores(
             sample, targets, cutoffs, policy=spec.threshold_policy, confidence=confidence,
             min_identities=spec.groups.min_identities if spec.groups else 2,
             design_effects=overall.pooled_design_effects(pooled_rates), seed=seed,
+            step=steps.finish,
         ).estimates()  # fmt: skip
         estimates += control.corrected([e for e in measured if not control.of_control(e)])
         for grouping in shuffled:

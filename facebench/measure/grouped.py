@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,8 +67,10 @@ class GroupMeasurer:
         min_identities: int,
         design_effects: Sequence[float],
         seed: int,
+        step: Callable[[], None] = lambda: None,
     ) -> None:
         self.sample = sample
+        self.step = step  # called when one grouping is measured at one target
         self.targets = list(targets)
         self.policy = policy
         self.confidence = confidence
@@ -101,6 +103,7 @@ class GroupMeasurer:
             found += self._group_estimates(number, t, target, rates, operating)
         for t, target in enumerate(self.targets):
             found += self._differentials(number, t, target, per_target[t], operating)
+            self.step()
         return found
 
     def group_rates(self, number: int) -> list[tuple[GroupRates, tuple[float, ...]]]:
@@ -304,7 +307,8 @@ class GroupMeasurer:
             differentials.Kind.of(rates.fmr, rates.fmr_replicates),
             differentials.Kind.of(rates.fnmr, rates.fnmr_replicates),
         )
-        return differentials.estimates(*kinds, target, flags, common, confidence=self.confidence, rng=self.rng)
+        context = differentials.Context(grouping.groups, target, flags, common, self.confidence, self.rng)
+        return differentials.estimates(*kinds, context)
 
 
 def _spread_as(replicates: Floats, rate: Rate | None) -> Floats:

@@ -2,18 +2,20 @@
 
 Every function takes one rate per group and returns one number, or None where the measure is undefined (a zero in a
 denominator, fewer than two groups). Nothing is smoothed. A measure never stands alone: print the rates beside it, and
-its expectation under equal groups (`facebench.metrics.uncertainty.fair_expectation`), because all of them are above
+its expectation under equal groups (`facebench.metrics.inversion`), because all of them are above
 their ideal value even when the groups are alike.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import atan2, degrees
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from facebench.metrics import disparity
 
 Rates = Sequence[float] | NDArray[np.float64]
 
@@ -22,10 +24,18 @@ def _array(rates: Rates) -> NDArray[np.float64]:
     return np.asarray(rates, dtype=np.float64)
 
 
+def _one(measure: Callable[..., NDArray[np.float64]], *kinds: Rates) -> float | None:
+    """Return the measure of one sample; None where undefined or with fewer than two groups."""
+    arrays = [_array(rates) for rates in kinds]
+    if any(x.size < 2 for x in arrays):
+        return None
+    value = float(measure(*arrays))
+    return value if np.isfinite(value) else None
+
+
 def gap(rates: Rates) -> float | None:
     """Return max - min; 0 when all groups are equal. Biased up in small samples."""
-    x = _array(rates)
-    return float(x.max() - x.min()) if x.size > 1 else None
+    return _one(disparity.gap, rates)
 
 
 def debiased_gap(rates: Rates, variances: Rates) -> float | None:
@@ -44,14 +54,12 @@ def debiased_gap(rates: Rates, variances: Rates) -> float | None:
 
 def max_min(rates: Rates) -> float | None:
     """Return max / min; 1 when equal, undefined when any rate is zero."""
-    x = _array(rates)
-    return float(x.max() / x.min()) if x.size > 1 and x.min() > 0 else None
+    return _one(disparity.max_min, rates)
 
 
 def max_geomean(rates: Rates) -> float | None:
     """Return max / geometric mean; 1 when equal, undefined when any rate is zero. Source: NISTIR 8429, 2022."""
-    x = _array(rates)
-    return float(x.max() / np.exp(np.log(x).mean())) if x.size > 1 and x.min() > 0 else None
+    return _one(disparity.max_geomean, rates)
 
 
 def gini(rates: Rates) -> float | None:
@@ -60,12 +68,7 @@ def gini(rates: Rates) -> float | None:
     ``G = n/(n-1) * sum_ij |x_i - x_j| / (2 n² mean)``. Undefined when all rates are zero. Source: Howard et al.,
     "Evaluating proposed fairness models for face recognition algorithms", 2022.
     """
-    x = np.sort(_array(rates))
-    n = x.size
-    if n < 2 or x.sum() <= 0:
-        return None
-    differences = 2 * np.sum((2 * np.arange(n) - n + 1) * x)
-    return float(n / (n - 1) * differences / (2 * n * n * x.mean()))
+    return _one(disparity.gini, rates)
 
 
 def fdr(fmr: Rates, fnmr: Rates, alpha: float = 0.5) -> float | None:
@@ -107,8 +110,7 @@ def werm(fmr: Rates, fnmr: Rates, alpha: float = 0.5) -> float | None:
 
 def sedg(rates: Rates) -> float | None:
     """Return the sum of relative deviations ``sum |1 - x / mean|``; 0 when equal, undefined when the mean is zero."""
-    x = _array(rates)
-    return float(np.abs(1 - x / x.mean()).sum()) if x.size > 1 and x.mean() > 0 else None
+    return _one(disparity.sedg, rates)
 
 
 def mape(rates: Rates, reference: float) -> float | None:
@@ -129,22 +131,17 @@ def skewed_error_ratio(accuracies: Rates) -> float | None:
 
 def accuracy_std(accuracies: Rates) -> float | None:
     """Return the ddof-0 standard deviation of accuracies over groups, as RFW tables print it."""
-    x = _array(accuracies)
-    return float(x.std()) if x.size > 1 else None
+    return _one(disparity.accuracy_std, accuracies)
 
 
 def equalised_odds_difference(fmr: Rates, fnmr: Rates) -> float | None:
     """Return the larger of the ranges of FMR and of TAR over groups; 0 when equal (fairlearn's definition)."""
-    a, b = gap(fmr), gap(fnmr)
-    return None if a is None or b is None else max(a, b)
+    return _one(disparity.equalised_odds_difference, fmr, fnmr)
 
 
 def equalised_odds_ratio(fmr: Rates, fnmr: Rates) -> float | None:
     """Return the smaller of min/max FMR and min/max TAR over groups; 1 when equal (fairlearn's definition)."""
-    x, y = _array(fmr), 1 - _array(fnmr)
-    if x.size < 2 or y.size < 2 or x.max() <= 0 or y.max() <= 0:
-        return None
-    return float(min(x.min() / x.max(), y.min() / y.max()))
+    return _one(disparity.equalised_odds_ratio, fmr, fnmr)
 
 
 def signed_ratio_difference(first: float, second: float) -> tuple[float, float] | None:

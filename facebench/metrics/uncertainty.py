@@ -7,10 +7,9 @@ Wilson interval.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from math import comb, exp, floor, inf, log, sqrt
+from math import comb, exp, floor, log, sqrt
 from typing import Any
 
 import numpy as np
@@ -198,103 +197,6 @@ def zero_error_bounds(
     evidence = -log(1 - confidence)
     hopeful = min(1.0, evidence * max(design_effect, 1.0) / n_comparisons)
     return hopeful, max(hopeful, min(1.0, evidence / n_independent)) if n_independent > 0 else 1.0
-
-
-@dataclass(frozen=True)
-class TestResult:
-    """A test statistic and its p value."""
-
-    __test__ = False  # not a test case, whatever pytest makes of the name
-
-    statistic: float
-    p_value: float
-
-
-def equal_rates_test(rates: Sequence[float], variances: Sequence[float]) -> TestResult | None:
-    """Return the chi-squared test that all groups have one rate: ``Q = sum (p_d - mean)² / mean V``, G - 1 degrees.
-
-    Returns None with fewer than two groups or no variance at all.
-    """
-    from scipy.special import chdtrc
-
-    p, v = np.asarray(rates, float), np.asarray(variances, float)
-    if p.size < 2 or v.mean() <= 0:
-        return None
-    statistic = float(np.sum((p - p.mean()) ** 2) / v.mean())
-    return TestResult(statistic, float(chdtrc(p.size - 1, statistic)))
-
-
-@lru_cache(maxsize=64)
-def range_quantile(n_groups: int, confidence: float = 0.95) -> float:
-    """Return c such that ``|D| <= c sqrt(Va + Vb)`` for all pairs of groups at once (studentised range / sqrt 2).
-
-    1.960, 2.344, 2.569 for 2, 3, 4 groups at .95. Source: Tukey, "The problem of multiple comparisons", 1953.
-    """
-    from scipy.stats import studentized_range
-
-    return float(studentized_range.ppf(confidence, n_groups, inf) / sqrt(2))
-
-
-def gap_interval(rates: Sequence[float], variances: Sequence[float], confidence: float = 0.95) -> Interval:
-    """Return a simultaneous interval of max - min over groups: ``[max L, max U]`` over all pairs of groups.
-
-    Each pair contributes ``|p_a - p_b| -+ c sqrt(V_a + V_b)`` with c from `range_quantile`; a gap is never below 0.
-    """
-    p, v = np.asarray(rates, float), np.asarray(variances, float)
-    return _largest_pair(p, v, range_quantile(p.size, confidence))
-
-
-def ratio_interval(
-    errors: Sequence[int], comparisons: Sequence[int], variances: Sequence[float], confidence: float = 0.95
-) -> Interval:
-    """Return a simultaneous interval of max / min over groups, on the scale of ``ln((k + .5) / (P + 1))``.
-
-    The variance of the logarithm is ``V / p²`` with that p, and V at least its independent value. Never below 1.
-    """
-    k, n = np.asarray(errors, float), np.asarray(comparisons, float)
-    p = (k + 0.5) / (n + 1)
-    v = np.maximum(np.asarray(variances, float), p * (1 - p) / n) / p**2
-    low, high = _largest_pair(np.log(p), v, range_quantile(p.size, confidence))
-    return exp(low), exp(min(high, 700.0))
-
-
-def _largest_pair(x: Floats, v: Floats, c: float) -> Interval:
-    difference = np.abs(x[:, None] - x[None, :])
-    margin = c * np.sqrt(v[:, None] + v[None, :])
-    pairs = np.triu_indices(x.size, 1)
-    return max(0.0, float((difference - margin)[pairs].max())), float((difference + margin)[pairs].max())
-
-
-FAIR_DRAWS = 1000
-
-
-def fair_expectation(
-    measure: Callable[[Floats], float | None],
-    rate: float,
-    variances: Sequence[float],
-    rng: np.random.Generator,
-) -> float | None:
-    """Return what a differential measure would be on average if every group had the same rate.
-
-    Extremes over groups are biased up: even identical groups differ on finite samples. Rates are drawn from gamma
-    distributions with mean `rate` and each group's own variance, and the measure is averaged. For small variances this
-    agrees with ``d2(G) SE`` for the gap and ``SE / (sqrt(pi) p)`` for Gini's coefficient.
-
-    Args:
-        measure: of (G,) rates; None when undefined.
-        rate: the common rate, above 0.
-        variances: (G,) of each group's rate.
-
-    Returns:
-        The mean over `FAIR_DRAWS` draws, or None when the measure is undefined in more than one in a hundred.
-    """
-    v = np.asarray(variances, float)
-    if rate <= 0 or v.size < 2 or np.any(v <= 0):
-        return None
-    draws = np.minimum(rng.gamma(rate**2 / v, v / rate, size=(FAIR_DRAWS, v.size)), 1.0)
-    values = [measure(row) for row in draws]
-    defined = [value for value in values if value is not None]
-    return float(np.mean(defined)) if len(defined) >= 0.99 * FAIR_DRAWS else None
 
 
 def errors_needed(ratio: float, design_effect: float = 1.0) -> float:

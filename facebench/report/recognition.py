@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from facebench.report import charts, tables
+from facebench.report import charts, differential_tables, tables
 from facebench.report import format as fmt
 from facebench.report.heatmap import heatmap
 from facebench.report.parts import Block, Chart, Section
@@ -193,13 +193,13 @@ def _differentials(reading: Reading, opened: set[str]) -> Section:
     blocks = tuple(
         Block(f"By {fmt.clip(grouping_label(name), 80)}", name in opened, tables=(found,))
         for name in reading.differential_groupings()
-        if (found := tables.differentials(reading, name)).rows
+        if (found := differential_tables.differentials(reading, name)).rows
     )
     return Section("differentials", "Differential measures", lead, blocks, "No differential measure was computed.")
 
 
 def _control(reading: Reading) -> list[Section]:
-    found = _filled(tables.controls(reading))
+    found = _filled(differential_tables.controls(reading))
     lead = (
         "People were given each other's labels at random, and these groups went through the same measurement. They "
         "differ by chance alone, so the excess should be about zero. If it is not, nothing said of the real groups "

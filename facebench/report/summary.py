@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from facebench.report import format as fmt
-from facebench.report.reading import Reading, comparisons
+from facebench.report.reading import Reading, comparisons, short_label
 from facebench.report.wording import flag_words, measure
 from facebench.schema import Estimate, Result
 
@@ -38,6 +38,11 @@ def _row(name: str, estimate: Estimate, *, accepted: bool = False) -> list[str]:
     n = comparisons(estimate)
     k = round(estimate.value * n) if accepted and estimate.value is not None and n is not None else estimate.errors
     words = [flag_words(estimate.flags)] if estimate.flags else []
+    if estimate.left_out:
+        words.insert(0, f"leaves out {fmt.clip(', '.join(short_label(group) for group in estimate.left_out))}")
     if estimate.excess is not None:
-        words.insert(0, f"excess over chance {write(estimate.excess)}")
+        times = estimate.excess_as == "ratio"
+        words.insert(
+            0, f"{write(estimate.excess)} times chance" if times else f"excess over chance {write(estimate.excess)}"
+        )
     return [fmt.visible(fmt.clip(name)), write(estimate.value), limits, fmt.k_of_n(k, n), "; ".join(words)]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from facebench.metrics.catalogue import Kind, Topic, metric
+from facebench.metrics.catalogue import Topic, metric
 from facebench.report import format as fmt
 from facebench.report.reading import (
     Reading,
@@ -271,74 +271,6 @@ def cross_groups(reading: Reading, grouping: str) -> Table:
     cells.sort(key=lambda item: -(item[2].value or 0.0))
     rows = [[text(short_label(a)), text(short_label(b)), value(e, fmt.fmr), counted(e), notes(e)] for a, b, e in cells]
     return table("False match rate between groups", ["Group", "Compared with", "#FMR", "#False matches", "Notes"], rows)
-
-
-def differentials(reading: Reading, grouping: str) -> Table:
-    """Tabulate the measures that compare all groups, each with its expectation were all groups alike."""
-    rows = []
-    for e in reading.differentials(grouping):
-        words = measure(e.metric)
-        write = words.write
-        shown = write(e.value) if e.value is not None else "undefined"
-        rows.append(
-            [
-                Cell(fmt.clip(words.label, 60)),
-                Cell(shown, limits(e, write), e.value),
-                plain(e.expected_if_fair, write),
-                Cell(write(e.excess), _between(e.excess_low, e.excess_high, write), e.excess),
-                Cell(fmt.p_value(e.p_value), _corrected(e), e.p_value),
-                Cell(words.reading),
-                Cell(flag_words(e.flags), _power(e)),
-            ]
-        )
-    columns = ["Measure", "#Value", "#Expected if all alike", "#Excess", "#p", "~How to read it", "Notes"]
-    caption = f"Differential measures by {grouping_label(grouping)}"
-    family = next((e.family for e in reading.differentials(grouping) if e.family), None)
-    note = "Each p-value is for its own measure; none is corrected for the number of measures shown."
-    if family:
-        note = (
-            f"Tests of equal rates: {family} at this operating point. Holm's correction is for claims, the q value of "
-            "Benjamini and Hochberg for exploration."
-        )
-    return table(fmt.clip(caption), columns, rows, note if any(e[4].sort is not None for e in rows) else "")
-
-
-def _between(low: float | None, high: float | None, write: Write) -> tuple[str, ...]:
-    words = fmt.interval(low, high, write)
-    return () if words == fmt.MISSING else (words,)
-
-
-def _corrected(e: Estimate) -> tuple[str, ...]:
-    if e.p_holm is None or e.q_value is None:
-        return ()
-    return f"Holm {fmt.p_value(e.p_holm)}", f"q {fmt.p_value(e.q_value)}"
-
-
-def _power(e: Estimate) -> tuple[str, ...]:
-    if e.detectable_ratio is None:
-        return ()
-    return (f"80% power from a ratio of {fmt.number(e.detectable_ratio)}",)
-
-
-def controls(reading: Reading) -> Table:
-    """Tabulate what shuffled labels show: nothing, if intervals and tests hold."""
-    rows = []
-    for e in reading.result.estimates:
-        if e.condition != CONTROL or metric(e.metric).kind not in (Kind.GAP, Kind.TEST) or e.value is None:
-            continue
-        words = measure(e.metric)
-        rows.append(
-            [
-                Cell(f"{words.label} at {fmt.target(e.fmr_target)}"),
-                Cell(words.write(e.value), limits(e, words.write), e.value),
-                plain(e.expected_if_fair, words.write),
-                Cell(words.write(e.excess), _between(e.excess_low, e.excess_high, words.write), e.excess),
-                plain(e.p_value, fmt.p_value),
-                notes(e),
-            ]
-        )
-    columns = ["Measure", "#Value", "#Expected if all alike", "#Excess", "#p", "Notes"]
-    return table("Groups of people with shuffled labels", columns, rows)
 
 
 def remaining(reading: Reading, own_conditions: tuple[str, ...]) -> Table:

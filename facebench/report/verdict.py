@@ -216,17 +216,22 @@ class Case:
             return "The extreme groups hold fewer identities than the protocol asks for."
         if self.gap.ci_low is None:
             return "No interval is known for it."
-        if self.p is not None and (self.p < self.alpha) != (self.gap.ci_low > 0):
+        if self.p is not None and (self.p < self.alpha) != self.apart:
             return "The interval and the test disagree."
-        if self.gap.ci_low <= 0 and extremes and any(THIN.intersection(e.flags) for e in extremes):
+        if not self.apart and extremes and any(THIN.intersection(e.flags) for e in extremes):
             return "The extreme groups show too few errors to tell a differential from chance."
         return ""
 
+    @property
+    def apart(self) -> bool:
+        """Whether the interval of the excess lies above zero; where there is none, that of the gap."""
+        low = self.gap.excess_low if self.gap.excess_low is not None else self.gap.ci_low
+        return low is not None and low > 0 and (self.gap.excess is None or self.gap.excess > 0)
+
     @cached_property
     def beyond_chance(self) -> bool:
-        """Whether the simultaneous interval lies above zero with the test, if any, agreeing, and an excess remains."""
-        excess_left = self.gap.excess is None or self.gap.excess > 0
-        return not self.doubt and excess_left and self.gap.ci_low is not None and self.gap.ci_low > 0
+        """The one rule that says "a differential": interval of the excess above zero, and the corrected test agrees."""
+        return not self.doubt and self.apart
 
     @property
     def write(self) -> Callable[[float | None], str]:
@@ -237,8 +242,9 @@ class Case:
 def _evidence(case: Case) -> str:
     gap, write, sentences = case.gap, case.write, []
     if case.extremes:
-        high, low = (_told(group, write) for group in case.extremes)
-        sentences.append(f"The {RATES[case.rate][1]} is highest for {high} and lowest for {low}.")
+        sentences.append(_extremes(case, case.extremes))
+    if gap.left_out:
+        sentences.append(_left_out(case))
     if gap.value is not None:
         level = fmt.percent(case.reading.result.protocol.confidence)
         limits = fmt.interval(gap.ci_low, gap.ci_high, write)
@@ -250,6 +256,21 @@ def _evidence(case: Case) -> str:
             asked = f", corrected by Holm for {fmt.plural(case.test.family or 1, 'test')}"
         sentences.append(f"Test of equal rates: {fmt.p_statement(case.p)}{asked}.")
     return " ".join([*sentences, *_cautions_of(case)])
+
+
+def _extremes(case: Case, extremes: tuple[Estimate, Estimate]) -> str:
+    rate, write = RATES[case.rate][1], case.write
+    if extremes[0].value == extremes[1].value:
+        return f"The {rate} is the same in all groups: {write(extremes[0].value)}."
+    high, low = (_told(group, write) for group in extremes)
+    return f"The {rate} is highest for {high} and lowest for {low}."
+
+
+def _left_out(case: Case) -> str:
+    """Name the groups of which nothing is said, and why."""
+    names = [fmt.clip(short_label(group), 60) for group in case.gap.left_out or ()]
+    kind = "impostor" if case.rate == "fmr" else "genuine"
+    return f"Nothing is said of {', '.join(names)}: no {kind} comparisons there."
 
 
 def _cautions_of(case: Case) -> list[str]:
@@ -333,7 +354,7 @@ def _cautions(reading: Reading) -> list[Statement]:
             "A check for hidden gradients failed: attacks marked unreliable may have been misled, and a real attacker "
             "may do better. These rows are not ranked."
         )
-    if reading.seen(Flag.NAIVE_INTERVAL):
+    if reading.seen(Flag.NAIVE_INTERVAL) and data.n_identities is None:
         found.append(
             "The data has no identity labels: intervals ignore that comparisons share people and are too narrow."
         )

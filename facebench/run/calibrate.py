@@ -1,8 +1,8 @@
 """Does the instrument hold what it promises on a design? Score phantoms with planted ratios, many times over.
 
-Each repetition is judged by the rules of a run: intervals by `Rate`, differentials by their simultaneous intervals, and
-"a differential" said when the interval of the gap lies above zero, the test of equal rates, corrected by Holm for the
-family, agrees, and an excess over chance remains. The one difference: the threshold is known instead of estimated.
+Each repetition is judged by the rules of a run: intervals by `Rate`, differentials by test inversion, and "a
+differential" said when the interval of the gap lies above zero and the test of equal rates, corrected by Holm for the
+family, agrees. The one difference: the threshold is known instead of estimated.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 from facebench.data import load_dataset
 from facebench.errors import InputError
 from facebench.execution.options import Progress, no_progress
-from facebench.measure.differentials import Kind
+from facebench.measure.differentials import Kind, suppose
 from facebench.measure.groups import make_groupings
 from facebench.measure.rates import Rate
 from facebench.measure.study import images_of
-from facebench.metrics import families, power, uncertainty
-from facebench.metrics.fairness import gap
+from facebench.metrics import disparity, families, power, uncertainty
+from facebench.metrics.inversion import Inverted
 from facebench.metrics.power import Shares
 from facebench.metrics.streams import Stream, generator
 from facebench.phantoms.scores import Counts, PhantomGroup, genuine_counts, impostor_counts
@@ -34,6 +34,7 @@ RATIOS = (1.0, 1.5, 2.0, 5.0, 10.0)
 POWER = 0.8
 DEFAULT_SHARES = Shares()
 _STEPS = 6
+_DRAWS = 400
 
 
 @dataclass(frozen=True)
@@ -242,7 +243,7 @@ class _Judged:
         inside = (self.groups[:, :, 0] <= np.array(truth)) & (np.array(truth) <= self.groups[:, :, 1])
         width, quotient = max(truth) - min(truth), max(truth) / min(truth)
         apart, differ = self.gap[:, 0] > 0, np.array(corrected) < alpha
-        stated = apart & differ & (self.excess > 0)
+        stated = apart & differ
         return KindOutcome(
             coverage=float(inside.mean()),
             worst_coverage=float(inside.mean(axis=0).min()),
@@ -270,25 +271,16 @@ def _judged(counts: Sequence[Counts], design: Design, rng: np.random.Generator) 
         ]
         kind = Kind.of(rates, None)
         assert kind is not None
-        assert kind.variances is not None
         intervals = [rate.interval(design.confidence) for rate in kind.rates]
         groups[r] = [(i["ci_low"], i["ci_high"]) for i in intervals]
-        variances = kind.variances.tolist()
-        gaps[r] = uncertainty.gap_interval(kind.values.tolist(), variances, design.confidence)
-        errors, n = [rate.errors for rate in kind.rates], [rate.n for rate in kind.rates]
-        low, high = uncertainty.ratio_interval(errors, n, variances, design.confidence)
-        ratios[r] = low, np.inf if min(errors) == 0 else high
-        test = uncertainty.equal_rates_test(kind.values.tolist(), variances)
-        p[r] = 1.0 if test is None else test.p_value
-        excess[r] = _excess(kind, rng)
+        supposed = suppose((kind,), rng, draws=_DRAWS)
+        of_gap, of_ratio = (supposed.invert(disparity.OF_ONE_RATE[m], design.confidence) for m in ("gap", "max_min"))
+        gaps[r], ratios[r] = _limits(of_gap), _limits(of_ratio)
+        test = supposed.equal_rates()
+        p[r] = 1.0 if test is None else test[1]
+        excess[r] = of_gap.excess or 0.0
     return _Judged(groups, gaps, ratios, p, excess)
 
 
-def _excess(kind: Kind, rng: np.random.Generator) -> float:
-    observed = gap(kind.values)
-    assert observed is not None
-    if not 0 < kind.pooled < 1:
-        return 0.0
-    v = kind.fair_variances
-    draws = np.minimum(rng.gamma(kind.pooled**2 / v, v / kind.pooled, size=(400, v.size)), 1.0)
-    return float(observed - np.ptp(draws, axis=1).mean())
+def _limits(found: Inverted) -> tuple[float, float]:
+    return found.low or 0.0, np.inf if found.high is None else found.high

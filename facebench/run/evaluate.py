@@ -20,7 +20,7 @@ from facebench.execution.embedding import (
     runtime_of,
     store_root,
 )
-from facebench.execution.options import RunOptions, check_options
+from facebench.execution.options import Progress, RunOptions, check_options, no_progress
 from facebench.execution.repeat import reembed
 from facebench.files import cache_dir, is_folder
 from facebench.measure.choose_engine import measure_any
@@ -81,14 +81,12 @@ def evaluate(model: Any, protocol: Protocol, data: Mapping[str, Path], options: 
     pairs = None if listed is None else Pairs(listed.a, listed.b, listed.genuine, listed.fold)
     if templates is not None:
         images, vectors, pairs = template_units(dataset, vectors, protocol.spec)
-    options.progress("measure", 0, 1)
     comparator = model.card.comparator.value
     compute = _compute(options)
     found = measure_any(
         protocol.spec, images, vectors, pairs, comparator=comparator, seed=options.seed, compat=options.compat,
         compute=compute,
     )  # fmt: skip
-    options.progress("measure", 1, 1)
     doubts = picture_doubts(dataset, model.card, embedded.failures, options.workers)
     context = RunContext(
         model, protocol.spec, dataset, images, pairs, embedded, found, options, edited,
@@ -117,8 +115,12 @@ def evaluate(model: Any, protocol: Protocol, data: Mapping[str, Path], options: 
     return result
 
 
-def rescore(path: Path) -> tuple[Result, Result]:
+def rescore(path: Path, progress: Progress = no_progress) -> tuple[Result, Result]:
     """Recompute every number of a result from the files beside it, without the model.
+
+    Args:
+        path: the result, or its folder.
+        progress: told what is done.
 
     Returns:
         The result as stored, and the result with recomputed estimates, curves and id.
@@ -126,10 +128,10 @@ def rescore(path: Path) -> tuple[Result, Result]:
     path = Path(path)
     folder = path if is_folder(path) else path.parent
     stored = load_result(path)
-    return stored, stored.model_copy(update=remeasure(stored, folder)).with_id()
+    return stored, stored.model_copy(update=remeasure(stored, folder, progress)).with_id()
 
 
-def remeasure(stored: Result, folder: Path) -> dict[str, Any]:
+def remeasure(stored: Result, folder: Path, progress: Progress = no_progress) -> dict[str, Any]:
     """Return the fields of a result that follow from the files beside it, under its own protocol."""
     if is_scored(stored):
         return _findings(remeasure_scores(stored, folder), {})
@@ -139,10 +141,14 @@ def remeasure(stored: Result, folder: Path) -> dict[str, Any]:
         raise NotComparableError(f"{folder}: the protocol beside the result is not the one the result names")
     comparator = stored.model.comparator.value
     run = stored.run
-    found = measure_any(spec, images, vectors, pairs, comparator=comparator, seed=run.seed, compat=run.compat)
+    found = measure_any(
+        spec, images, vectors, pairs, comparator=comparator, seed=run.seed, compat=run.compat,
+        compute=Compute(progress=progress),
+    )  # fmt: skip
     parts = {}
     for section in sections_of(spec):
         gap = why_not_at_this_size(section, images, pairs)
+        progress(section.name.replace("_", " "), 0, 1)
         saved = Saved(stored, spec, images, pairs, vectors, load_section(stored, folder, section.name), found)
         parts[section.name] = section.measuring.remeasure(saved) if gap is None else SectionResult(unmeasured=(gap,))
     return _findings(found, parts)
@@ -153,6 +159,7 @@ def _run_sections(context: RunContext) -> dict[str, SectionResult]:
     found = {}
     for section in wanted:
         gap = why_not_at_this_size(section, context.images, context.pairs)
+        context.options.progress(section.name.replace("_", " "), 0, 1)
         found[section.name] = section.measuring.run(context) if gap is None else SectionResult(unmeasured=(gap,))
     return found
 

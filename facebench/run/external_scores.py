@@ -11,7 +11,7 @@ import numpy as np
 from facebench.data.scores import ScoreTable
 from facebench.errors import InputError, NotComparableError
 from facebench.execution import environment
-from facebench.execution.options import RunOptions, check_options
+from facebench.execution.options import Progress, RunOptions, check_options, no_progress
 from facebench.files import canonical_json
 from facebench.measure.every_score import Measurement, measure_scores
 from facebench.measure.sample import Images, Pairs, score_listed
@@ -37,7 +37,7 @@ def evaluate_scores(model: ScoredModel, protocol: Protocol, options: RunOptions)
     named = None if table.names is None else Images(table.names, table.identities, dict(table.attributes))
     images = named or unnamed_samples(n)
     pairs = Pairs(table.a.astype(np.int64), table.b.astype(np.int64), table.genuine, table.fold)
-    found = _measure(protocol.spec, images, table.scores, pairs, options.seed, options.compat)
+    found = _measure(protocol.spec, images, table.scores, pairs, options.seed, options.compat, options.progress)
     artifacts = save_scores(options.out, table.scores, pairs, named, n, protocol.spec)
     result = Result(
         protocol=reference(protocol.spec, protocol.sha256, comparisons_sha256(table)),
@@ -78,9 +78,10 @@ def comparisons_sha256(table: ScoreTable) -> str:
 
 
 def _measure(
-    spec: ProtocolSpec, images: Images, scores: np.ndarray, pairs: Pairs, seed: int, compat: tuple[str, ...]
-) -> Measurement:
-    found = measure_scores(spec, images, score_listed(scores, pairs), seed=seed, compat=compat)
+    spec: ProtocolSpec, images: Images, scores: np.ndarray, pairs: Pairs, seed: int, compat: tuple[str, ...],
+    progress: Progress = no_progress,
+) -> Measurement:  # fmt: skip
+    found = measure_scores(spec, images, score_listed(scores, pairs), seed=seed, compat=compat, progress=progress)
     if spec.identification is None or images.identities is None:
         return found
     gap = Unmeasured(what="rank-k identification", why="a file of scores does not say what was searched for in what")

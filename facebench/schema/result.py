@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from math import isfinite
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from facebench.files import canonical_json, sha256_bytes
 from facebench.schema._base import Strict
@@ -35,6 +36,7 @@ class Flag(StrEnum):
     NAIVE_INTERVAL = "naive_interval"  # no identity labels: the interval ignores dependence and is too narrow
     NO_INTERVAL = "no_interval"  # no interval is known for this quantity here
     UNRELIABLE = "unreliable"  # a check for hidden gradients failed: the attack may have been misled; never ranks
+    GROUPS_LEFT_OUT = "groups_left_out"  # groups without such comparisons are no part of this measure: see `left_out`
     LABELS_INCOMPLETE = "labels_incomplete"  # images without this attribute are left out of the group
     CONTROL_FAILED = "control_failed"  # random labels look unlike: intervals and tests are too narrow on this data
     UNQUALIFIED = "unqualified"  # the saliency method failed a control on this model: shown, never ranked
@@ -71,9 +73,15 @@ class Estimate(Strict):
         "value, assumes nothing of the dependence, the other one the pooled design effect",
     )
     expected_if_fair: float | None = Field(
-        None, description="what this differential would be on average were all groups alike"
+        None, description="what this differential would be in a sample of this size were all groups alike"
     )
-    excess: float | None = Field(None, description="value minus expected_if_fair")
+    expected_as: Literal["mean", "median"] | None = Field(
+        None, description="whether expected_if_fair is the mean or the median of samples; of a ratio the median"
+    )
+    excess: float | None = Field(
+        None, description="value minus expected_if_fair (0: none); of a ratio value / expected_if_fair (1: none)"
+    )
+    excess_as: Literal["difference", "ratio"] | None = Field(None, description="which of the two `excess` is")
     excess_low: float | None = Field(None, description="interval of the excess")
     excess_high: float | None = None
     detectable_ratio: float | None = Field(
@@ -95,7 +103,28 @@ class Estimate(Strict):
     )
     n_eff: float | None = Field(None, description="effective number of independent comparisons")
     near_threshold: int | None = Field(None, description="comparisons within 2e-6 of the threshold")
+    left_out: tuple[str, ...] | None = Field(
+        None, description="groups that a differential leaves out, because they have no such comparisons"
+    )
     flags: tuple[Flag, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _finite(cls, given: Any) -> Any:
+        """Turn numbers that are not finite into null with a flag: none may end a run or reach a file."""
+        if not isinstance(given, dict):
+            return given
+        wrong = {name for name, value in given.items() if isinstance(value, float) and not isfinite(value)}
+        if not wrong:
+            return given
+        flags = tuple(given.get("flags", ()))
+        kept = {name: None if name in wrong else value for name, value in given.items()}
+        if "value" in wrong:
+            flags = (*flags, Flag.INSUFFICIENT)
+        if "ci_low" in wrong or kept.get("ci_low") is None:
+            kept |= {"ci_low": None, "ci_high": None}
+            flags = (*flags, Flag.NO_INTERVAL) if "ci_low" in wrong else flags
+        return {**kept, "flags": tuple(dict.fromkeys(flags))}
 
 
 class Curve(Strict):

@@ -25,7 +25,7 @@ def test_plan_prints_costs_and_limits(faces):
     assert done.exit_code == 0, done.output
     for said in ("48 images of 24 identities", "By team", "Smallest FMR ratio", "What this data cannot show"):
         assert said in done.output
-    found = json.loads(call("plan", "phantom-eigenfaces", "verification", "--data", f"faces={faces}", "--json").output)
+    found = json.loads(call("plan", "phantom-eigenfaces", "verification", "--data", f"faces={faces}", "--json").stdout)
     assert found["n_images"] == 48
     assert found["groupings"][0]["groups"][0]["name"] == "team=a"
     assert found["seconds"] > 0

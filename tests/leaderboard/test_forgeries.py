@@ -348,7 +348,7 @@ def test_the_command_prints_the_field_and_exits_as_documented(board, tmp_path):
     assert "| refused | estimates\\[0\\].value |" in summary.read_text(encoding="utf-8")
     done = CliRunner().invoke(app, ["leaderboard", "validate", str(board[1]["good"]), "--json"])
     assert done.exit_code == ExitCode.PASS
-    assert json.loads(done.output)[0]["problems"] == []
+    assert json.loads(done.stdout)[0]["problems"] == []
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,9 @@ from sklearn.datasets import load_iris
 from facebench.metrics import fairness as fair
 from facebench.metrics import uncertainty as unc
 from facebench.metrics import verification as ver
+from facebench.metrics.disparity import OF_ONE_RATE
+from facebench.metrics.group_draws import GroupCounts, correlated_normals
+from facebench.metrics.inversion import Supposed
 
 DATA = Path(__file__).parent / "data"
 
@@ -188,9 +191,12 @@ def test_rfw_cannot_support_one_in_a_thousand():
     assert fair.max_min(fmr) is None
     assert fair.max_geomean(fmr) is None
     assert false_matches.max() < unc.errors_needed(2)
-    low, high = unc.ratio_interval(false_matches, [3000] * 4, fmr * (1 - fmr) / 3000)
-    assert low == pytest.approx(1, abs=0.2)
-    assert high > 100
+    n = np.full(4, 3000.0)
+    normals = correlated_normals(4, None, np.random.default_rng(0))
+    found = Supposed((GroupCounts(false_matches.astype(float), n, n),), normals).invert(OF_ONE_RATE["max_min"], 0.95)
+    assert 1 < found.low < 6  # Pearson's test of (9, 2, 0, 1) gives p = .001
+    assert found.high is None
+    assert found.expected is None  # with three errors to a group, zeros are common
 
 
 # --- uncertainty ------------------------------------------------------------------------------------------------------

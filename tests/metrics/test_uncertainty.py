@@ -156,25 +156,6 @@ def test_the_bound_without_errors_follows_the_confidence(n, confidence):
     assert (1 - bound) ** n <= (1 - confidence) * (1 + 1e-9)
 
 
-@pytest.mark.parametrize(("groups", "c"), [(2, 1.960), (3, 2.344), (4, 2.569), (6, 2.850), (8, 3.031)])
-def test_range_quantile(groups, c):
-    assert unc.range_quantile(groups) == pytest.approx(c, abs=6e-4)
-
-
-def test_two_groups_are_one_comparison():
-    low, high = unc.gap_interval([0.1, 0.3], [1e-4, 2e-4])
-    assert (low, high) == pytest.approx((0.2 - 1.959964 * 3e-4**0.5, 0.2 + 1.959964 * 3e-4**0.5), abs=1e-6)
-    assert unc.gap_interval([0.1, 0.1], [1e-4, 1e-4])[0] == 0
-
-
-def test_equal_rates_test():
-    result = unc.equal_rates_test([0.1, 0.2], [0.001, 0.003])
-    assert result.statistic == pytest.approx(2.5)
-    assert result.p_value == pytest.approx(0.113846, abs=1e-6)
-    assert unc.equal_rates_test([0.1], [0.1]) is None
-    assert unc.equal_rates_test([0.0, 0.0], [0.0, 0.0]) is None
-
-
 def test_power():
     assert unc.errors_needed(2) == pytest.approx(33, abs=0.5)
     assert unc.errors_needed(0.5, 3) == pytest.approx(3 * unc.errors_needed(2))

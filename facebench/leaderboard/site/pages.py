@@ -9,8 +9,8 @@ from facebench.files import asset_dir
 from facebench.leaderboard.site import ranking
 from facebench.leaderboard.site.figures import Figures, Shown
 from facebench.leaderboard.site.overview import overview_section, protocols_section
+from facebench.report import differential_tables, html, tables
 from facebench.report import format as fmt
-from facebench.report import html, tables
 from facebench.report.parts import Block, Section
 from facebench.report.provenance import Facts, provenance
 from facebench.report.reading import grouping_label
@@ -156,7 +156,7 @@ def _protocol_section(board: Shown, figures: Figures) -> Section:
     for grouping in reading.groupings:
         found = [tables.groups(reading, grouping, {})]
         if grouping in reading.differential_groupings():
-            found.append(tables.differentials(reading, grouping))
+            found.append(differential_tables.differentials(reading, grouping))
         blocks.append(Block(f"Groups by {fmt.clip(grouping_label(grouping), 80)}", False, tables=_filled(*found)))
     further = [part for section in every_section() for part in section.parts(reading)]
     for section in further:

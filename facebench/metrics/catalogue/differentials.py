@@ -18,7 +18,8 @@ from facebench.metrics.catalogue.definition import (
 
 _COUNTED = {"fmr": Counted.IMPOSTOR, "fnmr": Counted.GENUINE}
 _RATIO = "times as high; 1 means alike. A group without errors leaves it undefined."
-_BOOTSTRAP = ("centred-bootstrap",)
+_INVERTED = ("test-inversion", "simultaneous-pairs", "simultaneous-log-pairs", "centred-bootstrap")
+# the last three stand in results made before test inversion took their place
 _COVARIATE = {"fmr": ("dyadic-robust",), "fnmr": ("identity-robust",)}
 
 
@@ -26,24 +27,24 @@ def _of_rate(rate: str) -> tuple[MetricDef, ...]:
     """Return the measures and tests of one rate over the groups of a grouping."""
     define = partial(
         MetricDef, topic=Topic.DIFFERENTIAL, direction=Direction.LOWER, counted=_COUNTED[rate], rate=rate,
-        intervals=_BOOTSTRAP,
+        intervals=_INVERTED,
     )  # fmt: skip
     name = rate.upper()
     written = Format.FMR if rate == "fmr" else Format.NUMBER
     return (
         define(
             name=f"{rate}_gap", label=f"{name} gap", words="Highest group minus lowest group; 0 means alike.",
-            kind=Kind.GAP, bounds=UNIT, alike=0.0, format=written, intervals=("simultaneous-pairs",),
+            kind=Kind.GAP, bounds=UNIT, alike=0.0, format=written, intervals=_INVERTED,
         ),
         define(
             name=f"{rate}_gap_debiased", label=f"{name} gap without noise",
             words="The gap left after the groups' rates are shrunk by their share of noise; 0 means alike.",
-            kind=Kind.GAP, bounds=UNIT, alike=0.0, format=written, intervals=("simultaneous-pairs",),
+            kind=Kind.GAP, bounds=UNIT, alike=0.0, format=written, intervals=_INVERTED,
         ),
         define(
             name=f"{rate}_max_min", label=f"{name} highest / lowest",
             words=f"The highest group's rate is so many {_RATIO}", kind=Kind.RATIO, bounds=FROM_ONE, alike=1.0,
-            intervals=("simultaneous-log-pairs",),
+            intervals=_INVERTED,
         ),
         define(
             name=f"{rate}_max_geomean", label=f"{name} highest / geometric mean",
@@ -90,14 +91,14 @@ def _of_covariates(rate: str) -> tuple[MetricDef, ...]:
 
 
 _both = partial(
-    MetricDef, topic=Topic.DIFFERENTIAL, direction=Direction.LOWER, counted=Counted.BOTH, intervals=_BOOTSTRAP
+    MetricDef, topic=Topic.DIFFERENTIAL, direction=Direction.LOWER, counted=Counted.BOTH, intervals=_INVERTED
 )
 COMBINED = (
     MetricDef(
         name="mape", label="FMR mean distance from the reference, %", topic=Topic.DIFFERENTIAL,
         words="Mean relative distance of the groups from the declared reference, in per cent; 0 means alike.",
         kind=Kind.MEAN, direction=Direction.LOWER, bounds=POSITIVE, counted=Counted.IMPOSTOR, rate="fmr", alike=0.0,
-        intervals=_BOOTSTRAP,
+        intervals=_INVERTED,
     ),
     _both(
         name="fdr", label="FDR",
@@ -132,7 +133,7 @@ COMBINED = (
 )  # fmt: skip
 
 _published = partial(
-    MetricDef, topic=Topic.PUBLISHED, direction=Direction.LOWER, counted=Counted.GENUINE, intervals=_BOOTSTRAP
+    MetricDef, topic=Topic.PUBLISHED, direction=Direction.LOWER, counted=Counted.GENUINE, intervals=_INVERTED
 )
 PUBLISHED = (
     _published(

@@ -75,7 +75,7 @@ VERIFICATION = (
         name="accuracy", label="Accuracy",
         words="Share of right decisions at a threshold fitted on other folds. Hides which kind of error occurs.",
         kind=Kind.RATE, direction=_HIGHER, bounds=UNIT, counted=Counted.BOTH, format=Format.SHARE,
-        intervals=("t-over-N-folds", "centred-bootstrap"),
+        intervals=("t-over-N-folds", "wilson-bootstrap", "centred-bootstrap"),
     ),
     _verification(
         name="accuracy_fold_std", label="Standard deviation of the accuracy over folds",

@@ -7,7 +7,7 @@ between two groups, with their sign.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -15,12 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facebench.errors import InputError
+from facebench.measure.differentials import inverted_fields
 from facebench.measure.every_score import Measurement
 from facebench.measure.groups import Grouping
+from facebench.measure.rates import spread
 from facebench.measure.sample import Images, Pairs
 from facebench.measure.study import groupings_of
-from facebench.metrics import fairness, verification
+from facebench.metrics import disparity, fairness, uncertainty, verification
 from facebench.metrics.bootstrap import vertex_weights
+from facebench.metrics.group_draws import GroupCounts, correlated_normals, effective_numbers
+from facebench.metrics.inversion import Supposed
 from facebench.metrics.paired_change import mean_change
 from facebench.metrics.streams import Stream, generator
 from facebench.schema import Estimate, Flag, ProtocolSpec, Unmeasured
@@ -107,26 +111,32 @@ def _rfw(case: _Case, pairs: Pairs, grouping: Grouping, number: int) -> list[Est
         weights.append(drawn[:, rows])
         names.append(name)
         values = (weights[-1] @ right) / weights[-1].sum(1)
-        limits = _centred(float(right.mean()), [float(v) for v in values], case)
+        limits = _of_rate(float(right.mean()), right.size, spread(values), case)
         counts = {"n_genuine": int(kinds.sum()), "n_impostor": int((~kinds).sum())}
         fields = {"metric": "accuracy", "group": name, "value": float(right.mean()), **counts, **limits}
         estimates.append(Estimate.model_validate({**fields, "flags": _doubt(case, limits)}))
     if len(correct) < 2:
         return estimates
-    replicates = np.stack([(w @ right) / w.sum(1) for w, right in zip(weights, correct, strict=True)], 1)
-    accuracies = np.array([right.mean() for right in correct])
-    measures: dict[str, Callable[[Floats], float | None]] = {
-        "accuracy_std": fairness.accuracy_std,
-        "ser": fairness.skewed_error_ratio,
-    }
-    for metric, measure in measures.items():
-        value = measure(accuracies)
-        common = {"metric": metric, "group": grouping.name, "value": value}
-        if value is None:
-            estimates.append(Estimate.model_validate({**common, "flags": (Flag.INSUFFICIENT,)}))
-            continue
-        limits = _centred(value, [measure(row) for row in replicates], case)
-        estimates.append(Estimate.model_validate({**common, **limits, "flags": _doubt(case, limits)}))
+    return estimates + _over_groups(case, grouping, correct, weights)
+
+
+def _over_groups(
+    case: _Case, grouping: Grouping, correct: Sequence[NDArray[np.bool_]], weights: Sequence[Floats]
+) -> list[Estimate]:
+    """Return the spread of the groups' accuracies: measures of their shares of wrong decisions."""
+    wrong = np.stack([(w @ ~right) / w.sum(1) for w, right in zip(weights, correct, strict=True)], axis=1)
+    errors, n = (np.array([f(right) for right in correct], float) for f in (lambda r: (~r).sum(), np.size))
+    variances = np.array([spread(column) or 0.0 for column in wrong.T])
+    n_eff = effective_numbers(errors, n, variances, n, np.ones(n.size))
+    supposed = Supposed((GroupCounts(errors, n, n_eff),), correlated_normals(n.size, wrong, case.rng(300)))
+    estimates = []
+    for metric, measure in disparity.OF_ACCURACY.items():
+        found = supposed.invert(measure, case.spec.uncertainty.confidence)
+        flags = (Flag.NAIVE_INTERVAL,) if case.images.identities is None and found.low is not None else ()
+        if found.value is None or found.expected is None:
+            flags = (*flags, Flag.INSUFFICIENT)
+        fields = {"metric": metric, "group": grouping.name, "flags": flags, **inverted_fields(found)}
+        estimates.append(Estimate.model_validate(fields))
     return estimates
 
 
@@ -161,6 +171,14 @@ def _doubt(case: _Case, limits: dict[str, object]) -> tuple[Flag, ...]:
     if not limits:
         return (Flag.NO_INTERVAL,)
     return (Flag.NAIVE_INTERVAL,) if case.images.identities is None else ()
+
+
+def _of_rate(value: float, n: int, variance: float | None, case: _Case) -> dict[str, object]:
+    """Return the Wilson interval of an accuracy over replicates."""
+    if variance is None:
+        return {}
+    found = uncertainty.wilson_from_variance(value, n, variance, case.spec.uncertainty.confidence)
+    return {"ci_low": found.low, "ci_high": found.high, "ci_method": "wilson-bootstrap", "n_eff": found.n_eff}
 
 
 def _centred(value: float, replicates: Sequence[float | None], case: _Case) -> dict[str, object]:
@@ -201,16 +219,16 @@ def _fr_nas(case: _Case, grouping: Grouping, ranks: Floats, number: int) -> list
     """Return mean ranks, and for every two groups the rank disparity, rank ratio and error ratio with their sign."""
     if len(grouping.groups) > MAX_GROUPS:
         return []
-    identity, uncertainty = case.images.identity, case.spec.uncertainty
+    identity, asked = case.images.identity, case.spec.uncertainty
     known = ~np.isnan(ranks)
     n = int(identity.max()) + 1
-    drawn = vertex_weights(n, uncertainty.replicates, case.rng(100 + number)).astype(np.float64)
+    drawn = vertex_weights(n, asked.replicates, case.rng(100 + number)).astype(np.float64)
     estimates: list[Estimate] = []
     means: dict[str, tuple[float, float, Floats, Floats]] = {}
     for g, name in enumerate(grouping.groups):
         rows = np.flatnonzero((grouping.label == g) & known)
         change = mean_change(
-            ranks[rows], identity[rows], replicates=uncertainty.replicates, confidence=uncertainty.confidence,
+            ranks[rows], identity[rows], replicates=asked.replicates, confidence=asked.confidence,
             rng=case.rng(200 + number),
         )  # fmt: skip
         if change is None:
@@ -260,6 +278,6 @@ def _pair(
     if limits:
         low, high = float(str(limits["ci_low"])), float(str(limits["ci_high"]))
         inner = 0.0 if low <= 0 <= high else min(abs(low), abs(high))
-        limits |= {"ci_low": inner, "ci_high": max(abs(low), abs(high))}
+        limits |= {"ci_low": min(inner, value), "ci_high": max(abs(low), abs(high), value)}
     flags = () if limits else (Flag.NO_INTERVAL,)
     return Estimate.model_validate({**common, **limits, "value": value, "sign": int(sign), "flags": flags})

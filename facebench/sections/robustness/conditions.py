@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from facebench.errors import InputError
 from facebench.measure.acquisition import acquisition_estimate
-from facebench.measure.differentials import Kind
+from facebench.measure.differentials import Context, Kind, suppose
 from facebench.measure.every_score import Measurement
 from facebench.measure.groups import Grouping
 from facebench.measure.rates import (
@@ -34,7 +34,8 @@ from facebench.measure.rates import (
 )
 from facebench.measure.sample import Images, Pairs
 from facebench.measure.study import groupings_of
-from facebench.metrics import fairness, uncertainty, verification
+from facebench.metrics import disparity, fairness, uncertainty, verification
+from facebench.metrics.inversion import Inverted
 from facebench.metrics.streams import Fixed, fixed_generator
 from facebench.schema import Estimate, Flag, ProtocolSpec
 from facebench.scoring import compare_pairs, failed_rows
@@ -275,20 +276,13 @@ def _gaps(
             continue
         side = "n_impostor" if index else "n_genuine"
         common |= {side: kind.counts()[side], "errors": kind.counts()["errors"]}
-        value = fairness.gap(kind.values)
-        assert value is not None
-        if kind.variances is None:
-            found.append(Estimate(value=value, flags=(*flags, Flag.NO_INTERVAL), **common))
-            continue
+        left_out = kind.left_out([str(pair[index].fields["group"]) for pair in cells])
         rng = fixed_generator(Fixed.ALTERED_FAIR_DRAWS)
-        expected = uncertainty.fair_expectation(fairness.gap, kind.pooled, kind.fair_variances.tolist(), rng)
-        excess = None if expected is None else value - expected
-        limits = kind.interval(metric, fairness.gap, baseline.confidence)
-        found.append(
-            Estimate.model_validate(
-                {**common, **limits, "value": value, "expected_if_fair": expected, "excess": excess, "flags": flags}
-            )
-        )
+        context = Context((), baseline.primary, flags, common, baseline.confidence, rng)
+        inverted = Inverted(fairness.gap(kind.values))
+        if kind.counted is not None:
+            inverted = suppose((kind,), rng).invert(disparity.OF_ONE_RATE["gap"], baseline.confidence)
+        found.append(context.estimate(metric, inverted, left_out))
     return found
 
 
