@@ -15,10 +15,10 @@ from facebench.measure import overall
 from facebench.measure.grouped import GroupMeasurer, GroupRates
 from facebench.measure.rates import Rate, design_effect, spread
 from facebench.measure.sample import Sample, make_scores
-from facebench.measure.study import groupings_of
-from facebench.metrics import bootstrap, catalogue, paired, uncertainty, verification
+from facebench.measure.study import groupings_of, points_of
+from facebench.metrics import bootstrap, catalogue, paired, uncertainty
 from facebench.metrics.catalogue import MetricDef
-from facebench.schema import Comparator, Flag
+from facebench.schema import Comparator, Flag, Point, point_fields
 from facebench.schema.comparison import Difference
 
 Floats = NDArray[np.float64]
@@ -32,16 +32,17 @@ class Side:
         spec = loaded.spec
         self.loaded = loaded
         self.label = label
-        self.targets = sorted(spec.fmr_targets)
+        self.asked = points_of(spec)
+        self.targets = self.asked.keys
         self.comparator = loaded.result.model.comparator.value
         self.scores = make_scores(loaded.vectors, loaded.images, loaded.pairs, self.comparator)
         groupings, _ = groupings_of(spec, loaded.images)
         self.sample = Sample(loaded.images, self.scores, groupings, replicates=spec.uncertainty.replicates, seed=seed)
-        self.points = verification.operating_points(self.scores.impostor, self.targets)
+        self.points = self.asked.on(self.scores.impostor)
         self.fmr = [overall.false_match_rate(self.sample, point) for point in self.points]
-        self._cutoffs = overall.pooled_cutoffs(self.sample, self.targets)
+        self._cutoffs = overall.pooled_cutoffs(self.sample, self.asked)
         self.groups = GroupMeasurer(
-            self.sample, self.targets, self._cutoffs, policy=spec.threshold_policy,
+            self.sample, self.asked, self._cutoffs, policy=spec.threshold_policy,
             confidence=spec.uncertainty.confidence, min_identities=2,
             design_effects=overall.pooled_design_effects(self.fmr), seed=seed,
         )  # fmt: skip
@@ -151,7 +152,7 @@ def rate_differences(pairing: Pairing) -> list[Difference]:
         identities = int(np.unique(base.sample.genuine.first).size)
         error = _error(variance, wrong + right, a.size, a.size / identities)
         counts: dict[str, Any] = {
-            "fmr_target": target, "n_comparisons": int(a.size), "n_identities": base.n_identities,
+            **point_fields(target), "n_comparisons": int(a.size), "n_identities": base.n_identities,
             "newly_wrong": wrong, "newly_right": right, "flags": (*flags, *naive),
         }  # fmt: skip
         q_a, q_b = float(a.mean()), float(b.mean())
@@ -161,7 +162,7 @@ def rate_differences(pairing: Pairing) -> list[Difference]:
     return found
 
 
-def _false_matches(pairing: Pairing, t: int, target: float, flags: tuple[Flag, ...]) -> Difference:
+def _false_matches(pairing: Pairing, t: int, target: Point, flags: tuple[Flag, ...]) -> Difference:
     """The FMR over all comparisons hardly differs: both thresholds are set on it."""
     base, model = pairing.base, pairing.model
     a = base.false_matches(base.points[t].threshold)
@@ -170,7 +171,7 @@ def _false_matches(pairing: Pairing, t: int, target: float, flags: tuple[Flag, .
     found = paired.paired_impostor(a, b, ends[:, 0], ends[:, 1])
     return pairing.difference(
         "fmr", (float(a.mean()), float(b.mean())), float(np.sqrt(found.variance)), "paired-identity",
-        flags=flags, fmr_target=target, n_comparisons=found.n,
+        flags=flags, **point_fields(target), n_comparisons=found.n,
         n_identities=base.n_identities, newly_wrong=found.newly_wrong, newly_right=found.newly_right,
     )  # fmt: skip
 
@@ -207,7 +208,7 @@ def group_differences(pairing: Pairing) -> list[Difference]:
 
 
 def _one_group(
-    pairing: Pairing, metric: str, number: int, g: int, group: str, t: int, target: float, rows: NDArray[np.int64]
+    pairing: Pairing, metric: str, number: int, g: int, group: str, t: int, target: Point, rows: NDArray[np.int64]
 ) -> list[Difference]:
     (a, thresholds_a), (b, thresholds_b) = (side.group_rates[number - 1][t] for side in (pairing.base, pairing.model))
     first: Rate | None = getattr(a, metric)[g]
@@ -228,7 +229,7 @@ def _one_group(
         *(() if pairing.base.sample.has_identities else (Flag.NAIVE_INTERVAL,)),
     )
     fields: dict[str, Any] = {
-        "fmr_target": target, "group": group, "n_comparisons": first.n,
+        **point_fields(target), "group": group, "n_comparisons": first.n,
         "n_identities": pairing.base.sample.n_identities(number, g),
         "newly_wrong": newly_wrong, "newly_right": newly_right, "flags": flags,
     }  # fmt: skip

@@ -14,7 +14,7 @@ from facebench.measure.identification import closed_set, roles_of
 from facebench.measure.rates import spread
 from facebench.metrics import catalogue, fairness, influence, paired, uncertainty, verification
 from facebench.metrics.catalogue import Kind, Topic
-from facebench.schema import Difference, Estimate, Flag, Result
+from facebench.schema import Difference, Estimate, Flag, Result, point_fields
 from facebench.schema.timed import timed_estimates, why_times_differ
 from facebench.scoring import compare_pairs
 
@@ -125,7 +125,7 @@ def differential_differences(pairing: Pairing) -> list[Difference]:
                 found.append(
                     pairing.difference(
                         metric, (a, b), error, "paired-bootstrap",
-                        flags=flags, fmr_target=target, group=grouping.name, n_identities=base.n_identities,
+                        flags=flags, **point_fields(target), group=grouping.name, n_identities=base.n_identities,
                     )
                 )  # fmt: skip
     return found
@@ -179,7 +179,7 @@ def unpaired_differences(pairing: Pairing, done: list[Difference]) -> list[Diffe
         method = "exact" if definition.kind is Kind.COUNT else "unpaired-intervals"
         found.append(
             pairing.difference(
-                a.metric, (a.value, b.value), error, method, flags=flags, fmr_target=a.fmr_target,
+                a.metric, (a.value, b.value), error, method, flags=flags, **point_fields(a.point),
                 fpir_target=a.fpir_target, k=a.k, discarded=a.discarded, group=a.group, condition=a.condition,
                 n_comparisons=definition.total(
                     n_genuine=a.n_genuine, n_impostor=a.n_impostor, n_images=a.n_images
@@ -191,7 +191,7 @@ def unpaired_differences(pairing: Pairing, done: list[Difference]) -> list[Diffe
 
 
 def _key(row: Difference | Estimate) -> tuple[Any, ...]:
-    return row.metric, row.fmr_target, row.fpir_target, row.k, row.discarded, row.group, row.condition
+    return row.metric, row.point, row.fpir_target, row.k, row.discarded, row.group, row.condition
 
 
 def _estimates(result: Result, *, timed: bool) -> dict[tuple[Any, ...], Estimate]:

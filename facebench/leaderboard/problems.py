@@ -211,7 +211,7 @@ def unequal_estimates(stored: tuple[Estimate, ...], fresh: tuple[Estimate, ...])
         if a == b:
             continue
         for place, x, y in _unequal(_plain(a), _plain(b)):
-            at = f" at FMR target {a.fmr_target:g}" if a.fmr_target is not None else ""
+            at = "" if a.point is None else f" at {a.point}"
             what = f"{a.metric} of {a.group}{at}, {a.condition}"
             why = f"{what[:160]}: stated {_short(x)}, recomputed {_short(y)}"
             yield Problem(field=f"estimates[{i}]{place}", why=why)

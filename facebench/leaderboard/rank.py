@@ -18,7 +18,7 @@ from facebench.leaderboard.paired import Paired, load_paired
 from facebench.leaderboard.validate import Report, validate_entry
 from facebench.metrics import catalogue, families
 from facebench.metrics import paired as tests
-from facebench.schema import Estimate, Rank, Result
+from facebench.schema import Estimate, Rank, Result, point_fields
 from facebench.schema.leaderboard import Listed, ListedBoard, ModelNames, Problem, Validation
 
 LEADING = catalogue.metric("tar")
@@ -116,10 +116,10 @@ def _order(entry: Listed, names: ModelNames) -> tuple[bool, float, str, int]:
 
 def leading(result: Result) -> Estimate | None:
     """Return the measure a leaderboard ranks by: TAR at the protocol's leading FMR target, failed images counted."""
-    primary = result.protocol.primary_fmr_target
+    primary = result.protocol.primary
     wanted = (LEADING.name, primary, "all", None, "clean", "strict", "counted")
     for e in result.estimates:
-        if (e.metric, e.fmr_target, e.group, e.group_b, e.condition, e.rule, e.failures) == wanted:
+        if (e.metric, e.point, e.group, e.group_b, e.condition, e.rule, e.failures) == wanted:
             return e
     return None
 
@@ -158,7 +158,7 @@ def _ranks(
     ties = dict(zip(known, letters, strict=True))
     return [
         Rank(
-            metric=LEADING.name, fmr_target=result.protocol.primary_fmr_target, model=result.model.name,
+            metric=LEADING.name, **point_fields(result.protocol.primary), model=result.model.name,
             value=values[i],
             best=intervals[i][0] if i in intervals else None, worst=intervals[i][1] if i in intervals else None,
             ties=ties.get(i, ""),

@@ -120,11 +120,25 @@ def zero_fmr_point(impostor: Scores) -> OperatingPoint:
 
 def accepted(scores: Scores, threshold: float) -> int:
     """Return how many scores are at or above the threshold, compared exactly whatever the type of the scores."""
-    kind = scores.dtype.type
+    return int(np.count_nonzero(scores >= scores.dtype.type(held(threshold, scores.dtype))))
+
+
+def held(threshold: float, dtype: Any) -> float:
+    """Return the smallest number of that type at or above a threshold, which accepts the same scores.
+
+    A float64 threshold between two float32 scores must not fall onto the lower one.
+    """
+    kind = np.dtype(dtype).type
     rounded = kind(threshold)
-    if float(rounded) < threshold:  # a float64 threshold between two float32 scores must not fall onto the lower one
-        rounded = np.nextafter(rounded, kind(np.inf))
-    return int(np.count_nonzero(scores >= rounded))
+    return float(np.nextafter(rounded, kind(np.inf)) if float(rounded) < threshold else rounded)
+
+
+def fixed_point(impostor: Scores, threshold: float) -> OperatingPoint:
+    """Return a threshold that was not set on these impostors as an operating point; `fmr_target` is the FMR it has."""
+    impostor = as_scores(impostor, "impostor scores", allow_empty=True)
+    false_accepts = accepted(impostor, threshold)
+    achieved = false_accepts / max(impostor.size, 1)
+    return OperatingPoint(achieved, held(threshold, impostor.dtype), false_accepts, impostor.size, resolvable=True)
 
 
 def near_threshold(scores: Scores, threshold: float, margin: float = NEAR_THRESHOLD) -> int:

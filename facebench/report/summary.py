@@ -19,7 +19,7 @@ def summary_rows(result: Result) -> list[list[str]]:
             found = reading.find(metric, target=target)
             if found:
                 name = measure(metric).short if metric == "tar" else f"achieved {measure(metric).short}"
-                rows.append(_row(f"{name} at FMR target {fmt.target(target)}", found, accepted=metric == "tar"))
+                rows.append(_row(f"{name} at {fmt.point(target)}", found, accepted=metric == "tar"))
     for metric in ("eer", "auc"):
         found = reading.find(metric)
         if found:

@@ -36,7 +36,7 @@ from facebench.measure.saved import (
     save_result,
     save_section,
 )
-from facebench.measure.study import images_of
+from facebench.measure.study import images_of, in_similarities
 from facebench.measure.templates import template_model, template_units
 from facebench.run.external_scores import is_scored, remeasure_scores
 from facebench.run.needs import unmet_needs
@@ -83,13 +83,14 @@ def evaluate(model: Any, protocol: Protocol, data: Mapping[str, Path], options: 
         images, vectors, pairs = template_units(dataset, vectors, protocol.spec)
     comparator = model.card.comparator.value
     compute = _compute(options)
+    spec = in_similarities(protocol.spec, model.card)
     found = measure_any(
-        protocol.spec, images, vectors, pairs, comparator=comparator, seed=options.seed, compat=options.compat,
+        spec, images, vectors, pairs, comparator=comparator, seed=options.seed, compat=options.compat,
         compute=compute,
     )  # fmt: skip
     doubts = picture_doubts(dataset, model.card, embedded.failures, options.workers)
     context = RunContext(
-        model, protocol.spec, dataset, images, pairs, embedded, found, options, edited,
+        model, spec, dataset, images, pairs, embedded, found, options, edited,
         lambda faces: embed_faces(model, faces, options.batch_size),
     )  # fmt: skip
     parts = _run_sections(context)
@@ -137,6 +138,7 @@ def remeasure(stored: Result, folder: Path, progress: Progress = no_progress) ->
         return _findings(remeasure_scores(stored, folder), {})
     vectors, images, pairs, spec = load_inputs(stored, folder)
     own = Protocol(spec, folder)
+    spec = in_similarities(spec, stored.model)
     if own.sha256 != stored.protocol.sha256:
         raise NotComparableError(f"{folder}: the protocol beside the result is not the one the result names")
     comparator = stored.model.comparator.value

@@ -32,8 +32,9 @@ def reference(spec: ProtocolSpec, sha256: str, manifest_sha256: str) -> Protocol
     """Return what a result says of its protocol."""
     return ProtocolRef(
         name=spec.name, title=spec.title, version=spec.version, sha256=sha256, manifest_sha256=manifest_sha256,
-        primary_fmr_target=spec.primary_fmr_target, description=spec.description.strip(),
-        data_statement=spec.data_statement.strip(), source=spec.source, licence=spec.licence,
+        primary_fmr_target=spec.primary_fmr_target, primary_operating_point=spec.primary_operating_point,
+        description=spec.description.strip(), data_statement=spec.data_statement.strip(), source=spec.source,
+        licence=spec.licence,
         known_defects=spec.known_defects, threshold_policy=spec.threshold_policy,
         confidence=spec.uncertainty.confidence,
     )  # fmt: skip

@@ -156,3 +156,8 @@ class ModelCard(Strict):
     )
     options: dict[str, Any] = Field(default_factory=dict)
     output: str | None = Field(None, description="which of several outputs of the network is the embedding")
+
+    @property
+    def distances(self) -> bool:
+        """Whether lower means more alike where the model's own scores are written."""
+        return self.comparator is Comparator.EUCLIDEAN or self.options.get("scale") == "distance"

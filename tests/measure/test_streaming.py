@@ -25,7 +25,8 @@ from facebench.sections import SECTIONS
 
 SPEC = ProtocolSpec.model_validate(
     {
-        "name": "x", "title": "x", "fmr_targets": [0.1, 0.01], "primary_fmr_target": 0.01,
+        "name": "x", "title": "x", "primary_fmr_target": 0.01,
+        "operating_points": [{"fmr_target": 0.1}, {"fmr_target": 0.01}, {"threshold": 0.55, "name": "vendor"}],
         "groups": {"attributes": ["race", "age"], "bins": {"age": [0, 40, 100]}},
         "identification": {"ranks": [1]}, "uncertainty": {"replicates": 400},
     }
@@ -51,7 +52,7 @@ def run(images: Images, vectors: np.ndarray, compute: Compute | None = None, spe
 
 
 def by_key(found: Measurement) -> dict[tuple[Any, ...], Estimate]:
-    return {(e.metric, e.fmr_target, e.group, e.group_b, e.condition, e.k, e.failures): e for e in found.estimates}
+    return {(e.metric, e.point, e.group, e.group_b, e.condition, e.k, e.failures): e for e in found.estimates}
 
 
 @pytest.mark.slow

@@ -109,7 +109,7 @@ class Figures:
                 e
                 for e in self.listed.result.estimates
                 if e.metric == "mean_tar" and e.condition == family and e.group == "all"
-                and e.fmr_target == self.reading.primary
+                and e.point == self.reading.primary
             ),
             None,
         )  # fmt: skip

@@ -129,9 +129,9 @@ def _standing(board: Shown, figures: Figures) -> Statement:
     rank, of = figures.rank(), len(board.ranked)
     tar = figures.tar()
     within = f" ({tar.notes[0]})" if tar.notes else ""
-    target = fmt.target(board.board.protocol.primary_fmr_target)
+    point = fmt.point(board.board.protocol.primary)
     place = f"rank {rank.text} of {of}" if rank.sort is not None else "not ranked"
-    headline = f"TAR {tar.text}{within} at FMR target {target}: {place}."
+    headline = f"TAR {tar.text}{within} at {point}: {place}."
     said = [
         figures.statements[topic].headline
         for topic in ("False matches", "False non-matches")

@@ -15,7 +15,7 @@ from facebench.measure.study import attributes_of
 from facebench.metrics.bootstrap import vertex_weights
 from facebench.metrics.quality import DiscardCurve, error_versus_discard
 from facebench.metrics.streams import Stream, generator
-from facebench.schema import Curve, Estimate, Flag, ProtocolSpec, Unmeasured
+from facebench.schema import Curve, Estimate, Flag, ProtocolSpec, Unmeasured, point_fields
 from facebench.sections.contract import PlanRow, RunContext, Saved, SectionResult
 
 NORM = "norm"
@@ -58,9 +58,7 @@ def _measured(
     if not scores.genuine.size:
         why = "there are no genuine comparisons"
         return SectionResult(unmeasured=(Unmeasured(what="error versus discard", why=why),))
-    point = next(
-        e for e in clean.estimates if e.metric == "fmr" and e.group == "all" and e.fmr_target == spec.primary_fmr_target
-    )
+    point = clean.at(spec.primary)
     missed = scores.genuine < np.float32(point.threshold or 0.0)
     estimates: list[Estimate] = []
     curves: list[Curve] = []
@@ -75,7 +73,7 @@ def _measured(
             continue
         draws = _draws(spec, images, missed[known], poorer[known], scores.genuine_ends[known], seed)
         common: dict[str, object] = {
-            "condition": f"quality:{name}", "fmr_target": point.fmr_target, "threshold": point.threshold,
+            "condition": f"quality:{name}", **point_fields(point.point), "threshold": point.threshold,
             "threshold_source": point.threshold_source, "n_genuine": int(known.sum()),
             "errors": int(missed[known].sum()),
         }  # fmt: skip

@@ -273,9 +273,7 @@ def _measured(
     """Judge the controls and compute every estimate from the saved tensors."""
     own = _spec(spec)
     whom = _whom(spec, images, tensors, details)
-    threshold = next(
-        (e.threshold for e in clean.estimates if e.metric == "tar" and e.fmr_target == spec.primary_fmr_target), None
-    )
+    threshold = clean.at(spec.primary).threshold
     verdicts, found, gaps = [], [], []
     for verdict in details.methods:
         if f"{verdict.method}/pairs" not in tensors:
