@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from facebench.errors import InputError
 from facebench.files import read_bytes, read_json
+from facebench.models.foreign_embeddings import SUFFIXES
 
 _MEGAFACE_NOISY = 100.0
 
@@ -35,10 +36,10 @@ def read_embeddings(path: Path, options: dict[str, Any]) -> EmbeddingFile:
     readers = {".npy": _npy, ".npz": _npz, ".safetensors": _safetensors, ".parquet": _parquet}
     if path.suffix == ".json":
         return _megaface(path, options)
-    if path.suffix in (".h5", ".hdf5"):
+    if path.suffix.lower() in SUFFIXES:
         raise InputError(
-            f"{path}: HDF5 is not read; save the arrays as .npz, for example with h5py: "
-            "numpy.savez(OUT, embs=f['embs'][:], filenames=f['filenames'].asstr()[:])"
+            f"{path}: embeddings in this form are converted first: facebench data convert-embeddings {path} "
+            f"{path.with_suffix('.npz')}; then write weights: {path.stem}.npz"
         )
     if path.suffix not in readers:
         raise InputError(f"{path}: embeddings must be one of {', '.join(readers)}, or a MegaFace list (.json)")
