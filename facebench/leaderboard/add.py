@@ -26,9 +26,8 @@ from facebench.leaderboard.folder import (
 from facebench.leaderboard.names import bind_name, weights_of
 from facebench.leaderboard.paired import make_paired, save_paired
 from facebench.leaderboard.problems import definition_problems, number_problems
-from facebench.measure.saved import IMAGES, PROTOCOL, load_inputs, load_result, load_scores
+from facebench.measure.saved import IMAGES, PROTOCOL, is_scored, load_inputs, load_result, load_scores
 from facebench.run.evaluate import remeasure
-from facebench.run.external_scores import is_scored
 from facebench.run.protocols import Protocol
 from facebench.schema import Artifact, ProtocolSpec, Result
 from facebench.schema.leaderboard import Board, Elsewhere, Problem

@@ -44,9 +44,8 @@ from facebench.leaderboard.problems import (
 )
 from facebench.leaderboard.verdicts import load_verdict, save_verdict
 from facebench.measure.sample import Pairs
-from facebench.measure.saved import load_inputs, load_scores
+from facebench.measure.saved import is_scored, load_inputs, load_scores
 from facebench.run.evaluate import remeasure
-from facebench.run.external_scores import is_scored
 from facebench.run.protocols import Protocol
 from facebench.schema import Artifact, Result
 from facebench.schema.leaderboard import Board, ModelNames, Note, Problem, Validation, utf8
