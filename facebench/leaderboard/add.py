@@ -16,9 +16,8 @@ from facebench.files import is_folder, read_bytes, sha256_bytes, sha256_file, wr
 from facebench.leaderboard.folder import BOARD, NAME, Place, entries_of, kept, load_board, pack, pairs_sha256
 from facebench.leaderboard.paired import make_paired, save_paired
 from facebench.leaderboard.problems import definition_problems, number_problems
-from facebench.measure.saved import IMAGES, PROTOCOL, load_inputs, load_result, load_scores
+from facebench.measure.saved import IMAGES, PROTOCOL, is_scored, load_inputs, load_result, load_scores
 from facebench.run.evaluate import remeasure
-from facebench.run.external_scores import is_scored
 from facebench.run.protocols import Protocol
 from facebench.schema import Artifact, ProtocolSpec, Result
 from facebench.schema.leaderboard import Board, Elsewhere, Problem

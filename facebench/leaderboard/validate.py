@@ -24,9 +24,8 @@ from facebench.leaderboard.folder import (
 from facebench.leaderboard.paired import make_paired, same_paired
 from facebench.leaderboard.problems import definition_problems, number_problems, reported_parts
 from facebench.measure.sample import Pairs
-from facebench.measure.saved import load_inputs, load_scores
+from facebench.measure.saved import is_scored, load_inputs, load_scores
 from facebench.run.evaluate import remeasure
-from facebench.run.external_scores import is_scored
 from facebench.run.protocols import Protocol
 from facebench.schema import Result
 from facebench.schema.leaderboard import Board, Problem, Validation

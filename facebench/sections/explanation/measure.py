@@ -28,7 +28,7 @@ from facebench.sections.contract import RunContext, Saved, SectionResult
 from facebench.sections.explanation import gallery
 from facebench.sections.explanation.costs import GAME_LEVELS
 from facebench.sections.explanation.costs import plan as plan  # part of a section's contract
-from facebench.sections.explanation.judging import Tensors, controls, estimates, rank_stability
+from facebench.sections.explanation.judging import Tensors, controls, estimates, rank_stability, why_not
 from facebench.sections.explanation.kept import Kept
 from facebench.sections.explanation.maps import PLANTED, MethodMaps, draw, n_maps, removal_scores
 from facebench.sections.explanation.sampling import Triplet, choose_pairs, find_triplets, read_faces, regions_of
@@ -280,11 +280,8 @@ def _measured(
             verdicts.append(verdict)
             gaps.append(Unmeasured(what=f"saliency by {verdict.method}", why=verdict.why))
             continue
-        judged = controls(verdict.method, tensors)
-        failed = [f.control for f in judged if not f.passed]
-        why = f"failed the control: {', '.join(failed)}" if failed else ""
-        if all(f.value is None for f in judged if f.control in PLANTED):
-            why = why or "the model looks at none of the parts that were left: nothing could be planted"
+        judged = controls(verdict.method, tensors, whom, spec.uncertainty.confidence)
+        why = why_not(judged)
         verdicts.append(verdict.model_copy(update={"qualified": not why, "why": why, "controls": judged}))
         found += estimates(
             verdict.method, not why, tensors, whom, own, confidence=spec.uncertainty.confidence, threshold=threshold
