@@ -1,8 +1,8 @@
 """Trains the reference models, and writes the table of what they can do.
 
-    python benchmarks/zoo.py train [NAME ...]     train and replace the shipped weights; without names, all of them
-    python benchmarks/zoo.py table OUT            run every model under phantom-core and phantom-hard, results in OUT,
-                                                  and write docs/zoo.md; results already there are kept
+    python -m benchmarks.zoo train [NAME ...]   train and replace the shipped weights; without names, all of them
+    python -m benchmarks.zoo table [--check]    write the tables of docs/zoo.md from the entries of the leaderboard,
+                                                or only say whether they have drifted from them
 
 A training writes its record (sha256, images, seconds) to training.json beside the weights.
 """
@@ -16,22 +16,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 from facebench.cli.progress import ProgressPrinter
-from facebench.execution.options import RunOptions
 from facebench.files import sha256_file, write_atomic
-from facebench.measure.saved import load_result
-from facebench.models import load_model
 from facebench.models.zoo.by_name import train_model
 from facebench.models.zoo.catalogue import describe
 from facebench.models.zoo.convolutional import WEIGHTS
 from facebench.models.zoo.recipes import RECIPES
-from facebench.run.evaluate import evaluate
-from facebench.run.protocols import load_protocol
 from facebench.schema import Estimate, Result
 
 RECORD = WEIGHTS / "training.json"
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "zoo.md"
+ROOT = Path(__file__).resolve().parent.parent
+PAGE, BOARD = ROOT / "docs" / "zoo.md", ROOT / "leaderboard"
 PROTOCOLS = ("phantom-core", "phantom-hard")
-BEGIN, END = "<!-- table: python benchmarks/zoo.py table -->", "<!-- end of table -->"
+COMMAND = "python -m benchmarks.zoo table"
+BEGIN, END = f"<!-- table: {COMMAND} -->", "<!-- end of table -->"
 
 
 def train(names: list[str]) -> None:
@@ -47,15 +44,18 @@ def train(names: list[str]) -> None:
         print(name, known[name], flush=True)
 
 
-def table(out: Path) -> None:
-    """Run every model under both protocols and write the table into the page."""
-    results = {(row["name"], p): measured(row["name"], p, out) for row in describe() for p in PROTOCOLS}
+def page_with(results: dict[tuple[str, str], Result]) -> str:
+    """Return the page with the tables of these results, by model and protocol."""
     record = json.loads(RECORD.read_text(encoding="utf-8"))
     lines: list[str] = []
     for protocol in PROTOCOLS:
         some = next(result for (_, p), result in results.items() if p == protocol)
         lines += [f"### {protocol}", "", count(some), "", *heads(some)]
-        lines += [line(row["name"], results[row["name"], protocol]) for row in describe()]
+        lines += [
+            line(row["name"], results[row["name"], protocol])
+            for row in describe()
+            if (row["name"], protocol) in results
+        ]
         lines += [""]
     lines += [
         "### Training",
@@ -68,19 +68,31 @@ def table(out: Path) -> None:
         lines.append(f"| `{name}` | {log['identities']} | {log['images_seen']:,} | {log['cpu_s']:.0f} | {size:.0f} |")
     page = PAGE.read_text(encoding="utf-8")
     before, after = page[: page.index(BEGIN) + len(BEGIN)], page[page.index(END) :]
-    write_atomic(PAGE, before + "\n\n" + "\n".join(lines) + "\n\n" + after)
+    return before + "\n\n" + "\n".join(lines) + "\n\n" + after
 
 
-def measured(name: str, protocol: str, out: Path) -> Result:
-    """Return the result of a model under a protocol, from its folder if it is there for these weights."""
-    model, folder = load_model(name), out / protocol / name
-    if (folder / "result.json").is_file():
-        found = load_result(folder)
-        if found.model == model.card and found.protocol.sha256 == load_protocol(protocol).sha256:
-            return found
-    print(name, protocol, flush=True)
-    with ProgressPrinter() as progress:
-        return evaluate(model, load_protocol(protocol), {}, RunOptions(out=folder, workers=1, progress=progress.update))
+def entries() -> dict[tuple[str, str], Result]:
+    """Return the newest entry of each reference model on the leaderboard."""
+    found = {}
+    for protocol in PROTOCOLS:
+        for row in describe():
+            paths = (BOARD / protocol / row["name"]).glob("*.json")
+            named = [path for path in paths if "." not in path.stem]  # not where a large file lies elsewhere
+            results = [Result.model_validate_json(path.read_bytes()) for path in named]
+            if results:
+                found[row["name"], protocol] = max(results, key=lambda r: (r.run.started, r.result_id))
+    return found
+
+
+def table(*, check: bool) -> int:
+    """Write the tables of the page from the leaderboard; or only say whether they are as they would be written."""
+    page = page_with(entries())
+    if check:
+        same = PAGE.read_text(encoding="utf-8") == page
+        print("docs/zoo.md is up to date" if same else "docs/zoo.md differs from the leaderboard; run: " + COMMAND)
+        return 0 if same else 1
+    write_atomic(PAGE, page)
+    return 0
 
 
 def count(result: Result) -> str:
@@ -135,9 +147,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("train").add_argument("names", nargs="*")
-    commands.add_parser("table").add_argument("out", type=Path)
+    commands.add_parser("table").add_argument("--check", action="store_true")
     words = parser.parse_args()
-    train(words.names) if words.command == "train" else table(words.out)
+    if words.command == "table":
+        raise SystemExit(table(check=words.check))
+    train(words.names)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -70,3 +70,48 @@ def data_convert(path: Source, out: Annotated[Path, typer.Argument(help="Folder 
             load_dataset(builtin_path(path)), out, lambda done, total: progress.update("convert", done, total)
         )
     typer.echo(str(written))
+
+
+@data_app.command("convert-embeddings")
+def data_convert_embeddings(
+    source: Annotated[Path, typer.Argument(help="Pickle, CSV or HDF5 of another tool.")],
+    out: Annotated[Path, typer.Argument(help="The .npz to write.")],
+    ids: Annotated[
+        Literal["as-is", "name", "stem"],
+        typer.Option(help="Keep ids as they are, the last part of a path, or that without its ending."),
+    ] = "as-is",
+) -> None:
+    """Turn embeddings of another tool into a file FaceBench reads; nothing in a pickle is run.
+
+    Example: facebench data convert-embeddings encodings.pkl encodings.npz
+    """
+    from facebench.models.foreign_embeddings import convert_embeddings
+
+    done = convert_embeddings(source, out, ids)
+    typer.echo(f"{out}: {done.n_rows:,} embeddings of {done.n_values} values")
+    if done.n_missing:
+        typer.echo(f"{done.n_missing:,} images have no vector (no face found); they count as failures")
+
+
+@data_app.command("pairs")
+def data_pairs(
+    path: Source,
+    out: Annotated[Path, typer.Argument(help="The list: a .csv to lay beside the images, or an insightface .bin.")],
+    per_identity: Annotated[
+        int | None, typer.Option(min=1, help="Genuine pairs of each identity, and as many impostor pairs; else all.")
+    ] = None,
+    folds: Annotated[int | None, typer.Option(min=2, help="Folds of different people.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the draw.")] = 0,
+) -> None:
+    """Make a pair list from a dataset with identities.
+
+    Example: facebench data pairs ./faces ./faces/pairs.csv --per-identity 3
+    """
+    from facebench.data import load_dataset, make_pairs, write_pairs
+    from facebench.phantoms.shipped import builtin_path
+
+    dataset = load_dataset(builtin_path(path))
+    pairs = make_pairs(dataset, per_identity, folds, seed)
+    write_pairs(dataset, pairs, out)
+    genuine, folded = int(pairs.genuine.sum()), f" in {pairs.n_folds} folds" if pairs.n_folds else ""
+    typer.echo(f"{out}: {len(pairs):,} pairs ({genuine:,} genuine){folded}")

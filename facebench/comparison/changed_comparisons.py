@@ -6,14 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facebench.comparison.paired import Side
-from facebench.schema import Drift, MovedIdentity, MovedPair
+from facebench.schema import Drift, MovedIdentity, MovedPair, Point
 from facebench.scoring import failed_rows
 
 MAX_PAIRS = 40
 MAX_IDENTITIES = 20
 
 
-def moved_pairs(base: Side, model: Side, target: float) -> list[MovedPair]:
+def moved_pairs(base: Side, model: Side, target: Point) -> list[MovedPair]:
     """Return the comparisons that changed sides, those that moved furthest first.
 
     Margins are scores minus thresholds in standard deviations of each model's own impostor scores, so that models with
@@ -45,7 +45,7 @@ def _margins(side: Side, t: int, genuine: bool) -> NDArray[np.float64]:
     return np.nan_to_num((scores - side.points[t].threshold) / spread, neginf=-99.0)
 
 
-def moved_identities(base: Side, model: Side, target: float) -> list[MovedIdentity]:
+def moved_identities(base: Side, model: Side, target: Point) -> list[MovedIdentity]:
     """Return the identities whose errors changed most: misses of their own and false matches they take part in."""
     identities = base.loaded.images.identities
     if identities is None:

@@ -15,6 +15,7 @@ from facebench.errors import InputError, NotComparableError
 from facebench.files import is_folder, read_json
 from facebench.measure.sample import Images, Pairs
 from facebench.measure.saved import RESULT, load_inputs, load_result
+from facebench.measure.study import in_similarities
 from facebench.schema import SCHEMA_VERSION, ProtocolSpec, Result
 
 DESCRIPTIVE = ("name", "title", "description", "data_statement", "source", "licence", "known_defects")
@@ -45,12 +46,16 @@ def load_comparable(paths: Sequence[Path]) -> list[Loaded]:
     for path, result in zip(paths[1:], results[1:], strict=True):
         _refuse(_defining(results[0]), _defining(result), paths[0], path)
     folders = [path if is_folder(path) else path.parent for path in paths]
-    loaded = [
-        Loaded(result, folder, *load_inputs(result, folder)) for result, folder in zip(results, folders, strict=True)
-    ]
+    loaded = [load_side(result, folder) for result, folder in zip(results, folders, strict=True)]
     for path, other in zip(paths[1:], loaded[1:], strict=True):
         _check_images(loaded[0], other, paths[0], path)
     return loaded
+
+
+def load_side(result: Result, folder: Path) -> Loaded:
+    """Load what a result was computed from; the thresholds of its protocol become similarities."""
+    vectors, images, pairs, spec = load_inputs(result, folder)
+    return Loaded(result, folder, vectors, images, pairs, in_similarities(spec, result.model))
 
 
 def _check_schema(path: Path) -> None:

@@ -24,7 +24,7 @@ from facebench.comparison.paired_figures import (
 )
 from facebench.errors import InputError
 from facebench.metrics import catalogue, families, paired
-from facebench.schema import ComparedModel, Comparison, Difference, Rank, Result, Unmeasured
+from facebench.schema import ComparedModel, Comparison, Difference, Point, Rank, Result, Unmeasured, point_fields
 from facebench.schema.explanation import read_condition
 from facebench.schema.timed import why_times_differ
 
@@ -67,7 +67,7 @@ def _comparison(sides: Sequence[Side], seed: int) -> Comparison:
     base = sides[0]
     spec = base.loaded.spec
     confidence = spec.uncertainty.confidence
-    primary = spec.primary_fmr_target
+    primary = spec.primary
     found: list[Difference] = []
     for side in sides[1:]:
         pairing = Pairing(base, side, confidence)
@@ -122,17 +122,17 @@ def _adjusted(differences: list[Difference]) -> tuple[list[Difference], int]:
 
 
 def _cell(difference: Difference) -> tuple[object, ...]:
-    return difference.model, difference.fmr_target, difference.group, difference.condition
+    return difference.model, difference.point, difference.group, difference.condition
 
 
 def _ranks(sides: Sequence[Side], confidence: float) -> list[Rank]:
     """Rank all models by each leading metric; one is better than another when Holm's test over all pairs says so."""
-    differences: dict[tuple[str, float | None], dict[tuple[int, int], Difference]] = {}
+    differences: dict[tuple[str, Point | None], dict[tuple[int, int], Difference]] = {}
     for i, j in combinations(range(len(sides)), 2):
         pairing = Pairing(sides[i], sides[j], confidence)
         for d in [*rate_differences(pairing), *separation_differences(pairing)]:
             if d.metric in RANKED:
-                differences.setdefault((d.metric, d.fmr_target), {})[i, j] = d
+                differences.setdefault((d.metric, d.point), {})[i, j] = d
     found = []
     for (metric, target), table in differences.items():
         found += _rank_one(sides, metric, target, table, 1 - confidence)
@@ -140,7 +140,7 @@ def _ranks(sides: Sequence[Side], confidence: float) -> list[Rank]:
 
 
 def _rank_one(
-    sides: Sequence[Side], metric: str, target: float | None, table: dict[tuple[int, int], Difference], alpha: float
+    sides: Sequence[Side], metric: str, target: Point | None, table: dict[tuple[int, int], Difference], alpha: float
 ) -> list[Rank]:
     m = len(sides)
     better = np.zeros((m, m), bool)
@@ -156,7 +156,7 @@ def _rank_one(
     intervals = paired.rank_intervals(better)
     return [
         Rank(
-            metric=metric, fmr_target=target, model=sides[i].label, value=values[i],
+            metric=metric, **point_fields(target), model=sides[i].label, value=values[i],
             best=None if values[i] is None else intervals[i][0],
             worst=None if values[i] is None else intervals[i][1],
             ties="" if values[i] is None else letters[i],

@@ -12,7 +12,7 @@ from facebench.report.format import escaped, one_line, signed
 from facebench.report.reading import grouping_label, short_label
 from facebench.report.statement import Statement, Tone
 from facebench.report.wording import flag_words, measure
-from facebench.schema import Comparison, Difference, Flag
+from facebench.schema import Comparison, Difference, Flag, Point
 
 LEADING = ("tar", "fmr", "eer", "auc", "rank", "accuracy", "dprime", "min_cllr", "cllr", "fnmr_at_zero_fmr")
 """These stand first, in this order; all other figures over everybody follow."""
@@ -32,14 +32,14 @@ class Differences:
         return tuple(d for d in self.comparison.differences if d.model == self.model)
 
     @property
-    def primary(self) -> float:
+    def primary(self) -> Point:
         """The operating point the protocol leads with."""
-        return self.comparison.protocol.primary_fmr_target
+        return self.comparison.protocol.primary
 
-    def find(self, metric: str, *, target: float | None = None, group: str = "all") -> Difference | None:
+    def find(self, metric: str, *, target: Point | None = None, group: str = "all") -> Difference | None:
         """Return a difference on untouched images, or None."""
         for d in self.rows:
-            if (d.metric, d.fmr_target, d.group, d.condition) == (metric, target, group, "clean"):
+            if (d.metric, d.point, d.group, d.condition) == (metric, target, group, "clean"):
                 return d
         return None
 
@@ -57,7 +57,7 @@ class Differences:
         return [
             d
             for d in self.rows
-            if d.metric == rate and "=" in d.group and d.fmr_target == self.primary and d.condition == "clean"
+            if d.metric == rate and "=" in d.group and d.point == self.primary and d.condition == "clean"
         ]
 
     def differentials(self) -> list[Difference]:
@@ -65,7 +65,7 @@ class Differences:
         return [
             d
             for d in self.rows
-            if d.group != "all" and "=" not in d.group and d.fmr_target == self.primary and d.condition == "clean"
+            if d.group != "all" and "=" not in d.group and d.point == self.primary and d.condition == "clean"
         ]
 
     def conditions(self) -> list[Difference]:
@@ -79,9 +79,7 @@ class Differences:
     def of_groups(self) -> list[Difference]:
         """Return what is known of single groups beyond FMR and FNMR, such as their failures to acquire."""
         return [
-            d
-            for d in self.rows
-            if "=" in d.group and d.fmr_target is None and d.condition == "clean" and not _is_cost(d)
+            d for d in self.rows if "=" in d.group and d.point is None and d.condition == "clean" and not _is_cost(d)
         ]
 
 
@@ -123,15 +121,15 @@ def told_apart(difference: Difference, alpha: float) -> str:
 def name_of(difference: Difference) -> str:
     """Return the measure of a difference in words."""
     label = measure(difference.metric).label
-    if difference.metric == "fmr" and difference.group == "all" and difference.fmr_target is not None:
-        return f"Achieved FMR, target {fmt.target(difference.fmr_target)}"
+    if difference.metric == "fmr" and difference.group == "all" and difference.point is not None:
+        return f"Achieved FMR, {fmt.point(difference.point).removeprefix('FMR ')}"
     if difference.k is not None:
         label = label.replace("-k", f"-{difference.k}")
     if difference.discarded is not None:
         label = f"{label} {fmt.percent(difference.discarded)}"
     if difference.fpir_target is not None:
         return f"{label} at FPIR {fmt.target(difference.fpir_target)}"
-    return label if difference.fmr_target is None else f"{label} at FMR {fmt.target(difference.fmr_target)}"
+    return label if difference.point is None else f"{label} at {fmt.short_point(difference.point)}"
 
 
 def interval_of(difference: Difference) -> str:
@@ -222,7 +220,7 @@ def _judged(found: Differences) -> list[tuple[Difference, str]]:
         if d.metric == "fmr" or d.difference is None or Flag.UNRESOLVABLE in d.flags:
             continue
         word = told_apart(d, alpha)
-        if d.metric == "tar" and d.fmr_target == found.primary and _settled(found, d):
+        if d.metric == "tar" and d.point == found.primary and _settled(found, d):
             word = "worse" if d.difference < 0 else "better"
         if word in ("worse", "better", "cannot tell"):
             said.append((d, word))
@@ -244,12 +242,12 @@ def _listed(rows: Iterable[Difference]) -> str:
 
 def _brief(d: Difference) -> str:
     name = measure(d.metric).short if d.k is None else name_of(d)
-    return name if d.fmr_target is None else f"{name} at FMR {fmt.target(d.fmr_target)}"
+    return name if d.point is None else f"{name} at {fmt.short_point(d.point)}"
 
 
 def _leading(found: Differences) -> tuple[str, str]:
     """Return what the leading operating point shows, and how large a difference may have gone unseen there."""
-    point = f"at FMR target {fmt.target(found.primary)}"
+    point = f"at {fmt.point(found.primary)}"
     row = found.find("tar", target=found.primary) or found.find("fmr", target=found.primary)
     if row is None or row.metric != "tar" or row.difference is None or Flag.UNRESOLVABLE in row.flags:
         why = flag_words(row.flags) if row is not None and row.flags else "no genuine comparisons"

@@ -93,7 +93,7 @@ def _ranks(comparison: Comparison) -> Section:
     )
     ranked = [(target, found) for target, found in comparison_tables.ranks(comparison) if found.rows]
     found = tuple(each for _, each in ranked)
-    primary = comparison.protocol.primary_fmr_target
+    primary = comparison.protocol.primary
     leading = tuple(each for target, each in ranked if target == primary) or found[:1]
     rest = tuple(t for t in found if t not in leading)
     blocks = (Block(tables=leading, folded=rest),) if found else ()
@@ -113,7 +113,7 @@ def _curves(comparison: Comparison, readings: Sequence[Reading]) -> Section:
     )
     if not curves:
         return Section("curves", "DET curves", lead, (), "The results hold no DET curves.")
-    drawing = comparison_charts.det_overlay(curves, names, readings[0].targets)
+    drawing = comparison_charts.det_overlay(curves, names, readings[0].fmr_targets)
     caption = "DET curves of all models on normal-deviate axes"
     chart = Chart(drawing, caption, tables.det_points(curves, names))
     return Section("curves", "DET curves", lead, (Block(charts=(chart,)),))
@@ -231,7 +231,7 @@ def _trade_off(
         points.append(Point(label, first.value, second.value, _limits(first), _limits(second)))
     if len(points) < 2:
         return []
-    x_title = f"FNMR at FMR target {fmt.target(readings[0].primary)}"
+    x_title = f"FNMR at {fmt.point(readings[0].primary)}"
     drawing = comparison_charts.trade_off(points, x_title, title)
     front = {p.label for p in comparison_charts.not_dominated(points)}
     rows = []
@@ -258,7 +258,7 @@ def _mean_altered(reading: Reading) -> Estimate | None:
     values = [
         e.value
         for e in reading.result.estimates
-        if e.metric == "fnmr" and e.condition != "clean" and e.group == "all" and e.fmr_target == reading.primary
+        if e.metric == "fnmr" and e.condition != "clean" and e.group == "all" and e.point == reading.primary
         and e.value is not None and e.failures == "counted"
     ]  # fmt: skip
     return Estimate(metric="fnmr", value=sum(values) / len(values)) if values else None

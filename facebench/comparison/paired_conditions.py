@@ -6,6 +6,8 @@ been set up. Only conditions whose embeddings lie beside both results are paired
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -81,7 +83,11 @@ def _cell(
     naive = () if pairing.base.sample.has_identities else (Flag.NAIVE_INTERVAL,)
     values = [float(each.mean()) for each in errors]
     error = float(np.sqrt(change.variance))
-    fields = {key: first.fields[key] for key in ("fmr_target", "group", "n_identities")}
+    fields: dict[str, Any] = {
+        key: first.fields[key]
+        for key in ("fmr_target", "operating_point", "group", "n_identities")
+        if key in first.fields
+    }
     fields |= {"condition": condition, "n_comparisons": change.n}
     fields |= {"newly_wrong": change.newly_wrong, "newly_right": change.newly_right, "flags": (*first.flags, *naive)}
     metric = "fnmr" if genuine else "fmr"

@@ -10,7 +10,7 @@ from facebench.report.format import signed
 from facebench.report.reading import grouping_label, short_label
 from facebench.report.tables import Cell, Table, plain, table, text
 from facebench.report.wording import flag_words, measure
-from facebench.schema import Comparison, Difference, Rank
+from facebench.schema import Comparison, Difference, Point, Rank
 
 COLUMNS = ["Measure", "#Base", "#Model", "#Difference", "Changed sides", "Told apart", "Notes"]
 
@@ -54,16 +54,16 @@ def differentials(rows: Sequence[Difference], alpha: float) -> Table:
     return table("Differential measures", ["Grouping", "Measure", *COLUMNS[1:]], found)
 
 
-def ranks(comparison: Comparison) -> list[tuple[float | None, Table]]:
+def ranks(comparison: Comparison) -> list[tuple[Point | None, Table]]:
     """Tabulate where every model stands by each leading measure, one table per measure and target, with the target."""
-    tables: dict[tuple[str, float | None], list[Rank]] = {}
+    tables: dict[tuple[str, Point | None], list[Rank]] = {}
     for rank in comparison.ranks:
-        tables.setdefault((rank.metric, rank.fmr_target), []).append(rank)
+        tables.setdefault((rank.metric, rank.point), []).append(rank)
     found = []
     for (metric, target), rows in tables.items():
         write = measure(metric).write
         name = measure(metric).label
-        at = "" if target is None else f" at FMR target {fmt.target(target)}"
+        at = "" if target is None else f" at {fmt.point(target)}"
         cells = [[text(r.model), plain(r.value, write), Cell(_span(r), sort=r.best), Cell(r.ties)] for r in rows]
         found.append((target, table(f"{name}{at}", ["Model", "#Value", "#Rank", "Ties"], cells)))
     return found

@@ -13,8 +13,19 @@ from typing import Any
 
 from facebench.errors import InputError
 
+MAX_UNPACKED = 2**28  # a Parquet file may unpack to this much, or to MAX_RATIO times its own size
+MAX_RATIO = 50
 TEXT_COLUMNS = ("image_id", "path", "identity", "template_id", "media_id", "image_a", "image_b")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf|infinity)", re.IGNORECASE | re.ASCII)
+
+
+def is_whole(text: str) -> bool:
+    """Return whether text is a whole number from 0 in plain digits, of at most 18.
+
+    >>> is_whole("12"), is_whole("-1"), is_whole("\N{SUPERSCRIPT TWO}")
+    (True, False, False)
+    """
+    return text.isascii() and text.isdigit() and len(text) <= 18
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,6 +148,7 @@ def _read_parquet(data: bytes, where: str) -> Table:
     import pyarrow.parquet
 
     try:
+        check_parquet(pyarrow.parquet.ParquetFile(pyarrow.BufferReader(data)).metadata, len(data), where)
         table = pyarrow.parquet.read_table(pyarrow.BufferReader(data))
         header = _check_header([str(name) for name in table.column_names], where)
         for name, kind in zip(header, table.schema.types, strict=True):
@@ -147,6 +159,14 @@ def _read_parquet(data: bytes, where: str) -> Table:
     except (pyarrow.ArrowException, OSError) as error:
         raise InputError(f"{where} is not a Parquet file that can be read: {error}") from None
     return Table(where, dict(zip(header, cells, strict=True)), range(1, table.num_rows + 1), "row")
+
+
+def check_parquet(facts: Any, size: int, where: str) -> None:
+    """Refuse a Parquet file that unpacks to implausibly much for its size, as its own metadata promise."""
+    unpacked = sum(facts.row_group(group).total_byte_size for group in range(facts.num_row_groups))
+    values = facts.num_rows * facts.num_columns
+    if max(unpacked, 8 * values) > max(MAX_UNPACKED, MAX_RATIO * size):
+        raise InputError(f"{where} would unpack from {size:,} to {max(unpacked, 8 * values):,} bytes; refused")
 
 
 def _check_type(name: str, kind: Any, where: str) -> None:

@@ -183,7 +183,7 @@ class ZipTree:
             raise InputError(f"cannot read archive {printable(path)}: {error.strerror or error}") from error
         except BAD_ARCHIVE as error:
             raise InputError(f"{path} is not a zip archive that can be read: {error}") from None
-        members = [info for info in self._archive.infolist() if not info.is_dir()]
+        members = [info for info in self._archive.infolist() if not info.filename.endswith("/")]
         self._members = _checked_members(path, members)
         visible = sorted(name for name in self._members if not any(map(_hidden, name.split("/"))))
         self._prefix = _common_folder(visible)

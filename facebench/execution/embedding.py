@@ -176,8 +176,10 @@ def lookup_embeddings(model: Any, dataset: Dataset, *, workers: int) -> Embedded
     for row, image_id in enumerate(dataset.image_ids):
         reason = unusable(vectors[row])
         if reason:
-            vectors[row] = np.nan
             text = reason.replace("the model returned", "the embedding is")
+            if np.isnan(vectors[row]).all():
+                text = "there is no embedding of this image"
+            vectors[row] = np.nan
             failures.append(Failure(image_id=image_id, stage="embed", reason=text))
     _refuse_total_failure(vectors, failures)
     return Embedded(vectors, tuple(failures), hash_images(dataset, workers), 0)

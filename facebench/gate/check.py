@@ -16,6 +16,7 @@ from facebench.schema import (
     Estimate,
     GateFinding,
     Outcome,
+    Point,
     Policy,
     Result,
     Rule,
@@ -56,9 +57,9 @@ def check_gate(comparison: Comparison, candidate: Result, policy: Policy) -> Ver
 
 def _ask(number: int, rule: Rule, comparison: Comparison, candidate: Result) -> list[Question]:
     """Return the questions one rule puts: one per group and condition; none known gives one that is missing."""
-    target = rule.fmr_target
+    target = rule.point
     rows: Sequence[Difference | Estimate] = comparison.differences if rule.paired else _of(candidate)
-    primary = comparison.protocol.primary_fmr_target
+    primary = comparison.protocol.primary
     found = [row for row in rows if _covers(rule, row, primary if target is None else target)]
     if not rule.paired:
         found = [row for row in found if isinstance(row, Estimate) and _counts(row)]
@@ -71,11 +72,11 @@ def _of(candidate: Result) -> tuple[Estimate, ...]:
     return (*candidate.estimates, *timed_estimates(candidate))
 
 
-def _covers(rule: Rule, row: Difference | Estimate, target: float) -> bool:
+def _covers(rule: Rule, row: Difference | Estimate, target: Point) -> bool:
     return (
         row.metric == rule.metric
-        and (row.fmr_target is None or row.fmr_target == target)
-        and (rule.fmr_target is None or row.fmr_target == rule.fmr_target)
+        and (row.point is None or row.point == target)
+        and (rule.point is None or row.point == rule.point)
         and (rule.k is None or row.k == rule.k)
         and matches(rule.group, row.group)
         and matches(rule.condition, row.condition)

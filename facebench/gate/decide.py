@@ -9,7 +9,7 @@ from typing import Any
 
 from facebench.metrics import catalogue
 from facebench.metrics.paired import identities_to_settle, one_sided_quantile, p_above, side_error
-from facebench.schema import Difference, Estimate, Flag, GateFinding, OnDoubt, Outcome, Policy, Rule
+from facebench.schema import Difference, Estimate, Flag, GateFinding, OnDoubt, Outcome, Policy, Rule, point_fields
 
 LIMITED = "Cannot tell: a limited run never passes a gate."
 BLIND = {
@@ -94,7 +94,7 @@ def decide(question: Question, policy: Policy, p_adjusted: float | None, *, limi
     """
     rule, row = question.rule, question.row
     fields: dict[str, Any] = {
-        "rule": question.number, "metric": rule.metric, "fmr_target": rule.fmr_target, "k": rule.k,
+        "rule": question.number, "metric": rule.metric, **point_fields(rule.point), "k": rule.k,
         "group": rule.group, "condition": rule.condition,
     }  # fmt: skip
     if row is None:
@@ -104,7 +104,7 @@ def decide(question: Question, policy: Policy, p_adjusted: float | None, *, limi
         return _finding(fields, Outcome.MISSING, reason, question, policy)
     value, base = row.value, row.base_value if isinstance(row, Difference) else None
     fields |= {
-        "fmr_target": row.fmr_target, "k": row.k, "group": row.group, "condition": row.condition, "value": value,
+        **point_fields(row.point), "k": row.k, "group": row.group, "condition": row.condition, "value": value,
         "base_value": base, "n_identities": row.n_identities, "n_comparisons": _comparisons(row),
     }  # fmt: skip
     z = one_sided_quantile(policy.confidence)
@@ -157,6 +157,8 @@ def _shown_bound(rule: Rule, margin: float) -> float:
 
 
 def _name(rule: Rule) -> str:
+    if rule.operating_point is not None:
+        return f"{rule.metric} at the threshold {rule.operating_point}"
     return f"{rule.metric} at FMR target {rule.fmr_target:g}" if rule.fmr_target is not None else rule.metric
 
 

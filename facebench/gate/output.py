@@ -37,8 +37,8 @@ def name_of(finding: GateFinding) -> str:
     words = measure(finding.metric).label
     if finding.k is not None:
         words = words.replace("-k", f"-{finding.k}")
-    if finding.fmr_target is not None:
-        words = f"{words} at FMR {fmt.target(finding.fmr_target)}"
+    if finding.point is not None:
+        words = f"{words} at {fmt.short_point(finding.point)}"
     return words if finding.condition == "clean" else f"{words}, {finding.condition}"
 
 

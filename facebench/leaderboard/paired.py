@@ -8,12 +8,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from facebench.comparison.comparable import Loaded
+from facebench.comparison.comparable import load_side
 from facebench.comparison.paired import Side
 from facebench.errors import InputError
 from facebench.files import read_bytes, write_atomic
-from facebench.measure.saved import load_inputs
-from facebench.run.external_scores import is_scored
+from facebench.measure.saved import is_scored
 from facebench.schema import Result
 from facebench.scoring import MAX_IMAGES
 
@@ -45,11 +44,11 @@ def make_paired(result: Result, folder: Path) -> Paired | None:
     """Compute it from the files of a run; None where scores cannot be held, or identities are not known."""
     if is_scored(result):
         return None
-    vectors, images, pairs, spec = load_inputs(result, folder)
-    if images.identities is None or (pairs is None and len(vectors) > MAX_IMAGES):
+    loaded = load_side(result, folder)
+    if loaded.images.identities is None or (loaded.pairs is None and len(loaded.vectors) > MAX_IMAGES):
         return None
-    side = Side(Loaded(result, folder, vectors, images, pairs, spec), result.model.name, seed=SEED)
-    t = side.targets.index(spec.primary_fmr_target)
+    side = Side(loaded, result.model.name, seed=SEED)
+    t = side.targets.index(loaded.spec.primary)
     if side.miss_rates is None or not side.scores.genuine.size:
         return None
     missed = side.misses(side.points[t].threshold)

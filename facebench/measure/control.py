@@ -16,7 +16,7 @@ from facebench.measure.groups import Grouping
 from facebench.metrics import catalogue, families
 from facebench.metrics.catalogue import Kind
 from facebench.metrics.streams import Stream, generator
-from facebench.schema import Estimate, Flag
+from facebench.schema import Estimate, Flag, Point
 
 CONDITION = "control:random-labels"
 NAME = "random labels"
@@ -48,14 +48,14 @@ def as_control(estimates: Sequence[Estimate], grouping: str) -> list[Estimate]:
     kept = [e for e in estimates if e.group == NAME and e.metric in KEPT]
     tests = [e for e in kept if e.p_value is not None]
     failed = {
-        (catalogue.metric(e.metric).rate, e.fmr_target)
+        (catalogue.metric(e.metric).rate, e.point)
         for e in tests
         if e.p_value is not None and e.p_value * len(tests) < LEVEL
     }
     found = []
     for e in kept:
         rate = catalogue.metric(e.metric).rate
-        flags = (*e.flags, Flag.CONTROL_FAILED) if (rate, e.fmr_target) in failed else e.flags
+        flags = (*e.flags, Flag.CONTROL_FAILED) if (rate, e.point) in failed else e.flags
         found.append(e.model_copy(update={"group": grouping, "condition": CONDITION, "flags": flags}))
     return found
 
@@ -71,13 +71,13 @@ def of_control(estimate: Estimate) -> bool:
 
 
 def corrected(estimates: Sequence[Estimate]) -> list[Estimate]:
-    """Return the estimates with p values of equal rates corrected over all such tests at the same FMR target."""
+    """Return the estimates with p values of equal rates corrected over all such tests at the same operating point."""
     found = list(estimates)
-    members: dict[float | None, list[int]] = {}
+    members: dict[Point | None, list[int]] = {}
     for i, e in enumerate(found):
         test = catalogue.metric(e.metric).kind is Kind.TEST
         if test and e.condition == "clean" and e.p_value is not None:
-            members.setdefault(e.fmr_target, []).append(i)
+            members.setdefault(e.point, []).append(i)
     for rows in members.values():
         p = [found[i].p_value or 0.0 for i in rows]
         for i, claim, explore in zip(rows, families.holm(p), families.benjamini_hochberg(p), strict=True):

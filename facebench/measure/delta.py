@@ -102,8 +102,10 @@ class Deltas:
         scores, _ = self._genuine(cell)
         return float(((scores < high).mean() - (scores < low).mean()) / gained)
 
-    def fnmr(self, cell: int, threshold: float, source: int) -> Influence:
-        """Return the influence of the FNMR of a cell at a threshold set on the impostors of another cell."""
+    def fnmr(self, cell: int, threshold: float, source: int | None) -> Influence:
+        """Return the influence of the FNMR of a cell at a threshold set on those of another; None holds it fixed."""
+        if source is None:
+            return self.missed(cell, threshold)
         slope = self.fnmr_slope(cell, threshold, source)
         of_threshold = self.impostors(source).rate(threshold)
         return clusters.added([(1.0, self.missed(cell, threshold)), (slope, of_threshold)])

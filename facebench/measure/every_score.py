@@ -15,8 +15,8 @@ from facebench.measure.acquisition import acquisition_estimates
 from facebench.measure.grouped import GroupMeasurer
 from facebench.measure.identification import identification
 from facebench.measure.sample import Images, Pairs, Sample, Scored, score_embeddings
-from facebench.measure.study import groupings_of
-from facebench.schema import Curve, Estimate, ProtocolSpec, Unmeasured
+from facebench.measure.study import Points, groupings_of, points_of
+from facebench.schema import Curve, Estimate, Point, ProtocolSpec, Unmeasured
 from facebench.scoring import ScoreSet
 
 
@@ -27,6 +27,18 @@ class Measurement:
     estimates: tuple[Estimate, ...]
     curves: tuple[Curve, ...]
     unmeasured: tuple[Unmeasured, ...]
+
+    def at(self, point: Point) -> Estimate:
+        """Return the pooled FMR at an operating point, which carries the threshold everything is read at.
+
+        Raises:
+            InputError: the protocol has no such operating point.
+        """
+        for e in self.estimates:
+            own = (e.metric, e.group, e.rule, e.failures, e.condition)
+            if e.point == point and own == ("fmr", "all", "strict", "counted", "clean"):
+                return e
+        raise InputError(f"the protocol has no operating point {point}")
 
 
 def measure(
@@ -110,28 +122,28 @@ def measure_scores(
     groupings, unmeasured = groupings_of(spec, images)
     if not scored.scores.impostor.size:
         raise InputError("there are no impostor comparisons: the data holds fewer than two identities")
-    targets = sorted(spec.fmr_targets)
+    points = points_of(spec)
     confidence = spec.uncertainty.confidence
     # shuffled labels go through the whole measurement beside the real ones
     shuffled = groupings[:1] if images.identities is not None else []
     controls = [control.control_grouping(grouping, images.identity, seed) for grouping in shuffled]
-    steps = Steps(progress, OVERALL + len(targets) * (len(groupings) + len(controls)))
+    steps = Steps(progress, OVERALL + len(points.keys) * (len(groupings) + len(controls)))
     sample = Sample(images, scored.scores, [*groupings, *controls], replicates=spec.uncertainty.replicates, seed=seed)
-    cutoffs = overall.pooled_cutoffs(sample, targets)
-    at_targets, pooled_rates = overall.threshold_estimates(sample, targets, confidence)
+    at_targets, pooled_rates = overall.threshold_estimates(sample, points, confidence)
     estimates = [*at_targets, *overall.separation_estimates(sample, confidence)]
-    estimates += overall.compat_estimates(sample, compat, targets)
+    estimates += overall.compat_estimates(sample, compat, points.targets)
     if scored.pairs is not None and scored.listed is not None:
         estimates += overall.fold_estimates(scored.listed, scored.pairs, confidence)
     estimates += searched
     steps.finish(OVERALL)
     if scored.working is not None:
-        estimates += _without_failures(spec, images, scored.working, seed, targets)
+        estimates += _without_failures(spec, images, scored.working, seed, points)
     if groupings:
+        cutoffs = overall.pooled_cutoffs(sample, points)
         if vectors is not None:
             estimates += acquisition_estimates(vectors, images, groupings, confidence)
         measured = GroupMeasurer(
-            sample, targets, cutoffs, policy=spec.threshold_policy, confidence=confidence,
+            sample, points, cutoffs, policy=spec.threshold_policy, confidence=confidence,
             min_identities=spec.groups.min_identities if spec.groups else 2,
             design_effects=overall.pooled_design_effects(pooled_rates), seed=seed,
             step=steps.finish,
@@ -144,13 +156,13 @@ def measure_scores(
 
 
 def _without_failures(
-    spec: ProtocolSpec, images: Images, scores: ScoreSet, seed: int, targets: Sequence[float]
+    spec: ProtocolSpec, images: Images, scores: ScoreSet, seed: int, points: Points
 ) -> list[Estimate]:
     """Return tar, fnmr and fmr over the comparisons that did not fail, with a threshold of their own."""
     if not scores.impostor.size:
         return []
     sample = Sample(images, scores, [], replicates=spec.uncertainty.replicates, seed=seed)
-    return overall.threshold_estimates(sample, targets, spec.uncertainty.confidence, failures="excluded")[0]
+    return overall.threshold_estimates(sample, points, spec.uncertainty.confidence, failures="excluded")[0]
 
 
 def gaps(spec: ProtocolSpec, images: Images, n_genuine: int, n_impostor: int) -> list[Unmeasured]:

@@ -13,9 +13,10 @@ from facebench.measure import differentials
 from facebench.measure.delta import POOLED
 from facebench.measure.rates import Rate, rate_estimate, spread
 from facebench.measure.sample import Cell, Sample
-from facebench.metrics import bootstrap, verification
+from facebench.measure.study import Points
+from facebench.metrics import bootstrap
 from facebench.metrics.streams import Stream, generator
-from facebench.schema import Estimate, Flag
+from facebench.schema import Estimate, Flag, point_fields
 
 Floats = NDArray[np.float64]
 
@@ -26,17 +27,17 @@ class Operating:
 
     Attributes:
         source: ``pooled``, ``reference:<group>``, ``worst of <attributes>`` or the group itself.
-        thresholds: (T,) per FMR target, rising targets.
+        thresholds: (T,) per operating point.
         cutoffs: (R, T) of the replicates, or None without identities.
-        resolvable: (T,) whether each target allows a false accept.
-        cells: (T,) the cell whose impostor comparisons set each threshold.
+        resolvable: (T,) whether each allows a false accept.
+        cells: (T,) the cell whose impostor comparisons set each threshold; None for one that stands.
     """
 
     source: str
     thresholds: tuple[float, ...]
     cutoffs: Floats | None
     resolvable: tuple[bool, ...]
-    cells: tuple[int, ...]
+    cells: tuple[int | None, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,12 +55,12 @@ class GroupRates:
 
 
 class GroupMeasurer:
-    """Measures all groupings of a sample at the FMR targets of a protocol (rising)."""
+    """Measures all groupings of a sample at the operating points of a protocol."""
 
     def __init__(
         self,
         sample: Sample,
-        targets: Sequence[float],
+        points: Points,
         pooled: Floats | None,
         *,
         policy: str,
@@ -70,18 +71,19 @@ class GroupMeasurer:
         step: Callable[[], None] = lambda: None,
     ) -> None:
         self.sample = sample
-        self.step = step  # called when one grouping is measured at one target
-        self.targets = list(targets)
+        self.step = step  # called when one grouping is measured at one operating point
+        self.points = points
         self.policy = policy
         self.confidence = confidence
         self.min_identities = min_identities
         self.design_effects = list(design_effects)
         self.rng = generator(Stream.FAIR_DRAWS, seed)
-        points = verification.operating_points(sample.scores.impostor, self.targets)
+        found = points.on(sample.scores.impostor)
+        self.wanted = [p.fmr_target for p in found]  # the FMR each point is meant to have
         self._pooled_accepts: tuple[Floats, Floats] | None = None
         self.pooled = Operating(
-            "pooled", tuple(p.threshold for p in points), pooled, tuple(p.resolvable for p in points),
-            (POOLED,) * len(points),
+            "pooled", tuple(p.threshold for p in found), pooled, tuple(p.resolvable for p in found),
+            self._set_on(POOLED),
         )  # fmt: skip
 
     def estimates(self) -> list[Estimate]:
@@ -97,12 +99,12 @@ class GroupMeasurer:
         found: list[Estimate] = []
         counted = {source: self._accepts(source) for source in dict.fromkeys(operating.values())}
         per_target: list[GroupRates] = []
-        for t, target in enumerate(self.targets):
+        for t in range(len(self.points.keys)):
             rates = self._rates(t, operating, counted)
             per_target.append(rates[0])
-            found += self._group_estimates(number, t, target, rates, operating)
-        for t, target in enumerate(self.targets):
-            found += self._differentials(number, t, target, per_target[t], operating)
+            found += self._group_estimates(number, t, rates, operating)
+        for t in range(len(self.points.keys)):
+            found += self._differentials(number, t, per_target[t], operating)
             self.step()
         return found
 
@@ -114,7 +116,7 @@ class GroupMeasurer:
         own = [o for i, o in operating.items() if self.sample.cells[i].first == self.sample.cells[i].second]
         return [
             (self._rates(t, operating, counted)[0], tuple(o.thresholds[t] for o in own))
-            for t in range(len(self.targets))
+            for t in range(len(self.points.keys))
         ]
 
     # ---- thresholds
@@ -134,16 +136,20 @@ class GroupMeasurer:
             return dict.fromkeys(cells, self.pooled)
         if self.policy == "worst":
             every = list(diagonal.values())
-            highest = [max(every, key=lambda o: o.thresholds[t]) for t in range(len(self.targets))]
+            highest = [max(every, key=lambda o: o.thresholds[t]) for t in range(len(self.points.keys))]
             worst = Operating(
                 f"worst of {self.sample.groupings[number].name}",
                 tuple(o.thresholds[t] for t, o in enumerate(highest)),
                 _highest([o.cutoffs for o in every]),
-                tuple(all(o.resolvable[t] for o in every) for t in range(len(self.targets))),
+                tuple(all(o.resolvable[t] for o in every) for t in range(len(self.points.keys))),
                 tuple(o.cells[t] for t, o in enumerate(highest)),
             )
             return dict.fromkeys(cells, worst)
         return {i: diagonal.get(self.sample.cells[i].first, self.pooled) for i in cells}
+
+    def _set_on(self, cell: int) -> tuple[int | None, ...]:
+        """Return (T,) the cell that sets the threshold of each FMR target, and none for those that stand."""
+        return tuple(None if self.points.fixed(t) else cell for t in range(len(self.points.keys)))
 
     def _find(self, group: str) -> tuple[int, int]:
         for number, grouping in enumerate(self.sample.groupings):
@@ -155,15 +161,15 @@ class GroupMeasurer:
     def _own(self, number: int, group: int) -> Operating:
         cell = self.sample.index[Cell(number, group, group)]
         own = self.sample.only(self.sample.impostor, cell)
-        points = verification.operating_points(own.scores, self.targets)
+        points = self.points.on(own.scores)
         cutoffs = None
         if self.sample.weights is not None:
             totals = self.sample.totals_of(cell)
-            cutoffs = bootstrap.replicate_cutoffs(self.sample.weights, own, totals, self.targets)
+            cutoffs = self.points.cutoffs(self.sample.weights, own, totals)
         name = self.sample.group_name(number, group)
         return Operating(
             name, tuple(p.threshold for p in points), cutoffs, tuple(p.resolvable for p in points),
-            (cell,) * len(points),
+            self._set_on(cell),
         )  # fmt: skip
 
     def _accepts(self, operating: Operating) -> tuple[Floats, Floats] | None:
@@ -254,7 +260,6 @@ class GroupMeasurer:
         self,
         number: int,
         t: int,
-        target: float,
         rates: tuple[GroupRates, dict[int, Rate | None], dict[int, Rate | None]],
         operating: dict[int, Operating],
     ) -> list[Estimate]:
@@ -265,9 +270,9 @@ class GroupMeasurer:
             own = cell.first == cell.second
             identities = [self.sample.n_identities(number, g) for g in {cell.first, cell.second}]
             common = {
-                "fmr_target": target, "group": self.sample.group_name(number, cell.first),
+                **point_fields(self.points.keys[t]), "group": self.sample.group_name(number, cell.first),
                 "group_b": None if own else self.sample.group_name(number, cell.second),
-                "threshold": source.thresholds[t], "threshold_source": source.source,
+                "threshold": source.thresholds[t], "threshold_source": self.points.source(t, source.source),
                 "n_genuine": int(self.sample.n_genuine[i]) if own else None,
                 "n_impostor": int(self.sample.n_impostor[i]),
                 "n_identities": None if None in identities else sum(n or 0 for n in identities),
@@ -289,25 +294,24 @@ class GroupMeasurer:
             return Estimate.model_validate({"metric": metric, "value": None, "flags": (*flags, missing), **common})
         return rate_estimate(metric, rate, self.confidence, flags=flags, **common)
 
-    def _differentials(
-        self, number: int, t: int, target: float, rates: GroupRates, operating: dict[int, Operating]
-    ) -> list[Estimate]:
+    def _differentials(self, number: int, t: int, rates: GroupRates, operating: dict[int, Operating]) -> list[Estimate]:
         source = next(iter(operating.values()))
         grouping = self.sample.groupings[number]
         flags: tuple[Flag, ...] = () if source.resolvable[t] else (Flag.UNRESOLVABLE,)
         if any((self.sample.n_identities(number, g) or 0) < self.min_identities for g in range(len(grouping.groups))):
             flags = (*flags, Flag.FEW_IDENTITIES)
-        shared_threshold = len({id(o) for o in operating.values()}) == 1
+        shared_threshold = self.points.fixed(t) or len({id(o) for o in operating.values()}) == 1
         common = {
-            "fmr_target": target, "group": grouping.name,
-            "threshold_source": source.source if shared_threshold else "per-group",
+            **point_fields(self.points.keys[t]), "group": grouping.name,
+            "threshold_source": self.points.source(t, source.source) if shared_threshold else "per-group",
             "threshold": source.thresholds[t] if shared_threshold else None,
         }  # fmt: skip
         kinds = (
             differentials.Kind.of(rates.fmr, rates.fmr_replicates),
             differentials.Kind.of(rates.fnmr, rates.fnmr_replicates),
         )
-        context = differentials.Context(grouping.groups, target, flags, common, self.confidence, self.rng)
+        wanted = self.wanted[t]
+        context = differentials.Context(grouping.groups, wanted, flags, common, self.confidence, self.rng)
         return differentials.estimates(*kinds, context)
 
 

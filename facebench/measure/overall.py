@@ -18,19 +18,20 @@ from facebench.measure.rates import (
     threshold_flags,
 )
 from facebench.measure.sample import Pairs, Sample
-from facebench.metrics import bootstrap, compat, influence, uncertainty, verification
+from facebench.measure.study import Points
+from facebench.metrics import clusters, compat, influence, uncertainty, verification
 from facebench.metrics.verification import OperatingPoint
-from facebench.schema import Curve, Estimate, Flag
+from facebench.schema import Curve, Estimate, Flag, point_fields
 
 Floats = NDArray[np.float64]
 TOTAL = 0  # the cell of the pooled sample
 
 
-def pooled_cutoffs(sample: Sample, targets: Sequence[float]) -> Floats | None:
-    """Return (R, T) replicate thresholds set on all impostors; None without identities."""
+def pooled_cutoffs(sample: Sample, points: Points) -> Floats | None:
+    """Return (R, T) replicate thresholds, those of FMR targets set on all impostors; None without identities."""
     if sample.weights is None or not sample.scores.impostor.size:
         return None
-    return bootstrap.replicate_cutoffs(sample.weights, sample.impostor, sample.totals_of(TOTAL), targets)
+    return points.cutoffs(sample.weights, sample.impostor, sample.totals_of(TOTAL))
 
 
 def false_match_rate(sample: Sample, point: OperatingPoint) -> Rate:
@@ -44,15 +45,15 @@ def false_match_rate(sample: Sample, point: OperatingPoint) -> Rate:
 
 
 def threshold_estimates(
-    sample: Sample, targets: Sequence[float], confidence: float, *, failures: str = "counted"
+    sample: Sample, points: Points, confidence: float, *, failures: str = "counted"
 ) -> tuple[list[Estimate], list[Rate]]:
-    """Return tar, fnmr and fmr at each target, and the pooled FMR rates (for their design effects)."""
+    """Return tar, fnmr and fmr at each operating point, and the pooled FMR rates (for their design effects)."""
     estimates: list[Estimate] = []
     rates: list[Rate] = []
     genuine = sample.scores.genuine
-    for point in verification.operating_points(sample.scores.impostor, targets):
+    for number, (key, point) in enumerate(zip(points.keys, points.on(sample.scores.impostor), strict=True)):
         common = {
-            "fmr_target": point.fmr_target, "threshold": point.threshold, "threshold_source": "pooled",
+            **point_fields(key), "threshold": point.threshold, "threshold_source": points.source(number, "pooled"),
             "n_genuine": int(genuine.size), "n_impostor": point.n_impostor,
             "n_identities": sample.n_identities(0, 0), "failures": failures,
         }  # fmt: skip
@@ -62,25 +63,59 @@ def threshold_estimates(
         rates.append(fmr)
         estimates.append(rate_estimate("fmr", fmr, confidence, flags=limits, near_threshold=impostors_near, **common))
         # a threshold that rests on few false matches is itself uncertain, whatever the number of genuine errors
-        unsure = (*limits, *threshold_flags(point.false_accepts))
+        unsure = limits if points.fixed(number) else (*limits, *threshold_flags(point.false_accepts))
         if not genuine.size:
             for metric in ("fnmr", "tar"):
                 estimates.append(Estimate(metric=metric, value=None, flags=(*unsure, Flag.NO_GENUINE), **common))
             continue
-        fnmr = false_non_match_rate(sample, point)
+        fnmr = false_non_match_rate(sample, point, fixed=points.fixed(number))
         near = verification.near_threshold(genuine, point.threshold)
         found = rate_estimate("fnmr", fnmr, confidence, flags=unsure, near_threshold=near, **common)
         estimates += [found, complement(found, "tar")]
+        if points.fixed(number):
+            estimates.append(_half_total_error_rate(sample, point, confidence, [estimates[-3], found], common))
     return estimates, rates
 
 
-def false_non_match_rate(sample: Sample, point: OperatingPoint) -> Rate:
-    """Return the FNMR at a threshold; its variance includes that of the threshold, which is itself estimated."""
+def _half_total_error_rate(
+    sample: Sample,
+    point: OperatingPoint,
+    confidence: float,
+    rates: Sequence[Estimate],
+    common: dict[str, Any],
+) -> Estimate:
+    """Return hter, the mean of FMR and FNMR at a threshold that was not set on this data."""
+    missed = (sample.genuine.scores < point.threshold).astype(np.float64)
+    false = (sample.impostor.scores >= point.threshold).astype(np.float64)
+    value = (missed.mean() + false.mean()) / 2
+    field = {"metric": "hter", "value": float(value), "errors": int(missed.sum() + false.sum()), **common}
+    if not sample.has_identities:
+        return Estimate.model_validate({**field, "flags": (Flag.NO_INTERVAL,)})
+    parts = (sample.deltas.missed(TOTAL, point.threshold), sample.deltas.fmr(TOTAL, point.threshold, None))
+    variance = clusters.added([(0.5, part) for part in parts]).variance
+    if not 0 < value < 1 or not variance:
+        return half_from_limits(field, rates)
+    own = uncertainty.wilson_from_variance(value, missed.size, variance, confidence)
+    found = {"ci_low": own.low, "ci_high": own.high, "ci_method": "wilson-delta", "n_eff": own.n_eff}
+    return Estimate.model_validate({**field, **found})
+
+
+def half_from_limits(field: dict[str, Any], rates: Sequence[Estimate]) -> Estimate:
+    """Return hter where nothing varies: the limits of FMR and FNMR are all that is known."""
+    low = sum(e.ci_low or 0.0 for e in rates) / 2
+    high = sum(1.0 if e.ci_high is None else e.ci_high for e in rates) / 2
+    flags = (Flag.ZERO_ERRORS,) if not field["value"] else ()
+    limits = {"ci_low": low, "ci_high": high, "ci_method": "sum-of-limits"}
+    return Estimate.model_validate({**field, **limits, "flags": flags})
+
+
+def false_non_match_rate(sample: Sample, point: OperatingPoint, *, fixed: bool = False) -> Rate:
+    """Return the FNMR at a threshold; its variance includes that of the threshold, unless that stands."""
     n = int(sample.scores.genuine.size)
     errors = n - verification.accepted(sample.scores.genuine, point.threshold)
     if not sample.has_identities:
         return Rate(errors, n, None, n, 1.0, "naive-wilson")
-    variance = sample.deltas.fnmr(TOTAL, point.threshold, TOTAL).variance
+    variance = sample.deltas.fnmr(TOTAL, point.threshold, None if fixed else TOTAL).variance
     identities = int(np.unique(sample.genuine.first).size)
     return Rate(errors, n, variance, identities, n / identities, "wilson-delta")
 
@@ -211,7 +246,18 @@ def compat_estimates(sample: Sample, rules: Sequence[str], targets: Sequence[flo
             estimates.append(Estimate(metric="tar", value=found.tar, errors=misses, flags=flags, **common))
             fmr, k = found.point.fmr, found.point.false_accepts
             estimates.append(Estimate(metric="fmr", value=fmr, errors=k, flags=flags, **common))
+        if rule == "pyeer" and genuine.size:
+            estimates += _pyeer_crossing(genuine, impostor)
     return estimates
+
+
+def _pyeer_crossing(genuine: verification.Scores, impostor: verification.Scores) -> list[Estimate]:
+    met = compat.pyeer_equal_error_rate(genuine, impostor)
+    if met is None:
+        return []
+    counts = {"n_genuine": int(genuine.size), "n_impostor": int(impostor.size)}
+    flags = (Flag.NO_INTERVAL,)
+    return [Estimate(metric="eer", value=met[0], threshold=met[1], rule="pyeer", flags=flags, **counts)]
 
 
 def fold_estimates(scores: NDArray[np.float32], pairs: Pairs, confidence: float) -> list[Estimate]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facebench.errors import InputError
-from facebench.files import is_folder, read_bytes, read_json, sha256_bytes, write_atomic
+from facebench.files import is_folder, parse_json, read_bytes, read_json, sha256_bytes, write_atomic
 from facebench.measure.sample import Images, Pairs
 from facebench.schema import Artifact, ProtocolSpec, Result
 
@@ -136,7 +136,9 @@ def load_inputs(result: Result, folder: Path) -> tuple[NDArray[np.float32], Imag
     vectors, pairs = _parse_embeddings(contents["embeddings"], folder / EMBEDDINGS)
     if len(vectors) != len(images.image_ids):
         raise InputError(f"{folder}: {len(vectors)} embeddings for {len(images.image_ids)} images")
-    spec = ProtocolSpec.parse(json.loads(contents["protocol"]), where=str(folder / PROTOCOL))
+    if pairs is not None:
+        _check_pairs(pairs, len(vectors), folder / EMBEDDINGS)
+    spec = _parse_protocol(contents["protocol"], folder / PROTOCOL)
     return vectors, images, pairs, spec
 
 
@@ -160,8 +162,35 @@ def load_scores(result: Result, folder: Path) -> tuple[NDArray[np.float64], Imag
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: not a FaceBench scores file: {error}") from error
     images = _parse_images(contents["images"], folder / IMAGES)
-    spec = ProtocolSpec.parse(json.loads(contents["protocol"]), where=str(folder / PROTOCOL))
-    return scores, images if images.image_ids else unnamed_samples(n_samples), pairs, spec
+    if not images.image_ids:
+        if not 0 <= n_samples <= 2 * len(scores):
+            raise InputError(f"{path}: {n_samples:,} samples for {len(scores):,} comparisons")
+        images = unnamed_samples(n_samples)
+    _check_pairs(pairs, len(images.image_ids), path)
+    if scores.shape != pairs.a.shape or scores.dtype.kind != "f":
+        raise InputError(f"{path}: {scores.shape} scores of type {scores.dtype} for {pairs.a.shape} comparisons")
+    return scores, images, pairs, _parse_protocol(contents["protocol"], folder / PROTOCOL)
+
+
+def _parse_protocol(content: bytes, path: Path) -> ProtocolSpec:
+    return ProtocolSpec.parse(parse_json(content, str(path)), where=str(path))
+
+
+def _check_pairs(pairs: Pairs, n_images: int, path: Path) -> None:
+    """Refuse comparisons of other lengths or types, or of images that are not there."""
+    columns = [pairs.a, pairs.b, pairs.genuine, *([] if pairs.fold is None else [pairs.fold])]
+    kinds = [column.dtype.kind for column in columns]
+    if len({column.shape for column in columns}) > 1 or pairs.a.ndim != 1 or kinds[:3] != ["i", "i", "b"]:
+        raise InputError(f"{path}: the comparisons have the shapes {[c.shape for c in columns]} and types {kinds}")
+    if len(pairs.a) and not (min(pairs.a.min(), pairs.b.min()) >= 0 and max(pairs.a.max(), pairs.b.max()) < n_images):
+        raise InputError(f"{path}: a comparison names an image beyond the {n_images:,} there are")
+    if pairs.fold is not None and (kinds[3] != "i" or (len(pairs.fold) and pairs.fold.min() < 0)):
+        raise InputError(f"{path}: the folds are no whole numbers from 0")
+
+
+def is_scored(result: Result) -> bool:
+    """Whether a result was computed from a file of scores."""
+    return any(artifact.path == SCORES for artifact in result.artifacts)
 
 
 def unnamed_samples(n: int) -> Images:
@@ -186,6 +215,8 @@ def _contents(result: Result, folder: Path, kind: str) -> dict[str, bytes]:
 def _checked(artifact: Artifact, folder: Path) -> bytes:
     if Path(artifact.path).name != artifact.path:
         raise InputError(f"artifact {artifact.path!r} lies outside the folder of its result")
+    if (folder / artifact.path).is_symlink():
+        raise InputError(f"{folder / artifact.path} is a link, which no result may hold; put the file itself there")
     content = read_bytes(folder / artifact.path, f"{artifact.kind} file")
     if sha256_bytes(content) != artifact.sha256:
         raise InputError(f"{folder / artifact.path} was changed: its sha256 is not the one in the result")
@@ -194,13 +225,23 @@ def _checked(artifact: Artifact, folder: Path) -> bytes:
 
 def _parse_images(content: bytes, path: Path) -> Images:
     try:
-        table = json.loads(content)
+        table = parse_json(content, str(path))
         identities = table["identity"]
         columns = {name: tuple(column) for name, column in table["attributes"].items()}
         roles = tuple(table["roles"]) if "roles" in table else None
-        return Images(tuple(table["image_id"]), None if identities is None else tuple(identities), columns, roles)
+        found = Images(tuple(table["image_id"]), None if identities is None else tuple(identities), columns, roles)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: not an image table: {error}") from error
+    texts = {"image_id": found.image_ids, "identity": found.identities or found.image_ids}
+    for name, column in {**texts, **columns, "roles": roles or (None,) * len(found.image_ids)}.items():
+        allowed: tuple[type, ...] = (str,) if name in texts else (str, float, int, type(None))
+        if len(column) != len(found.image_ids) or not all(isinstance(cell, allowed) for cell in column):
+            raise InputError(
+                f"{path}: {name!r:.80} must hold one plain value for each of the {len(found.image_ids)} images"
+            )
+    if len(set(found.image_ids)) != len(found.image_ids):
+        raise InputError(f"{path}: an image_id is given twice")
+    return found
 
 
 def _parse_embeddings(content: bytes, path: Path) -> tuple[NDArray[np.float32], Pairs | None]:
@@ -210,9 +251,13 @@ def _parse_embeddings(content: bytes, path: Path) -> tuple[NDArray[np.float32], 
     try:
         tensors = load(content)
         vectors = tensors["embeddings"]
-    except (SafetensorError, KeyError) as error:
+    except (SafetensorError, KeyError, ValueError, TypeError) as error:
         raise InputError(f"{path}: not a FaceBench embeddings file: {error}") from error
+    if vectors.ndim != 2 or vectors.dtype.kind != "f":
+        raise InputError(f"{path}: expected (N, D) floats, found {vectors.shape} {vectors.dtype}")
     if "pair_a" not in tensors:
         return vectors, None
+    if not {"pair_b", "pair_genuine"} <= set(tensors):
+        raise InputError(f"{path}: not a FaceBench embeddings file: a column of the pairs is missing")
     pairs = Pairs(tensors["pair_a"], tensors["pair_b"], tensors["pair_genuine"], tensors.get("pair_fold"))
     return vectors, pairs

@@ -13,15 +13,16 @@ from facebench.execution.compute import Compute
 from facebench.measure import control
 from facebench.measure.acquisition import acquisition_estimates
 from facebench.measure.every_score import Measurement, gaps
-from facebench.measure.overall import equal_error_interval
+from facebench.measure.overall import equal_error_interval, half_from_limits
 from facebench.measure.rates import Rate, complement, design_effect, genuine_rate, rate_estimate, threshold_flags
 from facebench.measure.sample import Images
 from facebench.measure.streaming_counts import Tallied, false_non_match_rate, independent_pairs
 from facebench.measure.streaming_groups import LargeGroups
-from facebench.measure.study import groupings_of
+from facebench.measure.study import groupings_of, points_of
 from facebench.metrics import clusters
+from facebench.metrics.uncertainty import wilson_from_variance
 from facebench.metrics.verification import near_threshold
-from facebench.schema import Curve, Estimate, Flag, ProtocolSpec, Unmeasured
+from facebench.schema import Curve, Estimate, Flag, ProtocolSpec, Unmeasured, point_fields
 from facebench.scoring import failed_rows
 from facebench.scoring.digits import digit_floor, ordered_bits
 
@@ -52,16 +53,16 @@ def measure_large(
         why = f"thresholds of single groups need every score at once; {_too_many(images, compute)}"
         unmeasured.append(Unmeasured(what=f"differentials under threshold_policy {spec.threshold_policy}", why=why))
         groupings = []
-    targets, confidence = sorted(spec.fmr_targets), spec.uncertainty.confidence
+    points, confidence = points_of(spec), spec.uncertainty.confidence
     shuffled = groupings[:1] if images.identities is not None else []
     controls = [control.control_grouping(grouping, images.identity, seed) for grouping in shuffled]
     if np.unique(images.identity).size < 2:
         raise InputError("there are no impostor comparisons: the data holds fewer than two identities")
-    tallied = Tallied(images, vectors, [*groupings, *controls], targets, comparator, compute)
+    tallied = Tallied(images, vectors, [*groupings, *controls], points, comparator, compute)
     at_targets, rates = _at_targets(tallied, confidence)
     estimates = [*at_targets, *_crossing(tallied, confidence), *_zero_fmr(tallied, confidence), *searched]
     if failed_rows(vectors).any():
-        working = Tallied(images, vectors, [], targets, comparator, compute, drop_failed=True)
+        working = Tallied(images, vectors, [], points, comparator, compute, drop_failed=True)
         estimates += _at_targets(working, confidence, failures="excluded")[0]
     if groupings:
         estimates += acquisition_estimates(vectors, images, groupings, confidence)
@@ -104,11 +105,13 @@ def _without_genuine(metric: str, tallied: Tallied) -> Estimate:
 
 
 def _at_targets(tallied: Tallied, confidence: float, *, failures: str = "counted") -> tuple[list[Estimate], list[Rate]]:
-    """Return tar, fnmr and fmr at each target, and the pooled FMR rates."""
+    """Return tar, fnmr and fmr at each operating point, and the pooled FMR rates."""
     estimates: list[Estimate] = []
     rates = []
-    for t, target in enumerate(tallied.targets):
-        common = {**_common(tallied, t), "fmr_target": target, "failures": failures}
+    points = tallied.points
+    for t, key in enumerate(points.keys):
+        source = points.source(t, "pooled")
+        common = {**_common(tallied, t), **point_fields(key), "threshold_source": source, "failures": failures}
         limits = () if tallied.resolvable[t] else (Flag.UNRESOLVABLE,)
         false = tallied.false_matches(TOTAL, t)
         variance = false.of_rate.variance if tallied.has_identities else None
@@ -117,7 +120,7 @@ def _at_targets(tallied: Tallied, confidence: float, *, failures: str = "counted
         rates.append(fmr)
         near = int(tallied.counts.near[t])
         estimates.append(rate_estimate("fmr", fmr, confidence, flags=limits, near_threshold=near, **common))
-        unsure = (*limits, *threshold_flags(false.errors))
+        unsure = limits if points.fixed(t) else (*limits, *threshold_flags(false.errors))
         if not tallied.genuine.size:
             estimates += [
                 Estimate(metric=metric, value=None, flags=(*unsure, Flag.NO_GENUINE), **common)
@@ -128,12 +131,30 @@ def _at_targets(tallied: Tallied, confidence: float, *, failures: str = "counted
         near = near_threshold(tallied.genuine, tallied.thresholds[t])
         found = rate_estimate("fnmr", fnmr, confidence, flags=unsure, near_threshold=near, **common)
         estimates += [found, complement(found, "tar")]
+        if points.fixed(t):
+            estimates.append(_half_total_error_rate(tallied, t, confidence, [estimates[-3], found], common))
     return estimates, rates
+
+
+def _half_total_error_rate(
+    tallied: Tallied, t: int, confidence: float, rates: Sequence[Estimate], common: dict[str, Any]
+) -> Estimate:
+    missed, false = tallied.false_non_matches(0, 0, tallied.thresholds[t]), tallied.false_matches(TOTAL, t)
+    value = (missed.rate + false.rate) / 2
+    field = {"metric": "hter", "value": value, "errors": missed.errors + false.errors, **common}
+    if not tallied.has_identities:
+        return Estimate.model_validate({**field, "flags": (Flag.NO_INTERVAL,)})
+    variance = clusters.added([(0.5, missed.of_rate), (0.5, false.of_rate)]).variance
+    if not 0 < value < 1 or not variance:
+        return half_from_limits(field, rates)
+    own = wilson_from_variance(value, missed.n, variance, confidence)
+    found = {"ci_low": own.low, "ci_high": own.high, "ci_method": "wilson-delta", "n_eff": own.n_eff}
+    return Estimate.model_validate({**field, **found})
 
 
 def _crossing(tallied: Tallied, confidence: float) -> list[Estimate]:
     """Return eer; its influence is the mean of those of FMR and FNMR, weighed by the slope of one in the other."""
-    t = len(tallied.targets) + 1
+    t = len(tallied.points.keys) + 1
     if tallied.crossing is None:
         return [_without_genuine("eer", tallied)]
     value = (tallied.crossing.fmr + tallied.crossing.fnmr) / 2
@@ -153,7 +174,7 @@ def _crossing(tallied: Tallied, confidence: float) -> list[Estimate]:
 
 
 def _zero_fmr(tallied: Tallied, confidence: float) -> list[Estimate]:
-    t = len(tallied.targets)
+    t = len(tallied.points.keys)
     if not tallied.genuine.size:
         return [_without_genuine("fnmr_at_zero_fmr", tallied)]
     missed = tallied.false_non_matches(0, 0, tallied.thresholds[t])

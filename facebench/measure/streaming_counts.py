@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -14,8 +13,9 @@ from facebench.execution.compute import Compute
 from facebench.measure.groups import Grouping
 from facebench.measure.rates import Rate
 from facebench.measure.sample import Images, Partition
+from facebench.measure.study import Points
 from facebench.metrics import clusters, uncertainty
-from facebench.metrics.verification import false_accept_budget
+from facebench.metrics.verification import false_accept_budget, held
 from facebench.scoring import engine, failed_rows
 from facebench.scoring.arrange import Arrangement, arrange
 from facebench.scoring.digits import digit_floor
@@ -44,12 +44,12 @@ class Influence:
 
 
 class Tallied(Partition):
-    """Counts of a run at the thresholds of its FMR targets; cells as in `Partition`.
+    """Counts of a run at its operating points; cells as in `Partition`.
 
     Attributes:
         selection: order statistics, histogram and genuine scores.
-        thresholds: (T,) one per FMR target, then the one above all impostor scores, then that at which FMR and FNMR
-            cross, if there are genuine comparisons.
+        thresholds: (T,) one per operating point, then the one above all impostor scores, then that at which FMR and
+            FNMR cross, if there are genuine comparisons.
         genuine, genuine_ends: all genuine comparisons; ``-inf`` where an image failed.
     """
 
@@ -58,14 +58,14 @@ class Tallied(Partition):
         images: Images,
         vectors: NDArray[np.float32],
         groupings: list[Grouping],
-        targets: Sequence[float],
+        points: Points,
         comparator: str,
         compute: Compute,
         *,
         drop_failed: bool = False,
     ) -> None:
         super().__init__(images, groupings)
-        self.targets = list(targets)
+        self.points = points
         self._known: dict[tuple[int, int], Influence] = {}
         usable = ~failed_rows(vectors)
         if comparator == "cosine":
@@ -84,8 +84,8 @@ class Tallied(Partition):
     def _select(self, rows: NDArray[np.int64], compute: Compute) -> None:
         self.n = int(self.n_impostor[0])
         computed = self.arrangement.n_comparisons - _pairs_within(self.images.identity[rows])
-        ranks = [false_accept_budget(target, self.n) for target in self.targets]
-        self.resolvable = [rank >= 1 for rank in ranks]
+        ranks = [false_accept_budget(target, self.n) for target in self.points.targets]
+        self.resolvable = [*(rank >= 1 for rank in ranks), *(True for _ in self.points.named)]
         ranks = [min(rank, self.n - 1) for rank in ranks]
         failed = self._failed_genuine(rows)
         lowest = self.n - computed, len(failed)
@@ -94,10 +94,11 @@ class Tallied(Partition):
         ends = rows[found.genuine_ends.astype(np.int64)].reshape(-1, 2)
         self.genuine = np.concatenate([found.genuine, np.full(len(failed), -np.inf, np.float32)])
         self.genuine_ends = np.concatenate([ends, failed]).astype(np.int32)
-        at_targets = engine.thresholds(found)
+        *at_targets, above_all = engine.thresholds(found)
+        named = (held(threshold, np.float32) for _, threshold, _ in self.points.named)
         self.crossing = _crossing(found, self.genuine, self.n)
         met = () if self.crossing is None else (self.crossing.threshold,)
-        self.thresholds = (*at_targets, *met)
+        self.thresholds = (*at_targets, *named, above_all, *met)
 
     def _failed_genuine(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the genuine comparisons with an image that failed."""
@@ -267,16 +268,17 @@ def independent_pairs(partition: Partition, grouping: int, first: int, second: i
 
 
 def false_non_match_rate(tallied: Tallied, grouping: int, group: int, t: int) -> Rate:
-    """Return the FNMR of a group at the threshold of an FMR target, which is itself estimated.
+    """Return the FNMR of a group at an operating point.
 
-    To first order the FNMR moves by the influence of the genuine comparisons, plus by the slope of the FNMR in the FMR
-    times the influence of the impostor comparisons that set the threshold (delta method).
+    The threshold of an FMR target is itself estimated: to first order the FNMR moves by the influence of the genuine
+    comparisons, plus by the slope of the FNMR in the FMR times the influence of the impostor comparisons that set the
+    threshold (delta method).
     """
     missed = tallied.false_non_matches(grouping, group, tallied.thresholds[t])
     variance = None
     if tallied.has_identities:
         false = tallied.false_matches(0, t)
-        slope = tallied.slope(grouping, group, tallied.targets[t])
+        slope = 0.0 if tallied.points.fixed(t) else tallied.slope(grouping, group, tallied.points.targets[t])
         variance = clusters.added([(1.0, missed.of_rate), (slope, false.of_rate)]).variance
     mine = tallied.genuine_cells[:, grouping] == group
     people = int(np.unique(tallied.images.identity[tallied.genuine_ends[mine, 0]]).size)

@@ -18,7 +18,7 @@ Floats = NDArray[np.float64]
 
 
 class LargeGroups(GroupMeasurer):
-    """Measures all groupings at the pooled thresholds; variances are closed forms, so there are no replicates."""
+    """Measures all groupings at the pooled and named thresholds; variances are closed forms without replicates."""
 
     def __init__(
         self,
@@ -30,14 +30,17 @@ class LargeGroups(GroupMeasurer):
         seed: int,
     ) -> None:
         self.sample: Any = tallied
-        self.targets = list(tallied.targets)
+        self.step = lambda: None  # a run of this size reports tiles, not groupings
+        self.points = tallied.points
         self.policy = "pooled"
         self.confidence = confidence
         self.min_identities = min_identities
         self.design_effects = list(design_effects)
         self.rng = generator(Stream.FAIR_DRAWS, seed)
-        thresholds = tallied.thresholds[: len(self.targets)]
-        self.pooled = Operating("pooled", thresholds, None, tuple(tallied.resolvable), (0,) * len(thresholds))
+        thresholds = tallied.thresholds[: len(self.points.keys)]
+        named = range(len(self.points.targets), len(self.points.keys))
+        self.wanted = [*self.points.targets, *(tallied.false_matches(0, t).rate for t in named)]
+        self.pooled = Operating("pooled", thresholds, None, tuple(tallied.resolvable), self._set_on(0))
         self.tallied = tallied
 
     def _rates(
@@ -67,6 +70,8 @@ class LargeGroups(GroupMeasurer):
         pair of identities are taken to lie either all in the cell or none; where people carry several labels, this
         makes the variance of cells between groups too large.
         """
+        if self.points.fixed(t):
+            return found.of_rate.variance
         pooled = self.tallied.false_matches(0, t)
         slope = self._elasticity(i, t) * found.rate / pooled.rate if pooled.errors else 0.0
         own, every = found.of_rate, pooled.of_rate
@@ -82,7 +87,7 @@ class LargeGroups(GroupMeasurer):
     def _elasticity(self, i: int, t: int) -> float:
         """Return d ln FMR of a cell / d ln FMR of all, between the operating points around one; 1 where unknown."""
         points = []
-        for other in (max(0, t - 1), min(len(self.targets) - 1, t + 1)):
+        for other in (max(0, t - 1), min(len(self.points.targets) - 1, t + 1)):
             cell, pooled = self.tallied.false_matches(i, other), self.tallied.false_matches(0, other)
             if cell.errors and pooled.errors:
                 points.append((np.log(cell.rate), np.log(pooled.rate)))

@@ -137,7 +137,7 @@ def replicate_cutoffs(
     from facebench.metrics.kernels import tail_cutoffs
 
     # a hair more than the product: a whole number of comparisons may fall short of itself in binary (.29 * 100)
-    budgets = np.outer(totals.weight[:, 0], np.asarray(fmr_targets)) * (1 + 1e-12)
+    budgets = np.outer(totals.weight[:, 0], np.asarray(fmr_targets)) * (1 + 1e-10)
     filled = totals.filled[:, 0] / max(int(totals.observed[0]), 1)
     cutoffs = np.full(budgets.shape, -np.inf)
     size = _first_guess(impostor.scores.size, max(fmr_targets))
@@ -157,18 +157,20 @@ def replicate_cutoffs(
 
 
 def replicate_accepts(weights: NDArray[np.int32], ranked: RankedComparisons, cutoffs: Floats) -> Floats:
-    """Return (R, T, C): weight accepted per replicate, target and cell at given cutoffs (falling along T)."""
+    """Return (R, T, C): weight accepted per replicate, cutoff and cell; a comparison counts when score > cutoff."""
     from facebench.metrics.kernels import accepted_weights
 
+    order = np.argsort(-cutoffs, axis=1, kind="stable")
+    falling = np.take_along_axis(cutoffs, order, axis=1)
     sums = np.zeros((*cutoffs.shape, ranked.n_cells))
     size = int(np.searchsorted(-ranked.scores, -cutoffs.min(), side="left")) if cutoffs.size else 0
     head = ranked.head(size)
 
     def work(rows: slice) -> None:
-        accepted_weights(weights[rows], head.first, head.second, head.scores, head.cells, cutoffs[rows], sums[rows])
+        accepted_weights(weights[rows], head.first, head.second, head.scores, head.cells, falling[rows], sums[rows])
 
     in_threads(work, weights.shape[0])
-    return sums
+    return np.take_along_axis(sums, np.argsort(order, axis=1)[:, :, None], axis=1)
 
 
 def replicate_equal_error_rates(

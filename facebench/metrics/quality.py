@@ -18,10 +18,23 @@ class DiscardCurve:
     Attributes:
         discarded: rising share of comparisons discarded, from 0; only shares that split no ties.
         rate: error rate of the rest.
+        errors, left: errors among the rest, and how many comparisons it holds; sums of weights where there are any.
     """
 
     discarded: Floats
     rate: Floats
+    errors: Floats
+    left: Floats
+
+    def counts(self, share: float) -> tuple[float, float]:
+        """Return errors and comparisons left when at most that share is discarded, and no tie is split."""
+        point = int(np.searchsorted(self.discarded, share + 1e-12, side="right")) - 1
+        return float(self.errors[point]), float(self.left[point])
+
+    def step(self, share: float) -> float:
+        """Return the rate of what is left then: errors over comparisons."""
+        errors, left = self.counts(share)
+        return min(1.0, max(0.0, errors / left))
 
     def at(self, share: float) -> float:
         """Return the rate at a share discarded, linear between the points of the curve."""
@@ -65,4 +78,5 @@ def error_versus_discard(
     left = total - before
     errors_left = missed.sum() - np.r_[0.0, np.cumsum(missed)][starts]
     some = left > 1e-12 * total
-    return DiscardCurve(before[some] / total, np.clip(errors_left[some] / left[some], 0.0, 1.0))
+    rate = np.clip(errors_left[some] / left[some], 0.0, 1.0)
+    return DiscardCurve(before[some] / total, rate, errors_left[some], left[some])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -17,6 +18,9 @@ from numpy.typing import NDArray
 from facebench.errors import InputError
 
 Scores = NDArray[np.floating[Any]]
+
+ROUNDED_DIGITS = 8
+"""A decimal with so many digits is taken for a rounded one."""
 
 NEAR_THRESHOLD = 2e-6
 """Scores this close to a threshold may fall on either side of it on another machine (float32 dot products)."""
@@ -68,10 +72,22 @@ def as_scores(values: Any, what: str = "scores", *, allow_empty: bool = False) -
 def false_accept_budget(fmr_target: float, n_impostor: int) -> int:
     """Return k = floor(f * N), computed on the decimal the user wrote, not on its binary rounding.
 
+    A target of eight digits or more is a rounded decimal, such as a share that was computed: where a whole number of
+    comparisons lies within one unit of its last digit, that number is meant.
+
     >>> false_accept_budget(0.29, 100)  # 0.29 * 100 is 28.999999999999996 in binary
     29
+    >>> false_accept_budget(4.8833333333333e-2, 12_000)  # 586 / 12,000
+    586
     """
-    return int(Fraction(repr(float(fmr_target))) * n_impostor)
+    written = Decimal(repr(float(fmr_target)))
+    product = Fraction(written) * n_impostor
+    parts = written.as_tuple()
+    unit = Fraction(10) ** int(parts.exponent) * n_impostor
+    nearest = round(product)
+    if len(parts.digits) >= ROUNDED_DIGITS and unit < Fraction(1, 100) and abs(product - nearest) <= unit:
+        return nearest
+    return int(product)
 
 
 def just_above(value: float, dtype: Any) -> float:
@@ -120,11 +136,25 @@ def zero_fmr_point(impostor: Scores) -> OperatingPoint:
 
 def accepted(scores: Scores, threshold: float) -> int:
     """Return how many scores are at or above the threshold, compared exactly whatever the type of the scores."""
-    kind = scores.dtype.type
+    return int(np.count_nonzero(scores >= scores.dtype.type(held(threshold, scores.dtype))))
+
+
+def held(threshold: float, dtype: Any) -> float:
+    """Return the smallest number of that type at or above a threshold, which accepts the same scores.
+
+    A float64 threshold between two float32 scores must not fall onto the lower one.
+    """
+    kind = np.dtype(dtype).type
     rounded = kind(threshold)
-    if float(rounded) < threshold:  # a float64 threshold between two float32 scores must not fall onto the lower one
-        rounded = np.nextafter(rounded, kind(np.inf))
-    return int(np.count_nonzero(scores >= rounded))
+    return float(np.nextafter(rounded, kind(np.inf)) if float(rounded) < threshold else rounded)
+
+
+def fixed_point(impostor: Scores, threshold: float) -> OperatingPoint:
+    """Return a threshold that was not set on these impostors as an operating point; `fmr_target` is the FMR it has."""
+    impostor = as_scores(impostor, "impostor scores", allow_empty=True)
+    false_accepts = accepted(impostor, threshold)
+    achieved = false_accepts / max(impostor.size, 1)
+    return OperatingPoint(achieved, held(threshold, impostor.dtype), false_accepts, impostor.size, resolvable=True)
 
 
 def near_threshold(scores: Scores, threshold: float, margin: float = NEAR_THRESHOLD) -> int:

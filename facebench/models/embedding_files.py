@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from facebench.data.table import check_parquet
+from facebench.data.trees import safe_name
 from facebench.errors import InputError
-from facebench.files import read_bytes, read_json
+from facebench.files import check_file, parse_json, read_bytes, read_json
+from facebench.models.arrays import read_npy, read_npz
+from facebench.models.foreign_embeddings import SUFFIXES
 
 _MEGAFACE_NOISY = 100.0
 
@@ -35,10 +38,10 @@ def read_embeddings(path: Path, options: dict[str, Any]) -> EmbeddingFile:
     readers = {".npy": _npy, ".npz": _npz, ".safetensors": _safetensors, ".parquet": _parquet}
     if path.suffix == ".json":
         return _megaface(path, options)
-    if path.suffix in (".h5", ".hdf5"):
+    if path.suffix.lower() in SUFFIXES:
         raise InputError(
-            f"{path}: HDF5 is not read; save the arrays as .npz, for example with h5py: "
-            "numpy.savez(OUT, embs=f['embs'][:], filenames=f['filenames'].asstr()[:])"
+            f"{path}: embeddings in this form are converted first: facebench data convert-embeddings {path} "
+            f"{path.with_suffix('.npz')}; then write weights: {path.stem}.npz"
         )
     if path.suffix not in readers:
         raise InputError(f"{path}: embeddings must be one of {', '.join(readers)}, or a MegaFace list (.json)")
@@ -54,10 +57,17 @@ def _megaface(path: Path, options: dict[str, Any]) -> EmbeddingFile:
     """
     listed = read_json(path, "MegaFace list")
     names = listed.get("path") if isinstance(listed, dict) else None
-    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
-        raise InputError(f"{path}: a MegaFace list has the keys path and id, lists of one entry per image")
+    if (
+        not isinstance(names, list)
+        or not names
+        or not all(isinstance(name, str) for name in names)
+        or len(set(names)) < len(names)
+    ):
+        raise InputError(
+            f"{path}: a MegaFace list has the keys path and id, lists of one entry per image, each path once"
+        )
     folder, suffix = path.parent / str(options.get("features", ".")), str(options.get("suffix", ".bin"))
-    rows = [_megaface_feature(folder / f"{name}{suffix}") for name in names]
+    rows = [_megaface_feature(folder / _inside(f"{name}{suffix}", path)) for name in names]
     sizes = {row.size for row in rows}
     if len(sizes) > 1:
         odd = next(name for name, row in zip(names, rows, strict=True) if row.size != rows[0].size)
@@ -68,6 +78,13 @@ def _megaface(path: Path, options: dict[str, Any]) -> EmbeddingFile:
         vectors = vectors[:, :-1].copy()
         vectors[noisy] = np.nan
     return EmbeddingFile(vectors, list(names))
+
+
+def _inside(name: str, where: Path) -> str:
+    try:
+        return safe_name(name)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
 
 
 def _megaface_feature(path: Path) -> NDArray[np.float32]:
@@ -83,29 +100,17 @@ def _megaface_feature(path: Path) -> NDArray[np.float32]:
 
 
 def _npy(path: Path) -> EmbeddingFile:
-    return EmbeddingFile(_without_pickle(path), None)
-
-
-def _without_pickle(path: Path) -> Any:
-    try:
-        return np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise InputError(f"{path}: cannot be read without running pickled code, or is damaged: {error}") from error
+    return EmbeddingFile(read_npy(path), None)
 
 
 def _npz(path: Path) -> EmbeddingFile:
-    with _without_pickle(path) as archive:
-        names = list(archive.files)
-        try:
-            arrays = {name: archive[name] for name in names}
-        except ValueError as error:
-            raise InputError(f"{path}: holds Python objects; save ids as text arrays (dtype str)") from error
+    arrays = read_npz(path)
     key = next((name for name in ("embs", "embeddings") if name in arrays), None)
     if key is None:
-        raise InputError(f"{path}: no array 'embs' or 'embeddings'; found {', '.join(names)}")
+        raise InputError(f"{path}: no array 'embs' or 'embeddings'; found {', '.join(arrays)}")
     vectors, mirrored = arrays[key], "embs_f" in arrays
     if mirrored:
-        if arrays["embs_f"].shape != vectors.shape:
+        if arrays["embs_f"].shape != vectors.shape or vectors.ndim != 2:
             raise InputError(f"{path}: embs_f has the shape {arrays['embs_f'].shape}, {key} {vectors.shape}")
         vectors = np.concatenate([vectors, arrays["embs_f"]], axis=1)
     ids = next((arrays[name] for name in ("image_ids", "ids", "filenames") if name in arrays), None)
@@ -115,32 +120,41 @@ def _npz(path: Path) -> EmbeddingFile:
 def _safetensors(path: Path) -> EmbeddingFile:
     from safetensors import SafetensorError, safe_open
 
+    check_file(path, "embeddings")
     try:
         with safe_open(path, "np") as stored:
             if "embeddings" not in stored.keys():  # noqa: SIM118 - not a dict
                 raise InputError(f"{path}: no tensor 'embeddings'; found {', '.join(stored.keys())}")
             ids = (stored.metadata() or {}).get("image_ids")
-            names = None if ids is None else [str(value) for value in json.loads(ids)]
-            return EmbeddingFile(stored.get_tensor("embeddings"), names)
-    except (SafetensorError, ValueError) as error:
+            vectors = stored.get_tensor("embeddings")
+    except (SafetensorError, ValueError, TypeError, KeyError, AttributeError, OSError) as error:
         raise InputError(f"{path}: not a readable safetensors file: {error}") from error
+    names = None if ids is None else parse_json(ids, f"{path}, image_ids")
+    if names is not None and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+        raise InputError(f"{path}: image_ids must be a JSON list of texts")
+    return EmbeddingFile(vectors, names)
 
 
 def _parquet(path: Path) -> EmbeddingFile:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    size = check_file(path, "embeddings")
     try:
+        check_parquet(pq.ParquetFile(path).metadata, size, str(path))
         table = pq.read_table(path)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not a readable Parquet file: {error}") from error
     if "image_id" not in table.column_names:
         raise InputError(f"{path}: no column image_id; found {', '.join(table.column_names)}")
-    ids = [str(value) for value in table.column("image_id").to_pylist()]
-    if "embedding" in table.column_names:
-        return EmbeddingFile(np.array(table.column("embedding").to_pylist(), np.float32), ids)
     columns = [name for name in table.column_names if name != "image_id"]
     if not columns:
         raise InputError(f"{path}: no column 'embedding' and no number columns")
-    stacked = np.stack([table.column(name).to_numpy() for name in columns], axis=1)
-    return EmbeddingFile(stacked.astype(np.float32), ids)
+    try:
+        ids = [str(value) for value in table.column("image_id").to_pylist()]
+        if "embedding" in columns:
+            return EmbeddingFile(np.array(table.column("embedding").to_pylist(), np.float32), ids)
+        stacked = np.stack([table.column(name).to_numpy() for name in columns], axis=1).astype(np.float32)
+    except (ValueError, TypeError, OverflowError, pa.ArrowException) as error:
+        raise InputError(f"{path}: the embeddings must be numbers, as many for each image: {error}") from error
+    return EmbeddingFile(stacked, ids)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,27 +20,69 @@ class StoredEmbeddings:
     """A table of embeddings by image id."""
 
     def __init__(
-        self, vectors: Embeddings, ids: Sequence[str], card: ModelCard, *, mirrored_half: bool = False
+        self,
+        vectors: Embeddings,
+        ids: Sequence[str],
+        card: ModelCard,
+        *,
+        mirrored_half: bool = False,
+        missing_fail: bool = False,
     ) -> None:
         self.card = card
         self.mirrored_half = mirrored_half  # the second half of each row belongs to the mirrored face
         self._vectors = vectors
         self._row = {image_id: row for row, image_id in enumerate(ids)}
+        self._missing_fail = missing_fail
 
     def lookup(self, image_ids: Sequence[str]) -> Embeddings:
-        """Return (N, D) float32 embeddings of images by id.
+        """Return (N, D) float32 embeddings of images by id; rows of NaN for missing ones, if its owner allows that.
+
+        An id that is not in the file is also found under another ending, as "a.jpg" for "a" or "a.png", where that is
+        the only one.
 
         Raises:
             InputError: some ids have no embedding.
         """
-        missing = [image_id for image_id in image_ids if image_id not in self._row]
-        if missing:
-            shown = ", ".join(missing[:5])
-            raise InputError(
-                f"model {self.card.name}: {len(missing)} of {len(image_ids)} images have no embedding, "
-                f"the first: {shown}; ids must be those of the manifest"
-            )
-        return self._vectors[[self._row[image_id] for image_id in image_ids]]
+        rows = self._rows(image_ids)
+        missing = [image_id for image_id in image_ids if image_id not in rows]
+        if missing and (not self._missing_fail or len(missing) == len(image_ids)):
+            raise InputError(self._refusal(missing, len(image_ids)))
+        found = np.full((len(image_ids), self._vectors.shape[1]), np.nan, np.float32)
+        for place, image_id in enumerate(image_ids):
+            if image_id in rows:
+                found[place] = self._vectors[rows[image_id]]
+        return found
+
+    def _rows(self, image_ids: Sequence[str]) -> dict[str, int]:
+        rows = {image_id: self._row[image_id] for image_id in image_ids if image_id in self._row}
+        left = _by_stem(image_id for image_id in dict.fromkeys(image_ids) if image_id not in rows)
+        if not left:
+            return rows
+        free = _by_stem(image_id for image_id in self._row if image_id not in rows)
+        for stem, asked in left.items():
+            if len(asked) == 1 and len(free.get(stem, ())) == 1:
+                rows[asked[0]] = self._row[free[stem][0]]
+        return rows
+
+    def _refusal(self, missing: Sequence[str], n: int) -> str:
+        known = ", ".join(list(self._row)[:3])
+        way_out = (
+            "" if len(missing) == n else "; if no face was found in them, write 'missing: failures' in the model file"
+        )
+        return (
+            f"model {self.card.name}: {len(missing)} of {n} images have no embedding, the first: "
+            f"{', '.join(missing[:5])}; ids must be those of the manifest (the file has {known}, ...){way_out}"
+        )
+
+
+_ENDING = re.compile(r"\.(jpe?g|png|bmp|tiff?|webp|ppm|pgm|jfif|jpe|gif|avif|heic|jp2)$", re.IGNORECASE)
+
+
+def _by_stem(ids: Iterable[str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for image_id in ids:
+        found.setdefault(_ENDING.sub("", image_id), []).append(image_id)
+    return found
 
 
 def load(context: LoadContext) -> StoredEmbeddings:
@@ -73,7 +116,10 @@ def load(context: LoadContext) -> StoredEmbeddings:
         comparator=spec.comparator,
         options=spec.options,
     )
-    return StoredEmbeddings(vectors.astype(np.float32), ids, card, mirrored_half=_mirrored(spec, found, path))
+    return StoredEmbeddings(
+        vectors.astype(np.float32), ids, card, mirrored_half=_mirrored(spec, found, path),
+        missing_fail=spec.missing == "failures",
+    )  # fmt: skip
 
 
 def _mirrored(spec: ModelFile, found: EmbeddingFile, path: Path) -> bool:

@@ -88,7 +88,7 @@ def controls(reading: Reading) -> Table:
         words = measure(e.metric)
         rows.append(
             [
-                Cell(f"{words.label} at {fmt.target(e.fmr_target)}"),
+                Cell(f"{words.label} at {fmt.target(e.point)}"),
                 Cell(words.write(e.value), limits(e, words.write), e.value),
                 _expected(e, words.write),
                 _excess(e, words.write),

@@ -6,6 +6,8 @@ import math
 import unicodedata
 from collections.abc import Callable
 
+from facebench.schema import Point
+
 MISSING = "–"
 PLAIN_EXPONENTS = range(-3, 5)  # numbers from 0.001 to 99,999 are written out, others with an exponent
 
@@ -48,17 +50,33 @@ def fmr(value: float | None) -> str:
     return f"{value:g}" if value in (0, 1) else scientific(value)
 
 
-def target(value: float | None) -> str:
-    """Write an FMR target as its author would.
+def target(value: Point | None) -> str:
+    """Write an FMR target as its author would, or the name of a threshold.
 
-    >>> target(0.001), target(0.0003), target(0.1)
-    ('1e-3', '3e-4', '1e-1')
+    >>> target(0.001), target(0.0003), target(0.1), target("vendor")
+    ('1e-3', '3e-4', '1e-1', 'vendor')
     """
     if value is None:
         return MISSING
+    if isinstance(value, str):
+        return value
     mantissa, _, exponent = f"{value:.5e}".partition("e")
     mantissa = mantissa.rstrip("0").rstrip(".")
     return mantissa if int(exponent) == 0 else f"{mantissa}e{int(exponent)}"
+
+
+def point(value: Point | None) -> str:
+    """Say what an operating point is.
+
+    >>> point(0.001), point("vendor")
+    ('FMR target 1e-3', 'threshold “vendor”')
+    """
+    return f"threshold “{value}”" if isinstance(value, str) else f"FMR target {target(value)}"
+
+
+def short_point(value: Point | None) -> str:
+    """Say the same in two words: ``FMR 1e-3``, or the name of a threshold."""
+    return point(value) if isinstance(value, str) else f"FMR {target(value)}"
 
 
 def share(value: float | None) -> str:

@@ -57,7 +57,7 @@ def _protocol(result: Result) -> Facts:
         Fact("Title", protocol.title),
         Fact("What it does", protocol.description),
         Fact("Thresholds", policy_words(protocol.threshold_policy)),
-        Fact("Leading operating point", f"FMR target {fmt.target(protocol.primary_fmr_target)}"),
+        Fact("Leading operating point", f"{fmt.point(protocol.primary)}"),
         Fact("Intervals", f"{fmt.percent(protocol.confidence)} nominal coverage{_methods(result)}"),
         Fact("Protocol sha256", protocol.sha256, True),
         Fact("Source", protocol.source),

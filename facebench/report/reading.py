@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from facebench.metrics.catalogue import Direction, Kind, metric
-from facebench.schema import Estimate, Flag, Result
+from facebench.schema import Estimate, Flag, Point, Result
 
-Key = tuple[str, float | None, str, str | None, str, str, str, int | None]
+Key = tuple[str, Point | None, str, str | None, str, str, str, int | None]
 
 DEFAULT_TARGET = 1e-3
 BLIND = frozenset({Flag.UNRESOLVABLE, Flag.INSUFFICIENT, Flag.NO_GENUINE, Flag.NO_IMPOSTOR, Flag.NO_INTERVAL})
@@ -25,14 +25,14 @@ class Reading:
 
     def __post_init__(self) -> None:
         for e in self.result.estimates:
-            key = (e.metric, e.fmr_target, e.group, e.group_b, e.condition, e.rule, e.failures, e.k)
+            key = (e.metric, e.point, e.group, e.group_b, e.condition, e.rule, e.failures, e.k)
             self._index.setdefault(key, e)
 
     def find(
         self,
         metric: str,
         *,
-        target: float | None = None,
+        target: Point | None = None,
         group: str = "all",
         group_b: str | None = None,
         rule: str = "strict",
@@ -41,7 +41,7 @@ class Reading:
         """Return the estimate under the clean condition, or None."""
         return self._index.get((metric, target, group, group_b, "clean", rule, failures, None))
 
-    def cell(self, target: float, a: str, b: str) -> Estimate | None:
+    def cell(self, target: Point, a: str, b: str) -> Estimate | None:
         """Return the FMR between two groups; each unordered pair is stored once, the diagonal as the group's own."""
         if a == b:
             return self.find("fmr", target=target, group=a)
@@ -55,7 +55,7 @@ class Reading:
             return self.missed(self.primary, group, failures=failures)
         return self.find(rate, target=self.primary, group=group, failures=failures)
 
-    def missed(self, target: float, group: str, *, rule: str = "strict", failures: str = "counted") -> Estimate | None:
+    def missed(self, target: Point, group: str, *, rule: str = "strict", failures: str = "counted") -> Estimate | None:
         """Return the FNMR of a group; where only the TAR is stored, its complement."""
         found = self.find("fnmr", target=target, group=group, rule=rule, failures=failures)
         if found:
@@ -64,15 +64,33 @@ class Reading:
         return complement(tar) if tar else None
 
     @cached_property
-    def targets(self) -> tuple[float, ...]:
-        """All FMR targets, from the loosest to the strictest."""
-        return tuple(sorted({e.fmr_target for e in self.clean() if e.fmr_target is not None}, reverse=True))
+    def targets(self) -> tuple[Point, ...]:
+        """All operating points: FMR targets from the loosest to the strictest, then thresholds by name."""
+        found = dict.fromkeys(e.point for e in self.clean() if e.point is not None)
+        numbers = sorted((point for point in found if not isinstance(point, str)), reverse=True)
+        return (*numbers, *(point for point in found if isinstance(point, str)))
+
+    @property
+    def fmr_targets(self) -> tuple[float, ...]:
+        """The FMR targets among them."""
+        return tuple(point for point in self.targets if not isinstance(point, str))
 
     @cached_property
-    def primary(self) -> float:
+    def primary(self) -> Point:
         """The operating point the report leads with: the protocol's, or the nearest that was measured."""
-        wanted = self.result.protocol.primary_fmr_target or DEFAULT_TARGET
-        return min(self.targets, key=lambda t: abs(math.log(t / wanted)), default=wanted)
+        wanted = self.result.protocol.primary or DEFAULT_TARGET
+        if wanted in self.targets or isinstance(wanted, str):
+            return wanted
+        return min(self.fmr_targets, key=lambda t: abs(math.log(t / wanted)), default=wanted)
+
+    @cached_property
+    def expected_fmr(self) -> float | None:
+        """The FMR the leading operating point is meant to have: its target, or what its threshold achieved overall."""
+        if not isinstance(self.primary, str):
+            return self.primary
+        found = self.find("fmr", target=self.primary)
+        value: float | None = None if found is None else found.value
+        return value
 
     @cached_property
     def groupings(self) -> dict[str, tuple[str, ...]]:
@@ -87,9 +105,7 @@ class Reading:
     def differentials(self, grouping: str) -> list[Estimate]:
         """Return the differential measures of a grouping at the primary operating point."""
         return [
-            e
-            for e in self.clean()
-            if e.group == grouping and is_differential(e) and e.fmr_target in (None, self.primary)
+            e for e in self.clean() if e.group == grouping and is_differential(e) and e.point in (None, self.primary)
         ]
 
     def differential_groupings(self) -> list[str]:

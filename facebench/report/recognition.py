@@ -79,7 +79,7 @@ def _det(reading: Reading) -> list[Chart]:
             marks.append(charts.Mark(far.value, missed.value, fmt.target(target), target == reading.primary))
     left_out = len(curves) - charts.MAX_SERIES
     more = f" {fmt.plural(left_out, 'curve')} more in the table." if left_out > 0 else ""
-    caption = f"DET curve on normal-deviate axes; diamonds are the operating points, named by their FMR target.{more}"
+    caption = f"DET curve on normal-deviate axes; diamonds are the operating points, named as in the table above.{more}"
     return [Chart(charts.det_chart(curves, marks, names), caption, tables.det_points(curves, names))]
 
 
@@ -98,8 +98,8 @@ def _histogram(reading: Reading) -> list[Chart]:
             label = f"threshold {fmt.number(found.threshold)}"
             marks.append(charts.Mark(found.threshold, 0.0, label, target == reading.primary))
     caption = (
-        f"Score histograms; the solid line is the threshold for FMR target {fmt.target(reading.primary)}, "
-        "dotted lines those of the other targets."
+        f"Score histograms; the solid line is the threshold that leads ({fmt.point(reading.primary)}), "
+        "dotted lines those of the other operating points."
     )
     return [Chart(charts.histogram_chart(curves, marks), caption, tables.histogram_bars(curves))]
 
@@ -141,7 +141,8 @@ def _group_block(reading: Reading, grouping: str, open_: bool) -> Block:
 def _reference(reading: Reading, rate: str, pooled: Estimate | None) -> charts.Mark | None:
     """Return the line the groups are held against; the pooled FMR mixes in cross-group pairs, so it is not one."""
     if rate == "fmr":
-        return charts.Mark(reading.primary, 0.0, "target")
+        expected, words = reading.expected_fmr, "all pairs" if isinstance(reading.primary, str) else "target"
+        return charts.Mark(expected, 0.0, words) if expected else None
     return charts.Mark(pooled.value, 0.0, "all groups") if pooled and pooled.value is not None else None
 
 
@@ -177,7 +178,7 @@ def _matrices(reading: Reading, opened: set[str]) -> Section:
             continue
         cells = {(r, c): reading.cell(reading.primary, a, names[c]) for r, a in enumerate(names) for c in range(r + 1)}
         drawing = heatmap([short_label(name) for name in names], cells, name=str(i))
-        caption = f"False match rate between groups at FMR target {fmt.target(reading.primary)}"
+        caption = f"False match rate between groups at {fmt.point(reading.primary)}"
         blocks.append(Block(title, grouping in opened, charts=(Chart(drawing, caption, data),)))
     return Section(
         "matrix", "False matches between groups", lead, tuple(blocks), "No cross-group comparison was counted."

@@ -19,7 +19,7 @@ from facebench.report.reading import (
     upper_bound,
 )
 from facebench.report.wording import flag_words, measure, rule_words
-from facebench.schema import Curve, Estimate, Result
+from facebench.schema import Curve, Estimate, Point, Result
 from facebench.schema.robustness import family_of
 
 MAX_ROWS = 200
@@ -138,8 +138,9 @@ def notes(*estimates: Estimate | None) -> Cell:
 def operating_points(reading: Reading) -> Table:
     """Tabulate TAR, FNMR and FMR over all comparisons at every target, with and without failed images."""
     excluded = any(e.failures == "excluded" and e.group == "all" for e in reading.clean())
+    first = "#Operating point" if any(isinstance(t, str) for t in reading.targets) else "#FMR target"
     columns = [
-        "#FMR target", "#TAR", "#FNMR", "#Genuine missed", "#Achieved FMR", "#False matches", "#Threshold", "Notes",
+        first, "#TAR", "#FNMR", "#Genuine missed", "#Achieved FMR", "#False matches", "#Threshold", "Notes",
     ]  # fmt: skip
     if excluded:
         columns.insert(1, "Failed images")
@@ -156,14 +157,15 @@ def operating_points(reading: Reading) -> Table:
     return table(f"All comparisons at every operating point, with {level} intervals", columns, rows)
 
 
-def _operating_point(reading: Reading, target: float, failures: str) -> list[Cell]:
+def _operating_point(reading: Reading, target: Point, failures: str) -> list[Cell]:
     tar = reading.find("tar", target=target, failures=failures)
     far = reading.find("fmr", target=target, failures=failures)
     missed = reading.missed(target, "all", failures=failures)
     if not (tar or far or missed):
         return []
     threshold = next((e.threshold for e in (tar, far, missed) if e and e.threshold is not None), None)
-    head = Cell(fmt.target(target), ("leads this report",) if target == reading.primary else (), target)
+    sort = threshold if isinstance(target, str) else target
+    head = Cell(fmt.target(target), ("leads this report",) if target == reading.primary else (), sort)
     return [
         head,
         _accepted(tar, missed),
@@ -189,7 +191,7 @@ def single_figures(reading: Reading) -> Table:
     found = [
         e
         for e in reading.clean()
-        if (e.group, e.group_b, e.fmr_target, e.rule) == ("all", None, None, "strict")
+        if (e.group, e.group_b, e.point, e.rule) == ("all", None, None, "strict")
         and metric(e.metric).topic not in (Topic.EFFICIENCY, Topic.SEARCH)
     ]
     rows = []
@@ -214,7 +216,7 @@ def compatibility(reading: Reading) -> Table:
     return table("The same scores under the threshold rules of other tools", columns, rows)
 
 
-def _under_rule(reading: Reading, target: float, rule: str) -> Cell:
+def _under_rule(reading: Reading, target: Point, rule: str) -> Cell:
     tar, far = (reading.find(metric, target=target, rule=rule) for metric in ("tar", "fmr"))
     if tar is None or tar.value is None:
         return Cell(fmt.MISSING)
@@ -226,7 +228,7 @@ def groups(reading: Reading, grouping: str, sparks: dict[tuple[str, str], Markup
     """Tabulate the rates of the groups at the primary operating point; `sparks` are small charts by rate and group."""
     rows = [_group_row(reading, group, sparks) for group in reading.groupings[grouping]]
     columns = ["Group", "#Identities", "#FMR", "#False matches", "#FNMR", "#Genuine missed", "#Failed images", "Notes"]
-    caption = f"Error rates by {grouping_label(grouping)} at FMR target {fmt.target(reading.primary)}"
+    caption = f"Error rates by {grouping_label(grouping)} at {fmt.point(reading.primary)}"
     return table(fmt.clip(caption), columns, rows)
 
 
@@ -287,7 +289,7 @@ def remaining(reading: Reading, own_conditions: tuple[str, ...]) -> Table:
         if reading.result.ood is not None and metric(e.metric).topic is Topic.SEARCH:
             continue  # these have sections of their own
         words = measure(e.metric)
-        label = f"{words.label} at {fmt.target(e.fmr_target)}" if e.fmr_target else words.label
+        label = f"{words.label} at {fmt.target(e.point)}" if e.point else words.label
         who = f"{e.group} with {e.group_b}" if e.group_b else e.group
         rows.append([text(label), text(e.condition), text(who), value(e, words.write), counted(e), notes(e)])
     return table("Further estimates", ["Measure", "Condition", "Group", "#Value", "#Counts", "Notes"], rows)

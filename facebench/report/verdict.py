@@ -19,7 +19,7 @@ from facebench.report.reading import (
 )
 from facebench.report.statement import Statement, Tone
 from facebench.report.wording import FLAGS, SHORT_FLAGS
-from facebench.schema import Comparator, Estimate, Flag
+from facebench.schema import Comparator, Estimate, Flag, Point
 
 THIN = frozenset({Flag.FEW_ERRORS, Flag.ZERO_ERRORS, Flag.FEW_IDENTITIES})
 
@@ -75,7 +75,7 @@ def _measured(reading: Reading) -> Statement:
 def _recognition(reading: Reading) -> Statement:
     target = reading.primary
     tar, far = reading.find("tar", target=target), reading.find("fmr", target=target)
-    point = f"at FMR target {fmt.target(target)}"
+    point = f"at {fmt.point(target)}"
     flags = (*(tar.flags if tar else ()), *(far.flags if far else ()))
     if tar is None or tar.value is None or BLIND.intersection(flags) - {Flag.NO_INTERVAL}:
         return Statement("Recognition", Tone.UNKNOWN, f"Recognition {point} cannot be told.", _why(flags))
@@ -91,12 +91,14 @@ def _recognition(reading: Reading) -> Statement:
     return Statement("Recognition", Tone.PLAIN, headline, _counts(tar, far, target) + _notes(doubts))
 
 
-def _counts(tar: Estimate, far: Estimate | None, target: float) -> str:
+def _counts(tar: Estimate, far: Estimate | None, target: Point) -> str:
     n = tar.n_genuine
     accepted = f"{fmt.k_of_n(round((tar.value or 0) * n), n)} genuine comparisons" if n else "Genuine comparisons"
     text = f"{accepted} were accepted"
     if far and far.errors is not None and far.n_impostor:
         text += f" at a threshold that also let through {fmt.k_of_n(far.errors, far.n_impostor)} impostor comparisons"
+    if isinstance(target, str):
+        return f"{text}; the threshold was not set on this data."
     return f"{text}; the target allows at most {fmt.one_in(target)}."
 
 

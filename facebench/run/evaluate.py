@@ -29,6 +29,7 @@ from facebench.measure.sample import Images, Pairs
 from facebench.measure.sanity import picture_doubts, score_doubts
 from facebench.measure.saved import (
     RESULT,
+    is_scored,
     load_inputs,
     load_result,
     load_section,
@@ -36,11 +37,12 @@ from facebench.measure.saved import (
     save_result,
     save_section,
 )
-from facebench.measure.study import images_of
+from facebench.measure.study import images_of, in_similarities
 from facebench.measure.templates import template_model, template_units
-from facebench.run.external_scores import is_scored, remeasure_scores
+from facebench.run.external_scores import remeasure_scores
 from facebench.run.needs import unmet_needs
 from facebench.run.protocols import Protocol, bind_dataset, reference
+from facebench.run.thresholds import check_development
 from facebench.schema import DataSummary, Result, Unmeasured
 from facebench.scoring import MAX_IMAGES
 from facebench.sections import sections_of
@@ -63,6 +65,7 @@ def evaluate(model: Any, protocol: Protocol, data: Mapping[str, Path], options: 
     """
     started, clock = environment.now(), time.monotonic()
     check_options(options)
+    check_development(protocol.spec, model.card)
     unmet_needs(model, protocol.spec)
     dataset = bind_dataset(protocol, data)
     if options.limit is not None:
@@ -83,13 +86,14 @@ def evaluate(model: Any, protocol: Protocol, data: Mapping[str, Path], options: 
         images, vectors, pairs = template_units(dataset, vectors, protocol.spec)
     comparator = model.card.comparator.value
     compute = _compute(options)
+    spec = in_similarities(protocol.spec, model.card)
     found = measure_any(
-        protocol.spec, images, vectors, pairs, comparator=comparator, seed=options.seed, compat=options.compat,
+        spec, images, vectors, pairs, comparator=comparator, seed=options.seed, compat=options.compat,
         compute=compute,
     )  # fmt: skip
     doubts = picture_doubts(dataset, model.card, embedded.failures, options.workers)
     context = RunContext(
-        model, protocol.spec, dataset, images, pairs, embedded, found, options, edited,
+        model, spec, dataset, images, pairs, embedded, found, options, edited,
         lambda faces: embed_faces(model, faces, options.batch_size),
     )  # fmt: skip
     parts = _run_sections(context)
@@ -137,6 +141,7 @@ def remeasure(stored: Result, folder: Path, progress: Progress = no_progress) ->
         return _findings(remeasure_scores(stored, folder), {})
     vectors, images, pairs, spec = load_inputs(stored, folder)
     own = Protocol(spec, folder)
+    spec = in_similarities(spec, stored.model)
     if own.sha256 != stored.protocol.sha256:
         raise NotComparableError(f"{folder}: the protocol beside the result is not the one the result names")
     comparator = stored.model.comparator.value

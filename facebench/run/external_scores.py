@@ -16,7 +16,8 @@ from facebench.files import canonical_json
 from facebench.measure.every_score import Measurement, measure_scores
 from facebench.measure.sample import Images, Pairs, score_listed
 from facebench.measure.sanity import file_doubts, score_doubts
-from facebench.measure.saved import RESULT, SCORES, load_scores, save_result, save_scores, unnamed_samples
+from facebench.measure.saved import RESULT, load_scores, save_result, save_scores, unnamed_samples
+from facebench.measure.study import in_similarities
 from facebench.models.scores import ScoredModel
 from facebench.run.protocols import Protocol, reference
 from facebench.schema import ComparisonKind, DataSummary, ProtocolSpec, Result, Unmeasured
@@ -37,7 +38,8 @@ def evaluate_scores(model: ScoredModel, protocol: Protocol, options: RunOptions)
     named = None if table.names is None else Images(table.names, table.identities, dict(table.attributes))
     images = named or unnamed_samples(n)
     pairs = Pairs(table.a.astype(np.int64), table.b.astype(np.int64), table.genuine, table.fold)
-    found = _measure(protocol.spec, images, table.scores, pairs, options.seed, options.compat, options.progress)
+    spec = in_similarities(protocol.spec, model.card)
+    found = _measure(spec, images, table.scores, pairs, options.seed, options.compat, options.progress)
     artifacts = save_scores(options.out, table.scores, pairs, named, n, protocol.spec)
     result = Result(
         protocol=reference(protocol.spec, protocol.sha256, comparisons_sha256(table)),
@@ -54,17 +56,12 @@ def evaluate_scores(model: ScoredModel, protocol: Protocol, options: RunOptions)
     return result
 
 
-def is_scored(result: Result) -> bool:
-    """Whether a result was computed from a file of scores."""
-    return any(artifact.path == SCORES for artifact in result.artifacts)
-
-
 def remeasure_scores(stored: Result, folder: Path) -> Measurement:
     """Compute the numbers of a result again from the scores beside it."""
     scores, images, pairs, spec = load_scores(stored, folder)
     if Protocol(spec, folder).sha256 != stored.protocol.sha256:
         raise NotComparableError(f"{folder}: the protocol beside the result is not the one the result names")
-    return _measure(spec, images, scores, pairs, stored.run.seed, stored.run.compat)
+    return _measure(in_similarities(spec, stored.model), images, scores, pairs, stored.run.seed, stored.run.compat)
 
 
 def comparisons_sha256(table: ScoreTable) -> str:

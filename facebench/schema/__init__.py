@@ -23,6 +23,7 @@ from facebench.schema.model import (
     ModelCard,
     ModelFile,
 )
+from facebench.schema.points import FromResult, Point, PointSpec, point_fields
 from facebench.schema.policy import OnDoubt, Policy, Rule
 from facebench.schema.protocol import (
     ComparisonKind,
@@ -73,6 +74,7 @@ __all__ = [
     "Failure",
     "Flag",
     "Flip",
+    "FromResult",
     "GateFinding",
     "GroupSpec",
     "IdentificationSpec",
@@ -89,6 +91,8 @@ __all__ = [
     "MovedPair",
     "OnDoubt",
     "Outcome",
+    "Point",
+    "PointSpec",
     "Policy",
     "ProtocolRef",
     "ProtocolSpec",
@@ -105,4 +109,5 @@ __all__ = [
     "UncertaintySpec",
     "Unmeasured",
     "Verdict",
+    "point_fields",
 ]

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from facebench.schema._base import Strict
 from facebench.schema.attacks import AttackCell, Goal
+from facebench.schema.points import AtPoint
 
 
 class Spent(Strict):
@@ -110,10 +111,9 @@ class GoalReport(Strict):
     n_clean_errors: int = Field(description="wrong before any attack: never attacked, never a success")
 
 
-class AttackReport(Strict):
+class AttackReport(AtPoint):
     """Attacks on a sample of the comparisons."""
 
     threshold: float
-    fmr_target: float
     goals: tuple[GoalReport, ...]
     cells: tuple[CellReport, ...]

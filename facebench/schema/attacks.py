@@ -206,7 +206,10 @@ class AttackSpec(Strict):
     """Attacks on a sample of the comparisons, at the clean threshold."""
 
     cells: tuple[AttackCell, ...] = Field(min_length=1)
-    fmr_target: float | None = Field(None, gt=0, lt=1, description="whose threshold; default: primary_fmr_target")
+    fmr_target: float | None = Field(
+        None, gt=0, lt=1, description="whose threshold; default: the leading operating point"
+    )
+    operating_point: str | None = Field(None, description="name of the threshold, in place of fmr_target")
     max_pairs: int = Field(200, ge=1, description="comparisons drawn per goal")
     batch: int = Field(16, ge=1, le=512, description="pairs attacked at once")
     check_pairs: int = Field(8, ge=1, description="pairs of each cell the masking checks spend passes on")

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from facebench.schema._base import Strict
 from facebench.schema.agreement import Alignment, ExplanationComparison
+from facebench.schema.points import AtPoint
 from facebench.schema.result import Flag, ProtocolRef, Unmeasured
 
 
@@ -22,13 +23,12 @@ class ComparedModel(Strict):
     failed_images: int = 0
 
 
-class Difference(Strict):
+class Difference(AtPoint):
     """One number of one model minus the same number of the base, on the same comparisons."""
 
     model: str = Field(description="label of the model")
     base: str = Field(description="label of the model it is held against")
     metric: str
-    fmr_target: float | None = None
     fpir_target: float | None = None
     k: int | None = Field(None, description="rank, for `rank`")
     discarded: float | None = Field(None, description="share of comparisons of poorest quality left out, for `edc_…`")
@@ -103,11 +103,10 @@ class MovedIdentity(Strict):
     false_matches: int
 
 
-class Rank(Strict):
+class Rank(AtPoint):
     """Where one model stands by one metric: every rank that the data does not rule out."""
 
     metric: str
-    fmr_target: float | None = None
     model: str
     value: float | None
     best: int | None = Field(description="1 plus the number of models shown to be better; null without a value")

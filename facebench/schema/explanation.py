@@ -59,8 +59,11 @@ class ControlFinding(Strict):
     control: str = Field(description="planted: eyes, nose or mouth; or random weights")
     measure: str = Field(description="pixel_auroc, relevance_mass, or iou_over_nulls")
     value: float | None
+    ci_low: float | None = Field(None, description="interval of the value over the identities of the control pairs")
+    ci_high: float | None = None
     limit: float = Field(description="at least this for planted controls, at most this for random weights")
-    passed: bool
+    passed: bool = Field(description="whether the whole interval lies on the right side of the limit")
+    decided: bool = Field(True, description="false when the interval holds the limit: too few pairs to tell")
 
 
 class MethodVerdict(Strict):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -123,6 +123,9 @@ class ModelFile(Strict):
         (), description="torch only: weights whose names begin with one of these are left out, such as a head"
     )
     ids: str | None = Field(None, description="embeddings only: text file with one image_id per row")
+    missing: Literal["refuse", "failures"] = Field(
+        "refuse", description="embeddings only: what images without an embedding are; failures: no face was found"
+    )
     options: dict[str, Any] = Field(default_factory=dict, description="handed to plug-in adapters as they are")
 
     @field_validator("output", mode="before")
@@ -156,3 +159,8 @@ class ModelCard(Strict):
     )
     options: dict[str, Any] = Field(default_factory=dict)
     output: str | None = Field(None, description="which of several outputs of the network is the embedding")
+
+    @property
+    def distances(self) -> bool:
+        """Whether lower means more alike where the model's own scores are written."""
+        return self.comparator is Comparator.EUCLIDEAN or self.options.get("scale") == "distance"

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from facebench.schema._base import Strict
+from facebench.schema.points import AtPoint
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 
@@ -20,7 +21,7 @@ class OnDoubt(StrEnum):
     PASS = "pass"  # noqa: S105 - exit code 0, and the finding is listed
 
 
-class Rule(Strict):
+class Rule(AtPoint):
     """One rule; it covers every group and condition its patterns match.
 
     Exactly one bound is given. `margin` and `margin_relative` hold the candidate against the base on the same
@@ -28,7 +29,8 @@ class Rule(Strict):
     """
 
     metric: str = Field(description="a name of docs/metrics.md, for example tar, fnmr, fmr, eer, fmr_max_min")
-    fmr_target: Share | None = Field(None, description="operating point; default: the protocol's primary one")
+    fmr_target: Share | None = Field(None, description="operating point; default: the one the protocol leads with")
+    operating_point: str | None = Field(None, description="name of a threshold of the protocol, in place of fmr_target")
     k: int | None = Field(None, gt=0, description="rank, for `rank`")
     group: str = Field("all", description="a group, or a pattern: sex=*, race=*&gender=female; for a differential sex")
     condition: str = Field("clean", description="a condition, or a pattern: corruption:*")
@@ -40,6 +42,8 @@ class Rule(Strict):
 
     @model_validator(mode="after")
     def _one_bound(self) -> Self:
+        if self.fmr_target is not None and self.operating_point is not None:
+            raise ValueError("give `fmr_target` or `operating_point`, not both")
         given = [name for name in ("margin", "margin_relative", "min", "max") if getattr(self, name) is not None]
         if len(given) != 1:
             found = " and ".join(given) or "none"

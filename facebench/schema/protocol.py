@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from itertools import pairwise
-from typing import Annotated, Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -16,10 +16,9 @@ from facebench.schema.fairness import DiscardSpec, LadderSpec, PublishedMeasure,
 from facebench.schema.identification import IdentificationSpec
 from facebench.schema.judgements import JudgementSpec
 from facebench.schema.ood import OodSpec
+from facebench.schema.points import Fraction, Point, PointSpec
 from facebench.schema.robustness import RobustnessSpec
 from facebench.schema.templates import TemplateSpec
-
-Fraction = Annotated[float, Field(gt=0, lt=1)]
 
 
 class ComparisonKind(StrEnum):
@@ -120,6 +119,12 @@ class ProtocolSpec(Strict):
     comparisons: ComparisonSpec = ComparisonSpec()
     fmr_targets: tuple[Fraction, ...] = (1e-1, 1e-2, 1e-3, 1e-4)
     primary_fmr_target: Fraction = Field(1e-3, description="the operating point the report leads with")
+    operating_points: tuple[PointSpec, ...] | None = Field(
+        None, description="in place of fmr_targets: FMR targets, and thresholds under a name"
+    )
+    primary_operating_point: str | None = Field(
+        None, description="name of the threshold the report leads with, in place of primary_fmr_target"
+    )
     threshold_policy: str = Field("pooled", pattern=r"^(pooled|worst|per-group|reference:.+=.+)$")
     templates: TemplateSpec | None = None
     groups: GroupSpec | None = GroupSpec()
@@ -140,13 +145,56 @@ class ProtocolSpec(Strict):
     explanation: ExplanationSpec | None = None
     judgements: JudgementSpec | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _targets_of_points(cls, given: Any) -> Any:
+        """Take `fmr_targets` from `operating_points`; without any the report leads with the first threshold."""
+        points = given.get("operating_points") if isinstance(given, dict) else None
+        if not isinstance(points, list | tuple) or not all(isinstance(point, dict) for point in points):
+            return given
+        targets = [point["fmr_target"] for point in points if point.get("fmr_target") is not None]
+        names = [point.get("name") for point in points if point.get("threshold") is not None]
+        if "fmr_targets" in given and list(given["fmr_targets"]) != targets:
+            raise ValueError("give `operating_points` or `fmr_targets`, not both")
+        filled = {**given, "fmr_targets": targets}
+        if not targets and names:
+            filled.setdefault("primary_operating_point", names[0])
+        return filled
+
+    @model_validator(mode="after")
+    def _operating_points(self) -> Self:
+        names = list(self.thresholds)
+        if len(set(self.fmr_targets)) != len(self.fmr_targets) or not (self.fmr_targets or names):
+            raise ValueError("fmr_targets must be different values, at least one")
+        listed = [point.name for point in self.operating_points or () if point.name]
+        if len(set(listed)) != len(listed):
+            raise ValueError("operating_points: each name once")
+        if self.primary_operating_point is not None:
+            if self.primary_operating_point not in names:
+                known = ", ".join(names) or "none"
+                raise ValueError(f"primary_operating_point {self.primary_operating_point!r} is no name given ({known})")
+        elif self.primary_fmr_target not in self.fmr_targets:
+            shown = ", ".join(f"{target:g}" for target in self.fmr_targets)
+            raise ValueError(f"primary_fmr_target {self.primary_fmr_target:g} is not among fmr_targets ({shown})")
+        return self
+
+    @property
+    def thresholds(self) -> dict[str, PointSpec]:
+        """The operating points with a threshold of their own, by name."""
+        return {point.name: point for point in self.operating_points or () if point.name is not None}
+
+    @property
+    def primary(self) -> Point:
+        """The operating point the report leads with."""
+        return self.primary_operating_point or self.primary_fmr_target
+
+    @property
+    def points(self) -> tuple[Point, ...]:
+        """What names each operating point: FMR targets, rising, then the names of thresholds."""
+        return (*sorted(self.fmr_targets), *self.thresholds)
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if not self.fmr_targets or len(set(self.fmr_targets)) != len(self.fmr_targets):
-            raise ValueError("fmr_targets must be different values, at least one")
-        if self.primary_fmr_target not in self.fmr_targets:
-            listed = ", ".join(f"{target:g}" for target in self.fmr_targets)
-            raise ValueError(f"primary_fmr_target {self.primary_fmr_target:g} is not among fmr_targets ({listed})")
         of_templates = self.comparisons.kind in (ComparisonKind.TEMPLATES, ComparisonKind.TEMPLATE_PAIRS)
         if of_templates != (self.templates is not None):
             raise ValueError(

@@ -16,6 +16,7 @@ from facebench.schema.explanation import ExplanationDetails
 from facebench.schema.fairness import LadderDetails
 from facebench.schema.model import ModelCard
 from facebench.schema.ood import OodDetails
+from facebench.schema.points import AtPoint, Point
 from facebench.schema.robustness import RobustnessDetails
 
 SCHEMA_VERSION = 1
@@ -44,12 +45,11 @@ class Flag(StrEnum):
     DEGENERATE_MAPS = "degenerate_maps"  # some maps were constant or NaN and are left out
 
 
-class Estimate(Strict):
+class Estimate(AtPoint):
     """One number: which metric, of which group, under which condition, how certain, from how much."""
 
     metric: str = Field(description="tar, fnmr, fmr, eer, auc, ... as documented in docs/metrics.md")
     value: float | None = Field(description="null when it cannot be computed; a flag then says why")
-    fmr_target: float | None = Field(None, description="the FMR the threshold was set for")
     fpir_target: float | None = Field(None, description="the FPIR the threshold of a search was set for")
     k: int | None = Field(None, description="rank, for `rank` and `fnir`")
     discarded: float | None = Field(None, description="share of comparisons of poorest quality left out, for `edc_…`")
@@ -130,7 +130,7 @@ class Estimate(Strict):
 class Curve(Strict):
     """Points of a curve or bars of a histogram, for the report."""
 
-    kind: Literal["det", "histogram", "cmc", "edc"]
+    kind: Literal["det", "histogram", "cmc", "edc", "epc"]
     name: str = Field(description="det and cmc: all; histogram: genuine or impostor")
     group: str = "all"
     condition: str = "clean"
@@ -180,6 +180,7 @@ class ProtocolRef(Strict):
     sha256: str
     manifest_sha256: str
     primary_fmr_target: float = Field(1e-3, description="the operating point the report leads with")
+    primary_operating_point: str | None = Field(None, description="the threshold the report leads with, if it is one")
     description: str = ""
     data_statement: str = Field("", description="what the data can and cannot show")
     source: str = ""
@@ -187,6 +188,11 @@ class ProtocolRef(Strict):
     known_defects: tuple[str, ...] = ()
     threshold_policy: str = Field("pooled", description="whose impostor comparisons set the threshold")
     confidence: float = Field(0.95, description="nominal coverage of every interval")
+
+    @property
+    def primary(self) -> Point:
+        """The operating point the report leads with."""
+        return self.primary_operating_point or self.primary_fmr_target
 
 
 class LeftOut(Strict):
@@ -209,6 +215,15 @@ class DataSummary(Strict):
     phantom: bool = Field(False, description="faces are rendered: results say nothing about people")
     left_out: tuple[LeftOut, ...] | None = Field(None, description="what the reader left out, and repeated images")
     notes: tuple[str, ...] | None = Field(None, description="what else the reader noticed")
+
+
+class Recomputation(Strict):
+    """That the numbers of a result were computed again, without the model, from what the run had kept."""
+
+    result_id: str = Field(description="of the result before")
+    protocol_sha256: str = Field(description="of the protocol before")
+    facebench: str = Field(description="version that computed the numbers again")
+    at: str = Field(description="UTC, ISO 8601")
 
 
 class Reembedded(Strict):
@@ -245,6 +260,9 @@ class RunInfo(Strict):
     embedded_images: int = Field(description="images the model was run on; the rest came from the cache")
     reembedded: Reembedded | None = Field(None, description="a check of the model; null for stored embeddings")
     rounded: bool = Field(False, description="embeddings were rounded to half precision, and the numbers are theirs")
+    recomputed: tuple[Recomputation, ...] = Field(
+        (), description="each time the numbers were computed again from the kept embeddings, the earliest first"
+    )
 
 
 # how long it took, how it looks and what is doubted is stored, but is no part of what was found

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from facebench.errors import ExitCode
 from facebench.schema._base import Strict
+from facebench.schema.points import AtPoint
 
 
 class Outcome(StrEnum):
@@ -20,12 +21,11 @@ class Outcome(StrEnum):
     MISSING = "missing"
 
 
-class GateFinding(Strict):
+class GateFinding(AtPoint):
     """One rule applied to one group under one condition."""
 
     rule: int = Field(ge=1, description="number of the rule in the policy, from 1")
     metric: str
-    fmr_target: float | None = None
     k: int | None = None
     group: str
     condition: str

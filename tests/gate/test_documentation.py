@@ -34,7 +34,8 @@ def test_efficiency_keys():
 
 def test_comparison_keys():
     described = documented("compare.md")
-    identity = {"model", "base", "metric", "fmr_target", "fpir_target", "k", "discarded", "group", "condition",
+    identity = {"model", "base", "metric", "fmr_target", "operating_point", "fpir_target", "k", "discarded", "group",
+                "condition",
                 "ci_method"}  # fmt: skip
     assert {*Comparison.model_fields} - {"schema_version", "protocol", "phantom", "seed", "confidence"} <= described
     assert {*Difference.model_fields} - identity <= described

@@ -107,9 +107,10 @@ def test_npz_variants(tmp_path: Path) -> None:
         read_embeddings(tmp_path / "b.npz", {})
 
 
-def test_hdf5_is_refused_by_name_with_the_way_out(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"HDF5 is not read; save the arrays as \.npz"):
-        read_embeddings(tmp_path / "e.h5", {})
+@pytest.mark.parametrize("suffix", [".h5", ".hdf5", ".pkl", ".pickle", ".csv", ".PKL"])
+def test_files_that_are_converted_first_name_the_command(tmp_path: Path, suffix: str) -> None:
+    with pytest.raises(InputError, match=r"facebench data convert-embeddings .*e\..* .*e\.npz"):
+        read_embeddings(tmp_path / f"e{suffix}", {})
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -258,6 +259,25 @@ def test_a_surrogate_must_be_another_model(faces: Path, tmp_path: Path) -> None:
     (found,) = result.robustness.attacks.cells
     assert found.levels[0].condition == "attack:mim-linf@closed-form-other:8/255:dodging"
     assert found.levels[0].successes > 0
+
+
+def test_the_same_weights_read_another_way_are_no_other_model(faces: Path, tmp_path: Path) -> None:
+    """Two model files may hold one network with other preprocessing: the embeddings differ, the weights do not."""
+    from facebench.models import register_model
+
+    def with_weights(made: ClosedFormModel, sha256: str) -> Any:
+        made.card = made.card.model_copy(update={"weights_sha256": sha256})
+        return made
+
+    other = {"slope": 4.0, "shape": (16, 16), "weights": model(2.0).weights}
+    register_model("closed-form-recut", lambda: with_weights(ClosedFormModel(**other), "a" * 64))
+    register_model("closed-form-stranger", lambda: with_weights(ClosedFormModel(**other), "b" * 64))
+    victim = with_weights(model(3.0), "a" * 64)
+    cell = {"attack": "mim", "goal": "dodging", "eps": ["8/255"], "knowledge": "transfer"}
+    with pytest.raises(InputError, match="closed-form-recut is the victim itself"):
+        attack(victim, faces, tmp_path / "a", {**cell, "surrogate": "closed-form-recut"})
+    result = attack(victim, faces, tmp_path / "b", {**cell, "surrogate": "closed-form-stranger"})
+    assert result.robustness.attacks.cells
 
 
 def test_a_larger_budget_holds_what_a_smaller_one_reached(faces: Path, tmp_path: Path) -> None:

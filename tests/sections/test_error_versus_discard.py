@@ -47,6 +47,13 @@ def test_partial_areas():
     assert knowing.mean_rate(0.2) == pytest.approx(expected)
 
 
+def test_counts_at_a_share_split_no_ties():
+    errors, quality = np.array([1, 1, 0, 1, 0, 0.0]), np.array([1, 1, 1, 2, 3, 4.0])
+    curve = error_versus_discard(errors, quality)
+    assert [curve.counts(share) for share in (0, 0.4, 0.5, 0.6, 0.7)] == [(3, 6), (3, 6), (1, 3), (1, 3), (0, 2)]
+    assert curve.step(0.5) == 1 / 3
+
+
 def people(seed=0, n=60, images=3):
     """Images whose embeddings are shorter the noisier they are."""
     rng = np.random.default_rng(seed)
@@ -93,12 +100,13 @@ def test_a_quality_that_knows_lowers_the_fnmr_of_the_rest():
     assert found.curves[0].y[0] == pytest.approx(start.value)
 
 
-def test_without_errors_nothing_can_be_said():
+def test_without_errors_only_an_upper_bound_is_known():
     images, vectors = people()
     vectors = np.repeat(np.eye(60, 64), 3, 0).astype(np.float32)
     vectors += 1e-3 * np.random.default_rng(0).standard_normal(vectors.shape).astype(np.float32)
     found, _ = run(images, vectors, quality=["norm"])
-    assert all({Flag.ZERO_ERRORS, Flag.NO_INTERVAL} <= set(e.flags) for e in found.estimates)
+    assert all(Flag.ZERO_ERRORS in e.flags and e.ci_method == "rule-of-three" for e in found.estimates)
+    assert all(e.ci_low == 0 < e.ci_high < 0.2 for e in found.estimates)
 
 
 def test_unknown_and_wordy_qualities_are_refused():
@@ -159,3 +167,29 @@ def test_plugins_add_comparators_and_misspelt_names_are_refused(tmp_path):
         load_model(model)
     model.write_text(text.replace("cosin", "qmagface"))
     assert load_model(model).card.comparator.value == "qmagface"
+
+
+def test_every_share_has_counts_of_its_own():
+    images, vectors = people()
+    found, _ = run(images, vectors, quality=["quality"], discard=[0.0, 0.2, 0.4], up_to=0.4)
+    rows = [e for e in found.estimates if e.metric == "edc_fnmr"]
+    assert len({(e.errors, e.n_genuine) for e in rows}) == 3
+    assert [e.n_genuine for e in rows] == sorted((e.n_genuine for e in rows), reverse=True)
+    for e in rows:
+        assert e.value == pytest.approx(e.errors / e.n_genuine)
+        assert (Flag.ZERO_ERRORS in e.flags) == (e.errors == 0)
+        assert (Flag.FEW_ERRORS in e.flags) == (0 < e.errors < 30)
+        assert e.ci_low <= e.value <= e.ci_high
+
+
+def test_no_error_left_at_a_share_has_an_upper_bound():
+    rng = np.random.default_rng(3)
+    vectors = np.repeat(rng.standard_normal((40, 16)), 3, 0).astype(np.float32)
+    vectors[::30] = rng.standard_normal((4, 16))
+    quality = tuple(0.0 if i % 30 == 0 else 1.0 + i for i in range(120))
+    images = Images(tuple(f"i{i}" for i in range(120)), tuple(f"p{i // 3}" for i in range(120)), {"quality": quality})
+    found, _ = run(images, vectors, quality=["quality"], discard=[0.0, 0.3], up_to=0.3)
+    first, last = (e for e in found.estimates if e.metric == "edc_fnmr")
+    assert first.errors
+    assert last.errors == 0
+    assert last.ci_low == 0 < last.ci_high < 1

@@ -18,9 +18,11 @@ from facebench.run.plan import plan
 from facebench.run.protocols import Protocol, load_protocol
 from facebench.schema import Estimate, Flag, InputSpec, ModelCard, ProtocolSpec
 from facebench.schema.explanation import MethodSpec
+from facebench.sections.explanation import judging
 from facebench.sections.explanation.costs import passes
 from facebench.sections.explanation.judging import controls
 from facebench.sections.explanation.kept import Kept
+from facebench.sections.explanation.writer import Explainees
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("captum")
@@ -197,7 +199,9 @@ def test_a_method_that_knows_nothing_fails_its_controls(run) -> None:
         key.replace("occlusion/", "blind/"): rng.random(value.shape) for key, value in tensors.items()
         if key.startswith("occlusion/")
     }  # fmt: skip
-    judged = controls("blind", {**tensors, **blind})
+    whom = Explainees(np.arange(200), {}, np.zeros(0, np.int64), ())
+    judged = controls("blind", {**tensors, **blind}, whom, 0.95)
+    assert all(finding.decided for finding in judged[:3])
     assert [finding.passed for finding in judged] == [False, False, False, True]
     assert all(abs(finding.value - 0.5) < 0.05 for finding in judged[:3])
 
@@ -206,7 +210,7 @@ def test_a_part_the_model_does_not_see_is_no_control(tmp_path) -> None:
     """An eyes-only model shown a mouth has nothing to look at; one that sees no part at all cannot qualify a method."""
     from facebench.models import load_model
 
-    asked = protocol(methods=({"name": "gradient"},), pairs=2, triplets=0)
+    asked = protocol(methods=({"name": "gradient"},), pairs=8, control_pairs=8, triplets=0)
     verdict = evaluate(load_model("phantom-eyes-only"), asked, {}, RunOptions(out=tmp_path)).explanation.methods[0]
     found = {finding.control: finding for finding in verdict.controls}
     assert (found["mouth"].value, found["mouth"].passed) == (None, True)
@@ -234,3 +238,25 @@ class _LastRow(torch.nn.Module):
         mask = torch.zeros_like(faces)
         mask[..., -1, :] = 1
         return faces * mask + 127 / 255 * (1 - mask)
+
+
+@pytest.mark.parametrize(
+    ("values", "passed", "decided"),
+    [
+        ([0.97, 0.98, 0.96, 0.97, 0.98, 0.97], True, True),
+        ([0.99, 0.80, 0.97, 0.99], False, False),  # above the limit on average, and nobody knows by how much
+        ([0.70, 0.72, 0.71, 0.69], False, True),
+        ([0.99], False, False),
+        ([None, None], False, True),
+    ],
+)
+def test_a_control_is_decided_by_its_interval(values, passed, decided) -> None:
+    judge = judging._Judge(Explainees(np.arange(9), {}, np.zeros(0, np.int64), ()), 0.95)
+    found = judge.finding("eyes", "pixel_auroc", values, 0.9, at_least=True)
+    assert (found.passed, found.decided) == (passed, decided)
+    why = judging.why_not([found])
+    if decided and values[0] is not None:
+        assert why == ("" if passed else "failed the control: eyes")
+    elif values[0] is not None:
+        assert why == "cannot tell on so few control pairs: eyes"
+        assert found.ci_low is None or found.ci_low < 0.9 < found.ci_high

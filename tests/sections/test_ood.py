@@ -231,7 +231,7 @@ def test_attacked_probes_are_searched_and_put_in_order_again(
     def fail(*_: Any) -> None:
         raise AssertionError("nothing is left to compute")
 
-    monkeypatch.setattr(White, "module", fail)
+    monkeypatch.setattr("facebench.probes.attacks.batch.run_gradient", fail)
     assert go(White(), faces, tmp_path, monkeypatch, ATTACK).estimates == result.estimates
 
 

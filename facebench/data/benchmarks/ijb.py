@@ -15,7 +15,7 @@ from facebench.data.aligned import AlignedSource
 from facebench.data.benchmarks.rows import lines_of
 from facebench.data.dataset import Dataset, PairList
 from facebench.data.pairs import OWN_PAIRS, OWN_TEMPLATE_PAIRS
-from facebench.data.table import read_table
+from facebench.data.table import is_whole, read_table
 from facebench.data.trees import Tree
 from facebench.errors import InputError
 
@@ -76,7 +76,7 @@ def _media_rows(tree: Tree, file: str) -> tuple[tuple[str, ...], tuple[str, ...]
     first: dict[str, str] = {}
     for place, line in lines_of(tree, file, "list of templates and media"):
         words = line.split()
-        if len(words) != 3 or not (words[1].isdigit() and words[2].lstrip("-").isdigit()):
+        if len(words) != 3 or not (is_whole(words[1]) and is_whole(words[2].removeprefix("-"))):
             raise InputError(f"{place}: expected 'image template media', found {line!r:.80}")
         if words[0] in first:
             raise InputError(f"{place}: image {words[0]!r} was named before, in {first[words[0]]}")
@@ -180,10 +180,11 @@ def _three_numbers(data: bytes, where: str) -> NDArray[np.int64]:
     import pandas as pd
 
     try:
-        frame = pd.read_csv(io.BytesIO(data), sep=" ", header=None, dtype=np.int64, skip_blank_lines=False)
+        with np.errstate(invalid="raise"):
+            frame = pd.read_csv(io.BytesIO(data), sep=" ", header=None, dtype=np.int64, skip_blank_lines=False)
         if frame.shape[1] == 3:
             return frame.to_numpy()
-    except (ValueError, OverflowError):  # pandas does not say where; the slow way does
+    except (ValueError, ArithmeticError):  # pandas does not say where; the slow way does
         pass
     for number, line in enumerate(data.splitlines(), start=1):
         words = line.split(b" ")

@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from facebench.data.benchmarks.matlab import read_splits
 from facebench.data.benchmarks.rows import Rows, lines_of, tenths
 from facebench.data.dataset import Dataset
 from facebench.data.left_out import is_image
 from facebench.data.pairs import OWN_PAIRS
+from facebench.data.table import is_whole
 from facebench.data.trees import Tree
 from facebench.errors import InputError, UnknownNameError
 
@@ -81,7 +83,7 @@ def _cfp_list(tree: Tree, file: str, pose: str, rows: Rows) -> list[int]:
 
 def _cfp_pair(rows: Rows, first: list[int], second: list[int], line: str, genuine: bool, fold: int, place: str) -> None:
     words = line.split(",")
-    if len(words) != 2 or not all(word.strip().isdigit() for word in words):
+    if len(words) != 2 or not all(is_whole(word.strip()) for word in words):
         raise InputError(f"{place}: expected two image numbers 'a,b', found {line!r}")
     a, b = (int(word) for word in words)
     for number, images in ((a, first), (b, second)):
@@ -132,7 +134,7 @@ def read_calfw(tree: Tree, name: str, pairs: str | None) -> Dataset:
 
 def _calfw_line(place: str, line: str) -> tuple[str, bool]:
     words = line.split()
-    if len(words) != 2 or not words[1].isdigit():
+    if len(words) != 2 or not is_whole(words[1]):
         raise InputError(f"{place}: expected 'file label', found {line!r}")
     return words[0], int(words[1]) != 0
 
@@ -172,47 +174,12 @@ def read_agedb(tree: Tree, name: str, pairs: str | None) -> Dataset:
     where = tree.where(file)
     paths = {PurePosixPath(path).name: path for path in tree.files() if is_image(tree, path)}
     rows = Rows(tree)
-    for fold, split in enumerate(_agedb_splits(tree.read(file, "protocol"), where)):
-        for number, (first, second, label) in enumerate(_agedb_rows(split, f"{where}, split {fold + 1}"), start=1):
+    for fold, split in enumerate(read_splits(tree.read(file, "protocol"), where)):
+        for number, (first, second, label) in enumerate(split, start=1):
             place = f"{where}, split {fold + 1}, pair {number}"
-            if label not in (1, -1):
-                raise InputError(f"{place}: the label is {label!r}; it must be 1 or -1")
             a, b = (_agedb_image(rows, paths, image, place) for image in (first, second))
             rows.pair(a, b, label == 1, fold, place)
     return rows.dataset(name, file)
-
-
-def _agedb_splits(data: bytes, where: str) -> list[Any]:
-    from scipy.io import loadmat
-
-    try:
-        content = loadmat(io.BytesIO(data), squeeze_me=True, struct_as_record=True)
-    except Exception as error:  # scipy fails on damaged files in many ways
-        raise InputError(f"{where} is not a MATLAB file that can be read: {error}") from error
-    splits = np.atleast_1d(content["splits"]) if "splits" in content else np.zeros(0)
-    if splits.shape[:1] != (10,):
-        raise InputError(f"{where}: expected 'splits' with ten folds, found {splits.shape} in {sorted(content)}")
-    return list(splits)
-
-
-def _agedb_rows(split: Any, place: str) -> list[tuple[str, str, int]]:
-    """Return the pairs of a split, whichever way MATLAB nested them."""
-    if getattr(split, "dtype", None) is not None and split.dtype.names:
-        columns = [
-            np.atleast_1d(split[field].item() if split.shape == () else split[field]) for field in split.dtype.names
-        ]
-    else:
-        table = np.asarray(split)
-        columns = list(table.T) if table.ndim == 2 else []
-    texts = [column for column in columns if all(isinstance(_plain(value), str) for value in column)]
-    numbers = [column for column in columns if not any(isinstance(_plain(value), str) for value in column)]
-    if len(texts) != 2 or len(numbers) != 1 or len({len(column) for column in (*texts, *numbers)}) != 1:
-        raise InputError(f"{place}: expected two columns of file names and one of labels, all of one length")
-    return [(str(_plain(a)), str(_plain(b)), int(_plain(label))) for a, b, label in zip(*texts, *numbers, strict=True)]
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.ndarray) and value.size == 1 else value
 
 
 def _agedb_image(rows: Rows, paths: dict[str, str], file: str, place: str) -> int:
@@ -269,7 +236,7 @@ def _rfw_pair(rows: Rows, folder: str, race: str, line: str, place: str) -> tupl
         raise InputError(f"{place}: expected 'id i j' or 'id1 i id2 j', found {line!r}")
     who = (words[0], words[0]) if len(words) == 3 else (words[0], words[2])
     numbers = (words[1], words[-1])
-    if not all(number.isdigit() and int(number) > 0 for number in numbers):
+    if not all(is_whole(number) and int(number) > 0 for number in numbers):
         raise InputError(f"{place}: {numbers} are no image numbers; expected 1, 2, 3, …")
     stems = [f"{person}/{person}_{int(number):04d}" for person, number in zip(who, numbers, strict=True)]
     a, b = (
@@ -292,8 +259,8 @@ def _rfw_landmarks(tree: Tree, files: dict[str, str], rows: Rows) -> Any:
                 values = []
             if len(words) != 12 or len(values) != 10 or not np.isfinite(values).all():
                 raise InputError(f"{place}: expected a path, one field and x1 y1 .. x5 y5, found {len(words)} fields")
-            person, image = PurePosixPath(words[0].replace("\\", "/")).parts[-2:]
-            row = rows.index.get(f"{race}/{person}/{image.rpartition('.')[0]}")
+            image_id = "/".join(PurePosixPath(words[0].replace("\\", "/")).parts[-2:]).rpartition(".")[0]
+            row = rows.index.get(f"{race}/{image_id}")
             if row is not None:
                 points[row] = np.array(values).reshape(5, 2)
     return None if np.isnan(points).all() else points
@@ -339,7 +306,7 @@ def read_bfw(tree: Tree, name: str, pairs: str | None) -> Dataset:
 def _bfw_pair(rows: Rows, row: dict[str, Any], place: str) -> None:
     if None in row or None in row.values():
         raise InputError(f"{place}: more or fewer cells than the header has")
-    if row["label"] not in ("0", "1", "0.0", "1.0") or not row["fold"].isdigit() or int(row["fold"]) < 1:
+    if row["label"] not in ("0", "1", "0.0", "1.0") or not is_whole(row["fold"]) or int(row["fold"]) < 1:
         raise InputError(
             f"{place}: label {row['label']!r} and fold {row['fold']!r}; expected 1 or 0, and a fold from 1"
         )

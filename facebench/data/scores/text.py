@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 
 from facebench.data.scores.rows import BLANKS, ScoreRows, ScoreTable, identities_from_genuine, parse_score
+from facebench.data.table import is_whole
 from facebench.errors import InputError
 
 NIST_HEADER = ("enrolltempl", "veriftempl", "simscore", "returncode")
@@ -175,7 +176,7 @@ def read_nist(path: Path, impostor: Path | None) -> ScoreTable:
                     f"{rows.place(line)}: {len(words)} columns; expected 'enrollTempl verifTempl simScore returnCode'"
                 )
             enrolled, verified, score, code = words
-            if not code.lstrip("-").isdigit():
+            if not is_whole(code.removeprefix("-")):
                 raise InputError(f"{rows.place(line)}: return code {code!r} is no whole number")
             value = parse_score(score, rows.place(line))
             failed = value == NIST_FAILED or int(code) != 0

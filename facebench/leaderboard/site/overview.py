@@ -88,7 +88,7 @@ def protocols_section(boards: Sequence[Shown]) -> Section:
             Cell(board.board.protocol.name, href=f"protocols/{board.board.protocol.name}.html"),
             Cell(fmt.clip(board.board.protocol.title, 160)),
             tables.plain(len(board.ranked)), tables.plain(len(board.entries)),
-            Cell(f"TAR at FMR {fmt.target(board.board.protocol.primary_fmr_target)}"),
+            Cell(f"TAR at {fmt.short_point(board.board.protocol.primary)}"),
             tables.plain(board.board.data.n_images), tables.plain(board.board.data.n_identities),
             Cell("rendered" if board.board.data.phantom else "images of people"),
         ]

@@ -25,13 +25,13 @@ GAP_HEAD = {"fmr": "#Excess gap in FMR", "fnmr": "#Excess gap in FNMR"}
 def ranking_table(board: Shown, root: str) -> Table:
     """Tabulate every model of a protocol."""
     rows = board.ranked
-    primary = fmt.target(board.board.protocol.primary_fmr_target)
+    primary = fmt.short_point(board.board.protocol.primary)
     families = list(dict.fromkeys(family for row in rows for family in row.families()))
     machines = {row.machine for row in rows if row.machine is not None}
     columns: list[tuple[str, Callable[[Figures], Cell]]] = [
         ("Model", lambda row: row.model(root)),
         ("#Rank", Figures.rank),
-        (f"#TAR at FMR {primary}", Figures.tar),
+        (f"#TAR at {primary}", Figures.tar),
         ("#EER", Figures.eer),
         *((head, lambda row, rate=rate: row.differential(rate)) for rate, head in GAP_HEAD.items()),
         *((f"#Mean TAR, {family}", lambda row, family=family: row.altered(family)) for family in families),
@@ -67,14 +67,14 @@ def ranking_table(board: Shown, root: str) -> Table:
 def leaders(board: Shown) -> Statement:
     """Say which models cannot be told from the best."""
     rows = [row for row in board.ranked if row.listed.rank is not None and row.listed.rank.best is not None]
-    target = fmt.target(board.board.protocol.primary_fmr_target)
+    point = fmt.point(board.board.protocol.primary)
     if not rows:
         return Statement("Recognition", Tone.UNKNOWN, "No model could be ranked.")
     first = [row for row in rows if row.listed.rank is not None and row.listed.rank.best == 1]
     best = rows[0]
     cell = best.tar()
     within = f" ({cell.notes[0]})" if cell.notes else ""
-    lead = f"TAR {cell.text}{within} at FMR target {target}"
+    lead = f"TAR {cell.text}{within} at {point}"
     if len(rows) == 1:
         return Statement("Recognition", Tone.PLAIN, f"{best.name} is the only model: {lead}.")
     if len(first) == 1:
@@ -150,7 +150,7 @@ def cautions(board: Shown) -> list[Statement]:
 def trade_offs(board: Shown) -> Section:
     """Draw accuracy against each second measure that at least two models have."""
     rows = board.ranked
-    x_title = f"FNMR at FMR target {fmt.target(board.board.protocol.primary_fmr_target)}"
+    x_title = f"FNMR at {fmt.point(board.board.protocol.primary)}"
     one_machine = len({row.machine for row in rows if row.machine is not None}) == 1
     sides: list[tuple[str, Callable[[Figures], Estimate | None]]] = [
         ("excess gap in FMR", lambda row: _excess(row, "fmr")),
@@ -221,7 +221,7 @@ def curves(board: Shown) -> Section:
                 break
     if not found:
         return Section("curves", "DET curves", "", (), "The entries hold no DET curves.")
-    targets = board.ranked[0].reading.targets
+    targets = board.ranked[0].reading.fmr_targets
     drawing = comparison_charts.det_overlay(found, names, targets)
     lead = "What each false match rate costs in missed genuine comparisons: lower is better. Dotted lines: FMR targets."
     caption = f"DET curves of the first {fmt.plural(len(found), 'model')} on normal-deviate axes"

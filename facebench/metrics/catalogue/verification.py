@@ -42,6 +42,13 @@ VERIFICATION = (
         kind=Kind.RATE, direction=_LOWER, bounds=UNIT, counted=Counted.BOTH, intervals=_RATE,
     ),
     _verification(
+        name="hter", label="Half total error rate (HTER)", symbol="HTER",
+        words="The mean of the false match and the false non-match rate at a threshold that was not set on this data. "
+        "Lower is better.",
+        kind=Kind.MEAN, direction=_LOWER, bounds=UNIT, counted=Counted.BOTH,
+        intervals=("wilson-delta", "sum-of-limits"),
+    ),
+    _verification(
         name="auc", label="Area under the ROC curve (AUC)", symbol="AUC",
         words="The chance that a genuine score is above an impostor score. 1 is perfect, 0.5 is a coin.",
         kind=Kind.MEAN, direction=_HIGHER, bounds=UNIT, counted=Counted.BOTH, format=Format.SHARE,

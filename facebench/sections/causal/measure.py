@@ -22,7 +22,7 @@ from facebench.measure.study import crossed_grouping
 from facebench.metrics.paired_change import Change, mean_change
 from facebench.metrics.streams import Stream, generator
 from facebench.metrics.uncertainty import zero_error_bounds
-from facebench.schema import Estimate, Flag, ProtocolSpec, Result, Unmeasured
+from facebench.schema import Estimate, Flag, ProtocolSpec, Result, Unmeasured, point_fields
 from facebench.schema.causal import CausalDetails, CausalSpec, Sweep
 from facebench.scoring import compare_pairs
 from facebench.sections.contract import PlanRow, RunContext, Saved, SectionResult
@@ -74,6 +74,7 @@ class _Case:
 
     spec: ProtocolSpec
     threshold: float
+    source: str | None
     identity: NDArray[np.int64]
     rng: np.random.Generator
 
@@ -106,10 +107,9 @@ def _measured(
         why = "the dataset names no identities"
         return SectionResult(unmeasured=(Unmeasured(what="causal sweeps", why=why),))
     sweeps = _sweeps(edited, asked)
-    point = next(
-        e for e in clean.estimates if e.metric == "fmr" and e.group == "all" and e.fmr_target == spec.primary_fmr_target
-    )
-    case = _Case(spec, point.threshold or 0.0, images.identity, generator(Stream.CAUSAL, seed))
+    point = clean.at(spec.primary)
+    rng = generator(Stream.CAUSAL, seed)
+    case = _Case(spec, point.threshold or 0.0, point.threshold_source, images.identity, rng)
     others = bool((np.bincount(images.identity) > 1).all())
     groups = _groups(spec, images, asked.group_by)
     estimates: list[Estimate] = []
@@ -211,8 +211,8 @@ def _level(case: _Case, condition: str, group: str, probes: _Probes, others: boo
     missed = probes.edited < np.float32(case.threshold)
     before = probes.plain < np.float32(case.threshold)
     flips = _change(case, missed.astype(np.float64) - before.astype(np.float64), probes.base)
-    fields: dict[str, object] = {"errors": int(missed.sum()), "fmr_target": case.spec.primary_fmr_target}
-    fields |= {"threshold": case.threshold, "threshold_source": "pooled"}
+    fields: dict[str, object] = {"errors": int(missed.sum()), **point_fields(case.spec.primary)}
+    fields |= {"threshold": case.threshold, "threshold_source": case.source}
     flags = (Flag.FEW_ERRORS,) if 0 < missed.sum() < FEW else ()
     if flips is not None and not (missed ^ before).any():
         # nothing flipped: the bootstrap would say that nothing can

@@ -19,7 +19,7 @@ from facebench.measure.sample import Images
 from facebench.measure.study import attributes_of
 from facebench.metrics import regression
 from facebench.metrics.uncertainty import normal_quantile
-from facebench.schema import Estimate, Flag, ProtocolSpec, Unmeasured
+from facebench.schema import Estimate, Flag, ProtocolSpec, Unmeasured, point_fields
 from facebench.scoring import similarity
 from facebench.sections.contract import PlanRow, RunContext, Saved, SectionResult
 
@@ -50,9 +50,7 @@ def _measured(
     if images.identities is None:
         why = "the dataset names no identities, so no variance is known"
         return SectionResult(unmeasured=(Unmeasured(what="regression on covariates", why=why),))
-    point = next(
-        e for e in clean.estimates if e.metric == "fmr" and e.group == "all" and e.fmr_target == spec.primary_fmr_target
-    )
+    point = clean.at(spec.primary)
     attributes = attributes_of(spec, images)
     errors = _errors(vectors, images, comparator, point.threshold or 0.0)
     estimates: list[Estimate] = []
@@ -62,7 +60,7 @@ def _measured(
         if any(isinstance(value, str) for value in attributes[name]):
             raise InputError(f"covariates: the column {name!r} holds words; a regression needs numbers")
         values = np.array([np.nan if v is None else float(v) for v in attributes[name]])
-        common: dict[str, object] = {"group": name, "fmr_target": point.fmr_target, "threshold": point.threshold}
+        common: dict[str, object] = {"group": name, **point_fields(point.point), "threshold": point.threshold}
         common["threshold_source"] = point.threshold_source
         estimates += _Impostors(images.identity, values / step, errors.impostor).estimates(spec, common)
         estimates += _Genuines(images.identity, values / step, errors).estimates(spec, common)

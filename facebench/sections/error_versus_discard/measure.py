@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 from facebench.errors import InputError, UnknownNameError
 from facebench.measure.every_score import Measurement
 from facebench.measure.groups import Column
+from facebench.measure.rates import Rate
 from facebench.measure.sample import Images, Pairs, make_scores
 from facebench.measure.study import attributes_of
 from facebench.metrics.bootstrap import vertex_weights
 from facebench.metrics.quality import DiscardCurve, error_versus_discard
 from facebench.metrics.streams import Stream, generator
-from facebench.schema import Curve, Estimate, Flag, ProtocolSpec, Unmeasured
+from facebench.schema import Curve, Estimate, Flag, ProtocolSpec, Unmeasured, point_fields
 from facebench.sections.contract import PlanRow, RunContext, Saved, SectionResult
 
 NORM = "norm"
@@ -58,9 +59,7 @@ def _measured(
     if not scores.genuine.size:
         why = "there are no genuine comparisons"
         return SectionResult(unmeasured=(Unmeasured(what="error versus discard", why=why),))
-    point = next(
-        e for e in clean.estimates if e.metric == "fmr" and e.group == "all" and e.fmr_target == spec.primary_fmr_target
-    )
+    point = clean.at(spec.primary)
     missed = scores.genuine < np.float32(point.threshold or 0.0)
     estimates: list[Estimate] = []
     curves: list[Curve] = []
@@ -75,15 +74,19 @@ def _measured(
             continue
         draws = _draws(spec, images, missed[known], poorer[known], scores.genuine_ends[known], seed)
         common: dict[str, object] = {
-            "condition": f"quality:{name}", "fmr_target": point.fmr_target, "threshold": point.threshold,
-            "threshold_source": point.threshold_source, "n_genuine": int(known.sum()),
-            "errors": int(missed[known].sum()),
+            "condition": f"quality:{name}", **point_fields(point.point), "threshold": point.threshold,
+            "threshold_source": point.threshold_source,
         }  # fmt: skip
+        owner = images.identity[scores.genuine_ends[known, 0]]
         for share in asked.discard:
-            values = None if draws is None else [each.at(share) for each in draws]
-            estimates.append(_estimate(spec, "edc_fnmr", curve.at(share), values, {**common, "discarded": share}))
+            values = None if draws is None else [each.step(share) for each in draws]
+            errors, left = (round(count) for count in curve.counts(share))
+            people = np.unique(owner[np.argsort(poorer[known], kind="stable")[-left:]]).size
+            field = {**common, "discarded": share, "errors": errors, "n_genuine": left, "n_identities": int(people)}
+            estimates.append(_estimate(spec, "edc_fnmr", curve.step(share), values, field))
         values = None if draws is None else [each.mean_rate(asked.up_to) for each in draws]
-        field = {**common, "discarded": asked.up_to}
+        everyone = {"errors": int(missed[known].sum()), "n_genuine": int(known.sum())}
+        field = {**common, **everyone, "discarded": asked.up_to, "n_identities": int(np.unique(owner).size)}
         estimates.append(_estimate(spec, "edc_area", curve.mean_rate(asked.up_to), values, field))
         x = np.linspace(0.0, asked.up_to, POINTS)
         y = tuple(curve.at(share) for share in x)
@@ -125,13 +128,16 @@ def _draws(
 def _estimate(
     spec: ProtocolSpec, metric: str, value: float, draws: list[float] | None, fields: dict[str, object]
 ) -> Estimate:
-    errors = int(str(fields["errors"]))
+    errors, people = (int(str(fields[key])) for key in ("errors", "n_identities"))
     flags: tuple[Flag, ...] = (Flag.ZERO_ERRORS,) if not errors else (Flag.FEW_ERRORS,) if errors < FEW else ()
     limits: dict[str, object] = {}
     if draws and errors:
         tail = (1 - spec.uncertainty.confidence) / 2
         low, high = np.quantile(draws, [tail, 1 - tail])
         limits = {"ci_low": float(low), "ci_high": float(high), "ci_method": "identity-bootstrap"}
+    elif draws:  # no replicate of no error differs from it: what can be said rests on how many people were seen
+        limits = Rate(0, int(str(fields["n_genuine"])), 0.0, people, 1.0, "").interval(spec.uncertainty.confidence)
+        limits.pop("bracket", None)
     else:
         flags = (*flags, Flag.NO_INTERVAL)
     return Estimate.model_validate({**fields, **limits, "metric": metric, "value": value, "flags": flags})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,53 +23,79 @@ Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 MIN_MASS, MIN_AUROC, MAX_OVER_NULLS = 0.95, 0.9, 0.05
+RANDOM = "random weights"
 RESPONSE = 1e-6
 """Change of an embedding (1 - cosine) up to which a model does not look at a part."""
 
 
-def controls(method: str, tensors: Tensors) -> tuple[ControlFinding, ...]:
+def controls(method: str, tensors: Tensors, whom: Explainees, confidence: float) -> tuple[ControlFinding, ...]:
     """Return what the controls of one method showed.
 
     Planted attention: a gradient-family method must put at least 95 % of its relevance inside the planted mask, any
     other must reach a pixel AUROC of 0.9. Random weights: IoU with a part of the face must not exceed the best null
-    (upside-down map, centred Gaussian, chance) by more than 0.05 on average over parts.
+    (upside-down map, centred Gaussian, chance) by more than 0.05 on average over parts. A control is decided when the
+    interval of its mean over the control pairs lies on one side of its limit.
 
     Where the model does not see the part that the mask leaves (an eyes-only model shown a mouth), nothing was planted:
     such a control has no value and does not count against the method.
     """
+    judge = _Judge(whom, confidence)
     found = []
     strict = is_gradient_family(method)
+    measure = metrics.relevance_mass if strict else metrics.pixel_auroc
+    limit, name = (MIN_MASS, "relevance_mass") if strict else (MIN_AUROC, "pixel_auroc")
     seen = (
         tensors["planted_response"].max(axis=1) > RESPONSE if "planted_response" in tensors else [True] * len(PLANTED)
     )
-    for k, name in enumerate(PLANTED):
-        region = tensors["planted_masks"][k].astype(bool)
-        values = [
-            (metrics.relevance_mass if strict else metrics.pixel_auroc)(h, region)
-            for h in _valid(tensors[f"{method}/planted"][k])
-        ]
-        known = [value for value in values if value is not None]
-        mean = float(np.mean(known)) if known else None
-        limit, measure = (MIN_MASS, "relevance_mass") if strict else (MIN_AUROC, "pixel_auroc")
+    for k, part in enumerate(PLANTED):
         if not seen[k]:
-            mean = None
-        passed = mean >= limit if mean is not None else not seen[k]
-        found.append(ControlFinding(control=name, measure=measure, value=mean, limit=limit, passed=passed))
+            found.append(ControlFinding(control=part, measure=name, value=None, limit=limit, passed=True))
+            continue
+        region = tensors["planted_masks"][k].astype(bool)
+        values = [measure(h, region) if is_map(h) else None for h in _maps(tensors[f"{method}/planted"][k])]
+        found.append(judge.finding(part, name, values, limit, at_least=True))
+    regions = [REGIONS.index(part) for part in PLANTED]
     excess = [
-        _iou_over_nulls(h, tensors["regions"][row, REGIONS.index(name)].astype(bool))
-        for row, h in enumerate(tensors[f"{method}/random"].astype(np.float64))
+        float(np.mean([_iou_over_nulls(h, tensors["regions"][row, index].astype(bool)) for index in regions]))
         if is_map(h)
-        for name in PLANTED
+        else None
+        for row, h in enumerate(_maps(tensors[f"{method}/random"]))
     ]
-    mean = float(np.mean(excess)) if excess else None
-    # a network that has learnt nothing may well give no map at all; what it must not give is a hit
-    passed = mean is None or mean <= MAX_OVER_NULLS
-    return (
-        *found,
-        ControlFinding(
-            control="random weights", measure="iou_over_nulls", value=mean, limit=MAX_OVER_NULLS, passed=passed
-        ),
-    )
+    return (*found, judge.finding(RANDOM, "iou_over_nulls", excess, MAX_OVER_NULLS, at_least=False))
+
+
+@dataclass(frozen=True, eq=False)
+class _Judge:
+    whom: Explainees
+    confidence: float
+
+    def finding(
+        self, control: str, measure: str, values: Sequence[float | None], limit: float, *, at_least: bool
+    ) -> ControlFinding:
+        """Hold the mean over the control pairs, with its interval, against the limit."""
+        mean = Writer("", (), self.confidence).mean(measure, values, self.whom.pair_identity[: len(values)])
+        if mean.value is None:
+            # a network that has learnt nothing may well give no map at all; what it must not give is a hit
+            return ControlFinding(control=control, measure=measure, value=None, limit=limit, passed=not at_least)
+        low, high = (mean.value if end is None else end for end in (mean.ci_low, mean.ci_high))
+        one = (mean.n_identities or 0) < 2  # nothing is known of how far pairs scatter
+        passed = not one and (low >= limit if at_least else high <= limit)
+        failed = not one and (high < limit if at_least else low > limit)
+        return ControlFinding(
+            control=control, measure=measure, value=mean.value, ci_low=mean.ci_low, ci_high=mean.ci_high, limit=limit,
+            passed=passed, decided=passed or failed,
+        )  # fmt: skip
+
+
+def why_not(judged: Sequence[ControlFinding]) -> str:
+    """Return why a method may not score the model; empty when it may."""
+    failed = [f.control for f in judged if f.decided and not f.passed]
+    if failed:
+        return f"failed the control: {', '.join(failed)}"
+    if all(f.value is None for f in judged if f.control in PLANTED):
+        return "the model looks at none of the parts that were left: nothing could be planted"
+    unsure = [f.control for f in judged if not f.decided]
+    return f"cannot tell on so few control pairs: {', '.join(unsure)}" if unsure else ""
 
 
 def _iou_over_nulls(h: Floats, region: Mask) -> float:
@@ -77,8 +104,8 @@ def _iou_over_nulls(h: Floats, region: Mask) -> float:
     return metrics.area_matched_iou(h, region) - max(*nulls, metrics.expected_iou(a, a))
 
 
-def _valid(maps: NDArray[Any]) -> Iterator[Floats]:
-    return (h.astype(np.float64) for h in maps if is_map(h))
+def _maps(maps: NDArray[Any]) -> Iterator[Floats]:
+    return (h.astype(np.float64) for h in maps)
 
 
 def estimates(

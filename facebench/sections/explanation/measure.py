@@ -28,7 +28,7 @@ from facebench.sections.contract import RunContext, Saved, SectionResult
 from facebench.sections.explanation import gallery
 from facebench.sections.explanation.costs import GAME_LEVELS
 from facebench.sections.explanation.costs import plan as plan  # part of a section's contract
-from facebench.sections.explanation.judging import Tensors, controls, estimates, rank_stability
+from facebench.sections.explanation.judging import Tensors, controls, estimates, rank_stability, why_not
 from facebench.sections.explanation.kept import Kept
 from facebench.sections.explanation.maps import PLANTED, MethodMaps, draw, n_maps, removal_scores
 from facebench.sections.explanation.sampling import Triplet, choose_pairs, find_triplets, read_faces, regions_of
@@ -273,20 +273,15 @@ def _measured(
     """Judge the controls and compute every estimate from the saved tensors."""
     own = _spec(spec)
     whom = _whom(spec, images, tensors, details)
-    threshold = next(
-        (e.threshold for e in clean.estimates if e.metric == "tar" and e.fmr_target == spec.primary_fmr_target), None
-    )
+    threshold = clean.at(spec.primary).threshold
     verdicts, found, gaps = [], [], []
     for verdict in details.methods:
         if f"{verdict.method}/pairs" not in tensors:
             verdicts.append(verdict)
             gaps.append(Unmeasured(what=f"saliency by {verdict.method}", why=verdict.why))
             continue
-        judged = controls(verdict.method, tensors)
-        failed = [f.control for f in judged if not f.passed]
-        why = f"failed the control: {', '.join(failed)}" if failed else ""
-        if all(f.value is None for f in judged if f.control in PLANTED):
-            why = why or "the model looks at none of the parts that were left: nothing could be planted"
+        judged = controls(verdict.method, tensors, whom, spec.uncertainty.confidence)
+        why = why_not(judged)
         verdicts.append(verdict.model_copy(update={"qualified": not why, "why": why, "controls": judged}))
         found += estimates(
             verdict.method, not why, tensors, whom, own, confidence=spec.uncertainty.confidence, threshold=threshold

@@ -124,7 +124,20 @@ def _outcome(control: ControlFinding) -> str:
     if control.passed:
         unseen = control.value is None and control.control != "random weights"
         return "the model does not look there" if unseen else "passed"
-    return f"failed: limit {fmt.number(control.limit)}"
+    said = "failed" if control.decided else "cannot tell"
+    return f"{said}: limit {fmt.number(control.limit)}"
+
+
+def _limits(control: ControlFinding) -> tuple[str, ...]:
+    words = fmt.interval(control.ci_low, control.ci_high, fmt.number)
+    return () if words == fmt.MISSING else (words,)
+
+
+def _verdict(method: MethodVerdict) -> str:
+    if method.qualified or not method.controls:
+        return "qualified" if method.qualified else "unsupported"
+    undecided = any(not c.decided for c in method.controls)
+    return "failed" if any(c.decided and not c.passed for c in method.controls) or not undecided else "cannot tell"
 
 
 def _verdicts(methods: Sequence[MethodVerdict]) -> Table:
@@ -132,12 +145,12 @@ def _verdicts(methods: Sequence[MethodVerdict]) -> Table:
     for v in methods:
         controls = {c.control: c for c in v.controls}
         cells = [
-            Cell(fmt.number(c.value), (_outcome(c),), c.value)
+            Cell(fmt.number(c.value), (*_limits(c), _outcome(c)), c.value)
             if (c := controls.get(name)) is not None
             else Cell(fmt.MISSING)
             for name in ("eyes", "nose", "mouth", "random weights")
         ]
-        verdict = "qualified" if v.qualified else ("failed" if v.controls else "unsupported")
+        verdict = _verdict(v)
         passes = v.forwards + v.backwards
         rows.append([text(v.method), text(verdict), *cells, Cell(fmt.count(passes), (), passes), text(v.why)])
     note = (

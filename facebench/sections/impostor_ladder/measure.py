@@ -22,7 +22,16 @@ from facebench.measure.rates import Rate, impostor_rate, rate_estimate
 from facebench.measure.sample import Images
 from facebench.measure.saved import load_inputs, load_result
 from facebench.measure.study import attributes_of
-from facebench.schema import Estimate, Flag, LadderDetails, LadderSpec, ProtocolSpec, SecondModel, Unmeasured
+from facebench.schema import (
+    Estimate,
+    Flag,
+    LadderDetails,
+    LadderSpec,
+    ProtocolSpec,
+    SecondModel,
+    Unmeasured,
+    point_fields,
+)
 from facebench.scoring import compare_pairs, similarity
 from facebench.sections.contract import PlanRow, RunContext, Saved, SectionResult
 
@@ -206,7 +215,7 @@ def _estimate(
     metric: str, condition: str, rate: Rate | None, people: int, point: Estimate, confidence: float
 ) -> Estimate:
     common = {
-        "condition": condition, "fmr_target": point.fmr_target, "threshold": point.threshold,
+        "condition": condition, **point_fields(point.point), "threshold": point.threshold,
         "threshold_source": point.threshold_source, "n_identities": people,
     }  # fmt: skip
     if rate is None:

@@ -8,7 +8,7 @@ from facebench.report.parts import Block, Chart, Section
 from facebench.report.reading import Reading
 from facebench.report.svg import logarithmic
 from facebench.report.tables import Cell
-from facebench.schema import Estimate
+from facebench.schema import Estimate, Point
 
 MAX_LABEL = 22
 
@@ -37,9 +37,9 @@ def sections(reading: Reading) -> list[Section]:
         room = charts.label_room([dot.label for dot in dots])
         scale = logarithmic(min(values) / 1.3, min(1.0, max(values) * 1.3), room, charts.WIDTH - charts.RIGHT)
         title = "share of strangers accepted"
-        mark = charts.Mark(reading.primary, 0.0, "target")
+        mark = charts.Mark(reading.expected_fmr or 0.0, 0.0, "target")
         drawing = charts.dot_plot(dots, scale, title, f"{title} per rung; the table holds the numbers", reference=mark)
-        drawn = (Chart(drawing, f"Strangers accepted at FMR target {fmt.target(reading.primary)}, with intervals"),)
+        drawn = (Chart(drawing, f"Strangers accepted at {fmt.point(reading.primary)}, with intervals"),)
     found = tables.table(
         "The impostor ladder at every operating point",
         ["Strangers", *(f"#{head}" for t in reading.targets for head in (f"At {fmt.target(t)}", "Accepted"))],
@@ -55,19 +55,19 @@ def _rung_name(rung: str) -> str:
     return fmt.clip(rung.partition(":")[2].replace("-", " "), MAX_LABEL)
 
 
-def _at(reading: Reading, rung: str, target: float | None = None) -> Estimate | None:
+def _at(reading: Reading, rung: str, target: Point | None = None) -> Estimate | None:
     wanted = reading.primary if target is None else target
     return next(
         (
             e
             for e in reading.result.estimates
-            if e.condition == rung and e.fmr_target == wanted and e.metric in ("fmr", "lookalike_match_rate")
+            if e.condition == rung and e.point == wanted and e.metric in ("fmr", "lookalike_match_rate")
         ),
         None,
     )
 
 
-def _rung_cells(reading: Reading, rung: str, target: float) -> tuple[Cell, Cell]:
+def _rung_cells(reading: Reading, rung: str, target: Point) -> tuple[Cell, Cell]:
     e = _at(reading, rung, target)
     if e is None:
         return Cell(fmt.MISSING), Cell(fmt.MISSING)

@@ -37,7 +37,7 @@ from facebench.measure.study import groupings_of
 from facebench.metrics import disparity, fairness, uncertainty, verification
 from facebench.metrics.inversion import Inverted
 from facebench.metrics.streams import Fixed, fixed_generator
-from facebench.schema import Estimate, Flag, ProtocolSpec
+from facebench.schema import Estimate, Flag, Point, ProtocolSpec, point_fields
 from facebench.scoring import compare_pairs, failed_rows
 from facebench.scoring.probes import compare_probes
 
@@ -81,10 +81,10 @@ class Baseline:
         self.spec, self.images, self.comparator = spec, images, comparator
         self.vectors, self.pairs = vectors, pairs
         self.confidence = spec.uncertainty.confidence
-        self.targets = sorted(spec.fmr_targets)
-        self.primary = spec.primary_fmr_target
+        self.targets = spec.points
+        self.primary = spec.primary
         self._clean = {
-            (e.metric, e.fmr_target, e.group, e.group_b): e
+            (e.metric, e.point, e.group, e.group_b): e
             for e in reversed(clean.estimates)
             if e.failures == "counted" and e.rule == "strict" and e.condition == "clean"
         }
@@ -115,10 +115,17 @@ class Baseline:
         return compare_pairs(stacked, self.enrolled, self.probe + len(enrolled), self.comparator)
 
     def clean(
-        self, metric: str, target: float | None, group: str = "all", group_b: str | None = None
+        self, metric: str, target: Point | None, group: str = "all", group_b: str | None = None
     ) -> Estimate | None:
         """Return a clean estimate, or None."""
         return self._clean.get((metric, target, group, group_b))
+
+    @property
+    def expected_fmr(self) -> float:
+        """The FMR the leading operating point is meant to have: its target, or what its threshold achieves clean."""
+        found = self.clean("fmr", self.primary)
+        achieved = 0.0 if found is None or found.value is None else found.value
+        return achieved if isinstance(self.primary, str) else self.primary
 
     @cached_property
     def groupings(self) -> list[Grouping]:
@@ -126,8 +133,8 @@ class Baseline:
         return groupings_of(self.spec, self.images)[0]
 
     @cached_property
-    def pooled(self) -> dict[tuple[bool, float], Cell]:
-        """The cell of all genuine and of all impostor comparisons at each FMR target."""
+    def pooled(self) -> dict[tuple[bool, Point], Cell]:
+        """The cell of all genuine and of all impostor comparisons at each operating point."""
         return {
             (genuine, target): self._cell(genuine, target, "all", np.flatnonzero(self.genuine == genuine))
             for target in self.targets
@@ -149,7 +156,7 @@ class Baseline:
                 )
         return found
 
-    def _cell(self, genuine: bool, target: float, group: str, rows: NDArray[np.int64]) -> Cell:
+    def _cell(self, genuine: bool, target: Point, group: str, rows: NDArray[np.int64]) -> Cell:
         clean = self.clean("fnmr" if genuine else "fmr", target, group)
         pooled = self.clean("fmr", target)
         used = clean if clean is not None and clean.threshold is not None else pooled
@@ -157,7 +164,7 @@ class Baseline:
         assert used is not None
         assert used.threshold is not None
         fields = {
-            "fmr_target": target, "group": group, "threshold": used.threshold,
+            **point_fields(target), "group": group, "threshold": used.threshold,
             "threshold_source": used.threshold_source, "n_genuine" if genuine else "n_impostor": int(rows.size),
             "n_identities": None if clean is None else clean.n_identities,
         }  # fmt: skip
@@ -268,7 +275,7 @@ def _gaps(
         flags = tuple(dict.fromkeys(flag for pair in cells for flag in pair[index].flags))
         sources = {pair[index].fields["threshold_source"] for pair in cells}
         common: dict[str, Any] = {
-            "metric": metric, "fmr_target": baseline.primary, "group": grouping, "condition": condition,
+            "metric": metric, **point_fields(baseline.primary), "group": grouping, "condition": condition,
             "threshold_source": sources.pop() if len(sources) == 1 else "per-group",
         }  # fmt: skip
         if kind is None:
@@ -278,7 +285,7 @@ def _gaps(
         common |= {side: kind.counts()[side], "errors": kind.counts()["errors"]}
         left_out = kind.left_out([str(pair[index].fields["group"]) for pair in cells])
         rng = fixed_generator(Fixed.ALTERED_FAIR_DRAWS)
-        context = Context((), baseline.primary, flags, common, baseline.confidence, rng)
+        context = Context((), baseline.expected_fmr, flags, common, baseline.confidence, rng)
         inverted = Inverted(fairness.gap(kind.values))
         if kind.counted is not None:
             inverted = suppose((kind,), rng).invert(disparity.OF_ONE_RATE["gap"], baseline.confidence)

@@ -11,6 +11,7 @@ from facebench.report.reading import Reading, short_label
 from facebench.report.svg import el
 from facebench.report.tables import Cell, Table, counted, notes, plain, table, text, value
 from facebench.schema import Estimate
+from facebench.schema import Point as OperatingPoint
 from facebench.schema.robustness import FAMILIES, LEVELS, SEVERITIES, family_of, kind_of, level_of
 from facebench.sections.robustness.attacks import report as attacks
 from facebench.sections.robustness.attacks.charts import Line, Point, curve_chart
@@ -44,11 +45,11 @@ class _Family:
         self.conditions = [c for c in details.conditions if family_of(c) == family]
         self.pictures = {e.condition: e.picture for e in details.examples}
         self._index: dict[tuple[str, str, str], Estimate] = {}
-        self._tars: dict[tuple[str, float | None], Estimate] = {}
+        self._tars: dict[tuple[str, OperatingPoint | None], Estimate] = {}
         for e in reading.result.estimates:
             if e.metric == "tar" and e.group == "all":
-                self._tars[e.condition, e.fmr_target] = e
-            if e.fmr_target in (None, reading.primary) and e.group_b is None:
+                self._tars[e.condition, e.point] = e
+            if e.point in (None, reading.primary) and e.group_b is None:
                 self._index.setdefault((e.metric, e.condition, e.group), e)
 
     def find(self, metric: str, condition: str, group: str = "all") -> Estimate | None:
@@ -69,11 +70,11 @@ class _Family:
 
     def section(self) -> Section:
         """Return the section of the family."""
-        target = fmt.target(self.reading.primary)
+        point = fmt.point(self.reading.primary)
         which = "probe" if self.details.apply_to == "probe" else "both images"
         lead = (
-            f"Verification again with the {which} of every comparison altered, at the clean threshold of FMR target "
-            f"{target}. Each comparison counts once: the earlier image is enrolled, the later one is the probe. "
+            f"Verification again with the {which} of every comparison altered, at the clean threshold of "
+            f"{point}. Each comparison counts once: the earlier image is enrolled, the later one is the probe. "
         )
         blocks = [
             Block(
@@ -124,7 +125,10 @@ class _Family:
 
     def _exceeds(self, condition: str) -> bool:
         found = self.find("fmr", condition)
-        return found is not None and found.ci_low is not None and found.ci_low > self.reading.primary
+        expected = self.reading.expected_fmr
+        if found is None or found.ci_low is None or expected is None:
+            return False
+        return found.ci_low > expected
 
     # ---- curves
 
@@ -174,9 +178,7 @@ class _Family:
             )  # fmt: skip
         heads = [f"#TAR, severity {level}" for level in levels] if graded else []
         columns = ["Condition", "Example", "#Lowest TAR", "#Relative drop there", "#Highest FMR", *heads, "Notes"]
-        caption = (
-            f"{TITLES[self.family]}: what each costs at FMR target {fmt.target(self.reading.primary)}, worst first"
-        )
+        caption = f"{TITLES[self.family]}: what each costs at {fmt.point(self.reading.primary)}, worst first"
         note = (
             "Pictures show one phantom face, at most severities 1, 3 and 5."
             if self.pictures

@@ -25,7 +25,7 @@ def _altered(reading: Reading) -> list[Statement]:
         e.condition: e
         for e in reading.result.estimates
         if (e.metric, e.group, e.rule, e.failures) == ("tar", "all", "strict", "counted")
-        and e.fmr_target == reading.primary
+        and e.point == reading.primary
         and e.value is not None
     }
     altered = [tars[c] for c in details.conditions if c in tars]

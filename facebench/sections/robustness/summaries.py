@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from facebench.measure.rates import Rate, one_sided
 from facebench.metrics import uncertainty
-from facebench.schema import Estimate, Flag
+from facebench.schema import Estimate, Flag, Point
 from facebench.schema.robustness import family_of, kind_of
 from facebench.sections.robustness.conditions import Baseline, Cell, Scores, accepted, relative_drop
 
@@ -24,7 +24,7 @@ class Summary:
         self._baseline = baseline
         self._sums: dict[str, dict[str, list[Floats]]] = {}  # family, kind: one sum of accepts per cell
         self._levels: dict[str, int] = {}
-        self._rates: dict[tuple[str, bool, float], list[Rate]] = {}
+        self._rates: dict[tuple[str, bool, Point], list[Rate]] = {}
         self._cells = list(_genuine_cells(baseline))
 
     def add(self, condition: str, scores: Scores) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from facebench.measure.sample import Images
 from facebench.metrics.survival import kaplan_meier, median_size
-from facebench.schema import Estimate, ProtocolSpec, Unmeasured
+from facebench.schema import Estimate, Point, ProtocolSpec, Unmeasured, point_fields
 from facebench.schema.attack_report import (
     AttackReport,
     CellReport,
@@ -70,7 +70,7 @@ def measure_attacks(
     vectors: NDArray[np.float32],
     comparator: str,
     threshold: float,
-    fmr_target: float,
+    point: Point | None,
     victims: Sequence[Victims],
     measured: Sequence[Measured],
 ) -> Part:
@@ -84,7 +84,7 @@ def measure_attacks(
     for one, found, checks in zip(measured, judged, verdicts, strict=True):
         unreliable = any(check.passed is False for check in checks)
         found.unreliable = unreliable
-        estimates += condition_estimates(found, images, threshold, fmr_target, confidence)
+        estimates += condition_estimates(found, images, threshold, point, confidence)
         cells.append(
             CellReport(
                 cell=one.cell, n_pairs=found.n_pairs, levels=_levels(one, found),
@@ -92,9 +92,9 @@ def measure_attacks(
                 signs=one.signs, spent=one.spent, picture=one.picture,
             )
         )  # fmt: skip
-    more, gaps = ensemble_estimates(judged, protocol, images, threshold, fmr_target)
+    more, gaps = ensemble_estimates(judged, protocol, images, threshold, point)
     report = AttackReport(
-        threshold=threshold, fmr_target=fmr_target, cells=tuple(cells),
+        threshold=threshold, **point_fields(point), cells=tuple(cells),
         goals=tuple(
             GoalReport(goal=one.goal, n_pairs=one.probe.size, n_clean_errors=int(one.wrong.sum())) for one in victims
         ),
@@ -209,6 +209,4 @@ def remeasure_part(
         )
         for number, report in enumerate(stored.cells)
     ]  # fmt: skip
-    return measure_attacks(
-        protocol, images, vectors, comparator, stored.threshold, stored.fmr_target, victims, measured
-    )
+    return measure_attacks(protocol, images, vectors, comparator, stored.threshold, stored.point, victims, measured)

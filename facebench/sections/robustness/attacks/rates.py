@@ -13,7 +13,7 @@ from facebench.measure.rates import Rate, complement, genuine_rate, impostor_rat
 from facebench.measure.sample import Images
 from facebench.measure.study import groupings_of
 from facebench.metrics import uncertainty
-from facebench.schema import Estimate, Flag, ProtocolSpec, Unmeasured
+from facebench.schema import Estimate, Flag, Point, ProtocolSpec, Unmeasured, point_fields
 from facebench.schema.attacks import AttackCell, Goal, Norm, epsilon_value
 from facebench.sections.robustness.attacks.sample import Victims
 
@@ -82,7 +82,7 @@ def _distinct(values: Ints) -> int:
 
 
 def condition_estimates(
-    judged: Judged, images: Images, threshold: float, fmr_target: float, confidence: float
+    judged: Judged, images: Images, threshold: float, point: Point | None, confidence: float
 ) -> list[Estimate]:
     """Return attack_success and robust_tar or robust_far of a cell at each of its budgets, over all comparisons."""
     found: list[Estimate] = []
@@ -91,14 +91,15 @@ def condition_estimates(
         success[judged.rows] = judged.success[e]
         attacked = np.zeros(judged.n_pairs, bool)
         attacked[judged.rows] = True
-        common = _common(judged.cell.condition(eps), threshold, fmr_target)
+        common = _common(judged.cell.condition(eps), threshold, point)
         sample = _Sample(judged.victims, np.arange(judged.n_pairs), images, common, confidence)
         found += _pair_estimates(sample, success, attacked, judged.unreliable)
     return found
 
 
-def _common(condition: str, threshold: float, fmr_target: float) -> dict[str, object]:
-    return {"condition": condition, "threshold": threshold, "threshold_source": "pooled", "fmr_target": fmr_target}
+def _common(condition: str, threshold: float, point: Point | None) -> dict[str, object]:
+    source = "fixed" if isinstance(point, str) else "pooled"
+    return {"condition": condition, "threshold": threshold, "threshold_source": source, **point_fields(point)}
 
 
 def _pair_estimates(
@@ -130,7 +131,7 @@ def _success(
 
 
 def ensemble_estimates(
-    judged: Sequence[Judged], protocol: ProtocolSpec, images: Images, threshold: float, fmr_target: float
+    judged: Sequence[Judged], protocol: ProtocolSpec, images: Images, threshold: float, point: Point | None
 ) -> tuple[list[Estimate], list[Unmeasured]]:
     """Return estimates of the worst case per comparison, over all attacks with one kind of knowledge and one budget.
 
@@ -161,7 +162,7 @@ def ensemble_estimates(
             attacked &= reached
             success[one.rows[inside]] |= one.success[e][inside]
         unreliable = any(one.unreliable for one, _ in parts)
-        common = _common(name, threshold, fmr_target)
+        common = _common(name, threshold, point)
         sample = _Sample(parts[0][0].victims, np.arange(n), images, common, protocol.uncertainty.confidence)
         found += _pair_estimates(sample, success & attacked, attacked, unreliable)
         floor = protocol.groups.min_identities if protocol.groups else 2

@@ -41,8 +41,8 @@ def _section(result: Result, report: AttackReport) -> Section:
     )
     lead = (
         "The probe of a comparison is changed so that a genuine pair is rejected (dodging) or an impostor pair is "
-        f"accepted (impersonation), at the clean threshold {fmt.number(report.threshold)} of FMR target "
-        f"{fmt.target(report.fmr_target)}. Comparisons that were wrong before are clean errors: never attacked, "
+        f"accepted (impersonation), at the clean threshold {fmt.number(report.threshold)} of "
+        f"{fmt.point(report.point)}. Comparisons that were wrong before are clean errors: never attacked, "
         f"never a success ({drawn}). Success is judged on 8-bit images, saved and read again. Attackers who know more "
         "or less are never ranked together, and rows marked unreliable are not ranked at all: there the attack may "
         "have been misled by hidden gradients, and a real attacker may do better."

@@ -28,7 +28,7 @@ from facebench.sections.robustness.attacks.examples import save_examples
 from facebench.sections.robustness.attacks.faces import FaceReader, draw_picture
 from facebench.sections.robustness.attacks.measure import Measured, measure_attacks
 from facebench.sections.robustness.attacks.needs import attack_needs
-from facebench.sections.robustness.attacks.sample import Victims, clean_threshold, draw_victims, other_faces
+from facebench.sections.robustness.attacks.sample import Victims, draw_victims, other_faces
 from facebench.sections.robustness.attacks.store import Batch, BatchStore
 
 UNIVERSAL_BATCH = 50
@@ -73,8 +73,9 @@ class _Run:
     def __init__(self, context: RunContext, spec: AttackSpec) -> None:
         self.context, self.spec = context, spec
         self.card = context.model.card
-        self.target = spec.fmr_target or context.spec.primary_fmr_target
-        self.threshold = clean_threshold(context.clean, self.target)
+        self.clean = context.clean.at(spec.operating_point or spec.fmr_target or context.spec.primary)
+        assert self.clean.threshold is not None  # every operating point has one
+        self.threshold = self.clean.threshold
         self.comparator = self.card.comparator.value
         self.faces = FaceReader(context)
         runtime = {"packages": environment.packages(), "device": context.options.device}
@@ -102,7 +103,7 @@ class _Run:
         self._progress(0.0, finished=True)
         part = measure_attacks(
             self.context.spec, self.context.images, self.context.embedded.vectors, self.comparator,
-            self.threshold, self.target, every, measured,
+            self.threshold, self.clean.point, every, measured,
         )  # fmt: skip
         if self.spec.save_examples:
             save_examples(self.context, self.spec.save_examples, every, measured, self.faces)

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facebench.errors import InputError
-from facebench.measure.every_score import Measurement
 from facebench.measure.sample import Images, Pairs
 from facebench.metrics.streams import Stream, generator
 from facebench.schema.attacks import Goal
@@ -36,22 +35,6 @@ class Victims:
     def attacked(self, limit: int | None) -> Ints:
         """Return which of the first `limit` comparisons are attacked: right before it, with both images usable."""
         return np.flatnonzero((~self.wrong & np.isfinite(self.score))[: limit or None])
-
-
-def clean_threshold(clean: Measurement, fmr_target: float) -> float:
-    """Return the pooled threshold of the clean measurement at an FMR target.
-
-    Raises:
-        InputError: the protocol has no such target.
-    """
-    for estimate in clean.estimates:
-        if (
-            estimate.metric == "fmr" and estimate.group == "all" and estimate.rule == "strict"
-            and estimate.failures == "counted" and estimate.condition == "clean"
-            and estimate.fmr_target == fmr_target and estimate.threshold is not None
-        ):  # fmt: skip
-            return estimate.threshold
-    raise InputError(f"robustness.attacks.fmr_target {fmr_target:g} is not one of the protocol's fmr_targets")
 
 
 def draw_victims(

@@ -1,0 +1,1 @@
+"""Valid small files of every format that is read, and mutations of them."""
