@@ -9,10 +9,11 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
+from importlib.metadata import version
 
-import facebench
 from benchmarks.coverage import study
 from benchmarks.coverage.designs import DESIGNS
 from benchmarks.coverage.table import DOCS, RECORD, inserted
@@ -32,15 +33,16 @@ def main() -> None:
     parser.add_argument("--dry", action="store_true", help="print, and leave the record as it is")
     arguments = parser.parse_args()
     if not arguments.table:
-        counts = _measure(arguments)
-        if arguments.dry:
-            return
-        _record(counts, arguments)
+        for counts in _measure(arguments):
+            if not arguments.dry:
+                _record(counts, arguments)
+    if arguments.dry:
+        return
     DOCS.write_text(inserted(DOCS.read_text(encoding="utf-8"), json.loads(RECORD.read_text("utf-8"))), encoding="utf-8")
 
 
-def _measure(arguments: argparse.Namespace) -> list[study.Count]:
-    counts: list[study.Count] = []
+def _measure(arguments: argparse.Namespace) -> Iterator[list[study.Count]]:
+    """Yield the counts of one design and source after the other."""
     sources = [name for name in study.SOURCES if arguments.source in ("", name)]
     with ProcessPoolExecutor(arguments.jobs) as pool:
         for design in (d for d in DESIGNS if arguments.only in d.name):
@@ -60,8 +62,7 @@ def _measure(arguments: argparse.Namespace) -> list[study.Count]:
                         f"(missing {each.missing}, too high {each.below}, loose {each.loose}) width {each.width:.4f}",
                         flush=True,
                     )
-                counts += found
-    return counts
+                yield found
 
 
 def _record(counts: list[study.Count], arguments: argparse.Namespace) -> None:
@@ -72,7 +73,7 @@ def _record(counts: list[study.Count], arguments: argparse.Namespace) -> None:
     kept = [each for each in old if (each["design"], each["kind"]) not in again]
     order = {design.name: number for number, design in enumerate(DESIGNS)}
     rows = sorted([*kept, *new], key=lambda each: (each["kind"], order.get(each["design"], len(order))))
-    record = {"facebench": facebench.__version__, "python": platform.python_version(), "counts": rows}
+    record = {"facebench": version("facebench"), "python": platform.python_version(), "counts": rows}
     RECORD.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 

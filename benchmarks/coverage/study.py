@@ -129,9 +129,9 @@ def _count(design: str, kind: str, members: Sequence[Judged]) -> Count:
         low = -np.inf if each.low is None else each.low - TOLERANCE
         high = np.inf if each.high is None else each.high + TOLERANCE
         truth = mean if each.truth is None else each.truth
-        covered += low <= truth <= high
-        below += truth < low
-        loose += not low <= each.value <= high
+        covered += int(low <= truth <= high)
+        below += int(truth < low)
+        loose += int(not low <= each.value <= high)
         widths.append(high - low)
     width = float(np.mean(widths)) if widths else float("nan")
     return Count(design, kind, len(given), covered, len(members) - len(given), below, loose, width)

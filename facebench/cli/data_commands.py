@@ -91,3 +91,27 @@ def data_convert_embeddings(
     typer.echo(f"{out}: {done.n_rows:,} embeddings of {done.n_values} values")
     if done.n_missing:
         typer.echo(f"{done.n_missing:,} images have no vector (no face found); they count as failures")
+
+
+@data_app.command("pairs")
+def data_pairs(
+    path: Source,
+    out: Annotated[Path, typer.Argument(help="The list: a .csv to lay beside the images, or an insightface .bin.")],
+    per_identity: Annotated[
+        int | None, typer.Option(min=1, help="Genuine pairs of each identity, and as many impostor pairs; else all.")
+    ] = None,
+    folds: Annotated[int | None, typer.Option(min=2, help="Folds of different people.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the draw.")] = 0,
+) -> None:
+    """Make a pair list from a dataset with identities.
+
+    Example: facebench data pairs ./faces ./faces/pairs.csv --per-identity 3
+    """
+    from facebench.data import load_dataset, make_pairs, write_pairs
+    from facebench.phantoms.shipped import builtin_path
+
+    dataset = load_dataset(builtin_path(path))
+    pairs = make_pairs(dataset, per_identity, folds, seed)
+    write_pairs(dataset, pairs, out)
+    genuine, folded = int(pairs.genuine.sum()), f" in {pairs.n_folds} folds" if pairs.n_folds else ""
+    typer.echo(f"{out}: {len(pairs):,} pairs ({genuine:,} genuine){folded}")

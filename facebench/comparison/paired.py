@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -16,7 +16,7 @@ from facebench.measure.grouped import GroupMeasurer, GroupRates
 from facebench.measure.rates import Rate, design_effect, spread
 from facebench.measure.sample import Sample, make_scores
 from facebench.measure.study import groupings_of, points_of
-from facebench.metrics import bootstrap, catalogue, paired, uncertainty
+from facebench.metrics import bootstrap, catalogue, clusters, influence, paired, uncertainty, verification
 from facebench.metrics.catalogue import MetricDef
 from facebench.schema import Comparator, Flag, Point, point_fields
 from facebench.schema.comparison import Difference
@@ -62,7 +62,7 @@ class Side:
 
     @cached_property
     def miss_rates(self) -> Floats | None:
-        """(R, T) FNMR of all genuine comparisons per replicate, at the replicate's own threshold."""
+        """(R, T) FNMR of all genuine comparisons per bootstrap replicate, at the replicate's own threshold."""
         if self._cutoffs is None or self.sample.weights is None:
             return None
         accepts = bootstrap.replicate_accepts(self.sample.weights, self.sample.genuine, self._cutoffs)
@@ -70,14 +70,18 @@ class Side:
             rates: Floats = 1 - accepts[:, :, 0] / self.sample.genuine_weight[:, :1]
         return rates
 
-    @cached_property
-    def equal_error_rates(self) -> Floats | None:
-        """(R,) EER per replicate."""
-        if self.sample.weights is None:
-            return None
-        return bootstrap.replicate_equal_error_rates(
-            self.sample.weights, self.sample.genuine, self.sample.impostor, self.sample.totals_of(0)
-        )
+    def miss_influence(self, threshold: float, *, fixed: bool) -> influence.Influence:
+        """Return how much each comparison moves the FNMR at a threshold; one that is not fixed moves with impostors."""
+        missed, accepted = self.misses(threshold).astype(np.float64), self.false_matches(threshold).astype(np.float64)
+        slope = 0.0 if fixed else self.sample.deltas.fnmr_slope(0, threshold, 0)
+        return missed - missed.mean(), slope * (accepted - accepted.mean())
+
+    def equal_error(self) -> tuple[float, influence.Influence]:
+        """Return the EER, and how much each comparison moves it."""
+        found = verification.equal_error_rate(self.scores.genuine, self.scores.impostor)
+        slope = self.sample.deltas.fnmr_slope(0, found.threshold, 0)
+        genuine, impostor = self.miss_influence(found.threshold, fixed=False)
+        return found.value, (genuine / (1 + slope), impostor / (1 + slope))
 
     @cached_property
     def group_rates(self) -> list[list[tuple[GroupRates, tuple[float, ...]]]]:
@@ -105,6 +109,21 @@ class Pairing:
             return None
         return definition.higher_is_better
 
+    @cached_property
+    def _impostor_index(self) -> clusters.PairIndex:
+        ends = self.base.loaded.images.identity[self.base.scores.impostor_ends]
+        return clusters.PairIndex(ends[:, 0], ends[:, 1], self.base.sample.identity_count)
+
+    def influence_variance(self, base: influence.Influence, model: influence.Influence) -> float | None:
+        """Return the variance of a difference from how much each comparison moves both figures."""
+        if not self.base.sample.has_identities:
+            return None
+        genuine, impostor = model[0] - base[0], model[1] - base[1]
+        own = self.base.loaded.images.identity[self.base.scores.genuine_ends[:, 0]]
+        people = clusters.of_people(genuine / genuine.size, own, self.base.sample.identity_count)
+        pairs = self._impostor_index.influence(impostor / impostor.size)
+        return clusters.added([(1.0, people), (1.0, pairs)]).variance
+
     def difference(
         self, metric: str, values: Sequence[float | None], error: float | None, method: str, *,
         flags: Sequence[Flag] = (), **fields: Any,
@@ -123,14 +142,24 @@ class Pairing:
         if error is None:
             flags = (*shown, Flag.NO_INTERVAL)
             return Difference.model_validate({**common, "difference": d, "flags": tuple(dict.fromkeys(flags))})
-        half = uncertainty.normal_quantile(self.confidence) * error
-        low, high = d - half, d + half
+        low, high, p_value = self._limits(d, error, fields)
         least, most = definition.difference_bounds
-        low, high = max(low, least), min(high, most)
         return Difference.model_validate(
-            {**common, "difference": d, "standard_error": error, "ci_low": low, "ci_high": high,
-             "ci_method": method, "p_value": paired.p_two_sided(d, error), "flags": shown}
+            {**common, "difference": d, "standard_error": error, "ci_low": max(low, least), "ci_high": min(high, most),
+             "ci_method": method, "p_value": p_value, "flags": shown}
         )  # fmt: skip
+
+    def _limits(self, d: float, error: float, fields: Mapping[str, Any]) -> tuple[float, float, float]:
+        """Return the limits of a difference and the p-value of none: of rates from what changed sides, else normal."""
+        n = fields.get("n_comparisons")
+        if "newly_wrong" not in fields or not n or not error:
+            half = uncertainty.normal_quantile(self.confidence) * error
+            return d - half, d + half, paired.p_two_sided(d, error)
+        changed = fields["newly_wrong"], fields["newly_right"]
+        limits, p_value = paired.discordant_interval(*changed, n, error**2, self.confidence)
+        # of rates of success the difference is that of the errors, turned round
+        low, high = limits if d * (changed[0] - changed[1]) >= 0 else (-limits[1], -limits[0])
+        return low, high, p_value
 
 
 def rate_differences(pairing: Pairing) -> list[Difference]:
@@ -146,9 +175,10 @@ def rate_differences(pairing: Pairing) -> list[Difference]:
         if not a.size:
             continue
         wrong, right = _changes(a, b)
-        variance = None
-        if base.miss_rates is not None and model.miss_rates is not None:
-            variance = spread(model.miss_rates[:, t] - base.miss_rates[:, t])
+        fixed = base.asked.fixed(t)
+        variance = pairing.influence_variance(
+            base.miss_influence(thresholds[0], fixed=fixed), model.miss_influence(thresholds[1], fixed=fixed)
+        )
         identities = int(np.unique(base.sample.genuine.first).size)
         error = _error(variance, wrong + right, a.size, a.size / identities)
         counts: dict[str, Any] = {
@@ -156,7 +186,7 @@ def rate_differences(pairing: Pairing) -> list[Difference]:
             "newly_wrong": wrong, "newly_right": right, "flags": (*flags, *naive),
         }  # fmt: skip
         q_a, q_b = float(a.mean()), float(b.mean())
-        method = "paired-bootstrap"
+        method = "paired-delta"
         found.append(pairing.difference("fnmr", (q_a, q_b), error, method, **counts))
         found.append(pairing.difference("tar", (1 - q_a, 1 - q_b), error, method, **counts))
     return found

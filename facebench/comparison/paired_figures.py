@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from facebench.comparison.paired import Measure, Pairing, Side, replicate_difference
+from facebench.comparison.paired import Measure, Pairing, replicate_difference
 from facebench.measure.control import in_control
 from facebench.measure.grouped import GroupRates
 from facebench.measure.identification import closed_set, roles_of
-from facebench.measure.rates import spread
 from facebench.metrics import catalogue, fairness, influence, paired, uncertainty, verification
 from facebench.metrics.catalogue import Kind, Topic
 from facebench.schema import Difference, Estimate, Flag, Result, point_fields
@@ -26,12 +25,10 @@ def separation_differences(pairing: Pairing) -> list[Difference]:
     if not all(sizes):
         return []
     common: dict[str, Any] = {"n_comparisons": int(sum(sizes)), "n_identities": base.n_identities}
-    eers = [verification.equal_error_rate(side.scores.genuine, side.scores.impostor).value for side in (base, model)]
-    variance = None
-    if base.equal_error_rates is not None and model.equal_error_rates is not None:
-        variance = spread(model.equal_error_rates - base.equal_error_rates)
+    (a, of_base), (b, of_model) = base.equal_error(), model.equal_error()
+    variance = pairing.influence_variance(of_base, of_model)
     error = None if variance is None else float(np.sqrt(variance))
-    found = [pairing.difference("eer", eers, error, "paired-bootstrap", **common)]
+    found = [pairing.difference("eer", (a, b), error, "paired-delta", **common)]
     for metric, value, effects in (
         ("auc", verification.area_under_curve, influence.area_under_curve_influence),
         ("dprime", verification.d_prime, influence.d_prime_influence),
@@ -41,20 +38,10 @@ def separation_differences(pairing: Pairing) -> list[Difference]:
         if metric == "dprime" and not all(np.isfinite(s).all() for pair in scores for s in pair):
             continue
         values = [value(*pair) for pair in scores]
-        error = _influence_error(base, [effects(*pair) for pair in scores]) if None not in values else None
+        variance = None if None in values else pairing.influence_variance(*(effects(*pair) for pair in scores))
+        error = None if variance is None else float(np.sqrt(variance))
         found.append(pairing.difference(metric, values, error, "paired-delta", **common))
     return found
-
-
-def _influence_error(base: Side, effects: list[influence.Influence]) -> float | None:
-    if base.sample.weights is None:
-        return None
-    genuine, impostor = (effects[1][i] - effects[0][i] for i in range(2))
-    identity = base.loaded.images.identity
-    ends = identity[base.scores.impostor_ends]
-    own = identity[base.scores.genuine_ends[:, 0]]
-    n = base.sample.weights.shape[1]
-    return float(np.sqrt(uncertainty.two_sample_variance(genuine, own, impostor, ends[:, 0], ends[:, 1], n)))
 
 
 def rank_differences(pairing: Pairing) -> list[Difference]:

@@ -6,6 +6,7 @@ from facebench.data.dataset import Counterfactual, Dataset, PairList, dataset_sh
 from facebench.data.decode import decode
 from facebench.data.left_out import repeated_images
 from facebench.data.load import load_dataset
+from facebench.data.make_pairs import make_pairs, write_pairs
 from facebench.data.pairs import OWN_PAIRS, OWN_TEMPLATE_PAIRS
 from facebench.data.parallel import LoadedImage, decode_batches, hash_images, iter_images
 from facebench.data.sources import BytesSource, FileSource, ImageError, ImageSource, PixelSource
@@ -32,6 +33,8 @@ __all__ = [
     "hash_images",
     "iter_images",
     "load_dataset",
+    "make_pairs",
     "manifest_csv",
     "repeated_images",
+    "write_pairs",
 ]

@@ -46,10 +46,10 @@ def convert_dataset(dataset: Dataset, out: Path, progress: Progress | None = Non
     masks = _copy_masks(dataset, dataset.region_masks, "region_mask", out)
     changes = _copy_masks(dataset, dataset.change_masks, "change_mask", out)
     if dataset.pairs is not None:
-        write_atomic(out / PAIRS, _pairs_csv(dataset.image_ids, dataset.pairs, BY_ID))
+        write_atomic(out / PAIRS, pairs_csv(dataset.image_ids, dataset.pairs, BY_ID))
     if dataset.template_pairs is not None:
         templates = dataset.templates()[0]
-        write_atomic(out / TEMPLATE_PAIRS, _pairs_csv(templates, dataset.template_pairs, BY_TEMPLATE))
+        write_atomic(out / TEMPLATE_PAIRS, pairs_csv(templates, dataset.template_pairs, BY_TEMPLATE))
     manifest = out / "manifest.csv"
     write_atomic(manifest, manifest_csv(dataset, paths, masks, changes))
     return manifest
@@ -133,7 +133,8 @@ def _write_new(path: Path, data: bytes) -> None:
         write_atomic(path, data)
 
 
-def _pairs_csv(ids: Sequence[str], pairs: PairList, names: tuple[str, str, str]) -> str:
+def pairs_csv(ids: Sequence[str], pairs: PairList, names: tuple[str, str, str]) -> str:
+    """Return a pair list as the text of a CSV file; `names` are its columns."""
     columns: dict[str, Iterable[str | float | None]] = {
         names[0]: [ids[index] for index in pairs.a],
         names[1]: [ids[index] for index in pairs.b],

@@ -129,7 +129,6 @@ def measure_scores(
     controls = [control.control_grouping(grouping, images.identity, seed) for grouping in shuffled]
     steps = Steps(progress, OVERALL + len(points.keys) * (len(groupings) + len(controls)))
     sample = Sample(images, scored.scores, [*groupings, *controls], replicates=spec.uncertainty.replicates, seed=seed)
-    cutoffs = overall.pooled_cutoffs(sample, points)
     at_targets, pooled_rates = overall.threshold_estimates(sample, points, confidence)
     estimates = [*at_targets, *overall.separation_estimates(sample, confidence)]
     estimates += overall.compat_estimates(sample, compat, points.targets)
@@ -140,6 +139,7 @@ def measure_scores(
     if scored.working is not None:
         estimates += _without_failures(spec, images, scored.working, seed, points)
     if groupings:
+        cutoffs = overall.pooled_cutoffs(sample, points)
         if vectors is not None:
             estimates += acquisition_estimates(vectors, images, groupings, confidence)
         measured = GroupMeasurer(

@@ -89,8 +89,36 @@ def template_units(dataset: Dataset, vectors: Vectors, spec: ProtocolSpec) -> tu
     }
     listed = dataset.template_pairs
     pairs = None if listed is None else Pairs(listed.a, listed.b, listed.genuine, listed.fold)
+    if identities is None and pairs is not None:
+        identities = _people_of_genuine(names, pairs)
     roles = None if dataset.roles is None else tuple(_agreed(names, members, "roles", dataset.roles))
     return Images(names, identities, attributes, roles), pooled, pairs
+
+
+def _people_of_genuine(names: Sequence[str], pairs: Pairs) -> tuple[str, ...] | None:
+    """Return the person of each template where the data names none: those joined by genuine comparisons are one.
+
+    A template without genuine comparisons counts as a person of its own; without any such comparison nothing is known.
+
+    Raises:
+        InputError: an impostor comparison joins two templates that genuine ones say are one person.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    a, b = pairs.a[pairs.genuine], pairs.b[pairs.genuine]
+    if not a.size:
+        return None
+    joined = coo_array((np.ones(a.size, np.int8), (a, b)), (len(names), len(names)))
+    person = connected_components(joined, directed=False)[1]
+    wrong = np.flatnonzero((person[pairs.a] == person[pairs.b]) & ~pairs.genuine)
+    if wrong.size:
+        first, second = names[pairs.a[wrong[0]]], names[pairs.b[wrong[0]]]
+        raise InputError(
+            f"templates {first!r} and {second!r} are compared as impostors, but genuine comparisons join them to one "
+            f"person ({wrong.size:,} such comparisons); mend the list"
+        )
+    return tuple(f"person {one}" for one in person)
 
 
 def _media(dataset: Dataset, template: Ints) -> Ints:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil, inf, sqrt
+from math import ceil, hypot, inf, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +59,41 @@ def small_count_variance(variance: float, discordant: int, n: int, design_effect
         return max(variance, max(design_effect, 1.0) / n**2)
     raised = max(variance, discordant / n**2)
     return raised * (1 + min(1.0, raised * n**2 / discordant**2))
+
+
+def discordant_interval(
+    newly_wrong: int, newly_right: int, n: int, variance: float, confidence: float
+) -> tuple[uncertainty.Interval, float]:
+    """Return the interval of the difference of two error rates on the same comparisons, and the p-value of none.
+
+    The difference is the share that became wrong less the share that became right. Each has a Wilson interval at the
+    effective number of comparisons that the variance of the difference implies, and the limits are combined by the
+    method of variance estimates recovery, ``D - sqrt((w - l_w)² + (u_r - r)²)`` and
+    ``D + sqrt((u_w - w)² + (r - l_r)²)``.
+    So they lie in [-1, 1], and the fewer changed sides the closer they are. The p-value is 1 minus the highest
+    confidence at which the interval leaves out 0. Source: Newcombe, "Improved confidence intervals for the difference
+    between binomial proportions based on paired data", 1998; Zou and Donner, "Construction of confidence limits about
+    effect measures: a general approach", 2008.
+
+    Args:
+        newly_wrong, newly_right: comparisons that changed sides, of n.
+        variance: of the difference, over identities.
+        confidence: of the interval.
+    """
+    w, r = newly_wrong / n, newly_right / n
+    independent = (w + r - (w - r) ** 2) / n
+    effect = max(1.0, variance / independent if independent > 0 else variance * n**2)
+
+    def limits(level: float) -> uncertainty.Interval:
+        (low_w, high_w), (low_r, high_r) = (uncertainty.wilson(share, n / effect, level) for share in (w, r))
+        return w - r - hypot(w - low_w, high_r - r), w - r + hypot(high_w - w, r - low_r)
+
+    excluded, held = 0.0, 1.0
+    for _ in range(40 if w != r else 0):
+        middle = (excluded + held) / 2
+        low, high = limits(middle)
+        excluded, held = (middle, held) if low > 0 or high < 0 else (excluded, middle)
+    return limits(confidence), 1 - excluded
 
 
 def paired_genuine(

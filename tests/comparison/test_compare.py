@@ -63,14 +63,10 @@ def test_a_much_worse_model_is_told_apart(comparison):
 
 def test_pairing_makes_intervals_narrower(folders, comparison):
     """The models share what makes a comparison hard, so the paired interval beats two separate ones."""
-    d = pick(comparison, "noisy", "fnmr", fmr_target=0.01)
+    d = pick(comparison, "noisy", "dprime")
     widths = []
     for name in ("base", "noisy"):
-        e = next(
-            e
-            for e in load_result(folders[name]).estimates
-            if (e.metric, e.fmr_target, e.group) == ("fnmr", 0.01, "all")
-        )
+        e = next(e for e in load_result(folders[name]).estimates if e.metric == "dprime")
         widths.append(e.ci_high - e.ci_low)
     assert d.ci_high - d.ci_low < np.hypot(*widths)
 

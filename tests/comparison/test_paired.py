@@ -20,9 +20,35 @@ def test_a_hand_case():
     found = paired.paired_genuine(base, model, identity)
     assert (found.newly_wrong, found.newly_right, found.n) == (2, 1, 8)
     assert found.difference == pytest.approx(1 / 8)
-    sums = np.array([1, 1, -1, 0]) - 2 / 8
-    plain = max((sums**2).sum() / 64, 3 / 64)
+    sums, squares = np.array([1, 1, -1, 0]) - 2 / 8, np.array([1, 1, 1, 0]) - 2 / 8 * np.array([1, 1, -1, 0]) + 2 / 64
+    shared = (sums**2 - squares) / (3 / 4) ** 2  # each identity has a quarter of the comparisons
+    clustered = squares.sum() + max(0.0, shared.sum() + np.sqrt((shared**2).sum()))
+    plain = max(clustered / 64, 3 / 64)
     assert found.variance == pytest.approx(plain * (1 + plain * 64 / 9))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 40), st.integers(0, 40), st.integers(1, 100), st.floats(0, 0.5), st.floats(0.5, 0.999))
+def test_a_paired_interval_stays_in_range_and_holds_its_estimate(wrong, right, rest, variance, confidence):
+    n = wrong + right + rest
+    (low, high), p_value = paired.discordant_interval(wrong, right, n, variance, confidence)
+    d = (wrong - right) / n
+    assert -1 <= low <= d <= high <= 1
+    assert 0 <= p_value <= 1
+    # p-value and interval never disagree
+    assert (p_value < 1 - confidence) == (low > 0 or high < 0) or abs(p_value - (1 - confidence)) < 1e-6
+
+
+def test_a_paired_interval_of_independent_comparisons():
+    """Newcombe's limits of the two shares that changed sides, combined; where nothing changed Wilson's upper limits."""
+    (low, high), p_value = paired.discordant_interval(10, 2, 200, 0.0, 0.95)
+    (low_w, high_w), (low_r, high_r) = (0.02738, 0.08956), (0.00275, 0.03571)  # Wilson's of 10 and of 2 in 200
+    below, above = np.hypot(0.05 - low_w, high_r - 0.01), np.hypot(high_w - 0.05, 0.01 - low_r)
+    assert (low, high) == pytest.approx((0.04 - below, 0.04 + above), abs=2e-5)
+    assert 0.01 < p_value < 0.05
+    (low, high), p_value = paired.discordant_interval(0, 0, 200, 0.0, 0.95)
+    assert (low, high) == pytest.approx((-0.01885, 0.01885), abs=1e-4)
+    assert p_value == 1
 
 
 def brute_variance(change, first, second):

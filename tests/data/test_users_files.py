@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from facebench.cli import main
+from facebench.data import load_dataset
 
 from .factory import encode, write_tree
 
@@ -338,3 +339,50 @@ def test_one_of_several_columns_of_scores(facebench: Command, tmp_path: Path, co
     assert done.code == 0, done.err
     rest = sorted({"score", "other", "third"} - {column}, key=["score", "other", "third"].index)
     assert left_out(tmp_path / "out")["columns of the score file"] == (2, rest)
+
+
+# ---- pair lists
+
+
+@pytest.mark.parametrize(
+    ("options", "n", "n_genuine"), [((), 66, 6), (("--per-identity", 1), 12, 6), (("--folds", 3), 18, 6)]
+)
+def test_pair_lists_from_own_folders(
+    facebench: Command, tmp_path: Path, options: tuple[object, ...], n: int, n_genuine: int
+) -> None:
+    root = write_tree(tmp_path / "set", people(6))
+    lists = []
+    for _ in range(2):
+        done = facebench("data", "pairs", root, root / "pairs.csv", "--seed", 5, *options)
+        assert done.code == 0, done.err
+        lists.append((root / "pairs.csv").read_text(encoding="utf-8"))
+    assert lists[0] == lists[1], "the same seed gives the same list"
+    assert f"{n} pairs ({n_genuine} genuine)" in done.out
+    dataset = load_dataset(root, pairs="own")
+    assert dataset.pairs is not None
+    assert (len(dataset.pairs), int(dataset.pairs.genuine.sum())) == (n, n_genuine)
+    if "--folds" in options:
+        assert dataset.identities is not None
+        assert dataset.pairs.fold is not None
+        ends = zip(dataset.pairs.a.tolist(), dataset.pairs.b.tolist(), dataset.pairs.fold.tolist(), strict=True)
+        home = {(dataset.identities[end], fold) for a, b, fold in ends for end in (a, b)}
+        assert len(home) == 6, "every identity is in one fold"
+
+
+def test_a_bin_file_from_own_folders(facebench: Command, tmp_path: Path) -> None:
+    faces = people(10)
+    root = write_tree(tmp_path / "set", faces)
+    assert facebench("data", "pairs", root, tmp_path / "own.bin", "--per-identity", 1).code == 0
+    found = load_dataset(tmp_path / "own.bin")
+    assert found.pairs is not None
+    assert (len(found.pairs), int(found.pairs.genuine.sum()), found.pairs.n_folds) == (20, 10, 10)
+    assert {int(found.pairs.genuine[found.pairs.fold == fold].sum()) for fold in range(10)} == {1}
+    assert {image.read() for image in found.images} <= set(faces.values())
+
+
+def test_a_pair_list_needs_people(facebench: Command, tmp_path: Path) -> None:
+    root = write_tree(tmp_path / "set", {"a.png": encode(face(0, 0)), "manifest.csv": "image_id,path\na,a.png\n"})
+    done = facebench("data", "pairs", root, tmp_path / "p.csv")
+    assert (done.code, "has no identities" in done.err) == (2, True)
+    done = facebench("data", "pairs", write_tree(tmp_path / "few", people(3)), tmp_path / "p.csv", "--folds", 2)
+    assert (done.code, "too few for 2 folds" in done.err) == (2, True)
