@@ -29,6 +29,7 @@ from facebench.measure.sample import Images, Pairs
 from facebench.measure.sanity import picture_doubts, score_doubts
 from facebench.measure.saved import (
     RESULT,
+    is_scored,
     load_inputs,
     load_result,
     load_section,
@@ -38,9 +39,10 @@ from facebench.measure.saved import (
 )
 from facebench.measure.study import images_of, in_similarities
 from facebench.measure.templates import template_model, template_units
-from facebench.run.external_scores import is_scored, remeasure_scores
+from facebench.run.external_scores import remeasure_scores
 from facebench.run.needs import unmet_needs
 from facebench.run.protocols import Protocol, bind_dataset, reference
+from facebench.run.thresholds import check_development
 from facebench.schema import DataSummary, Result, Unmeasured
 from facebench.scoring import MAX_IMAGES
 from facebench.sections import sections_of
@@ -63,6 +65,7 @@ def evaluate(model: Any, protocol: Protocol, data: Mapping[str, Path], options: 
     """
     started, clock = environment.now(), time.monotonic()
     check_options(options)
+    check_development(protocol.spec, model.card)
     unmet_needs(model, protocol.spec)
     dataset = bind_dataset(protocol, data)
     if options.limit is not None:
