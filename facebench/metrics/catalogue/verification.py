@@ -109,7 +109,7 @@ IDENTIFICATION = (
         name="fnir", label="FNIR (rank-k)", direction=_LOWER, counted=Counted.GENUINE,
         words="Share of searches for enrolled people that miss: the mate is below the threshold, or not among the "
         "first k.",
-        intervals=("delta", "rule-of-three", "naive-wilson"),
+        intervals=("wilson-delta", "delta", "rule-of-three", "naive-wilson"),
     ),
     _identification(
         name="fpir", label="FPIR", direction=_LOWER, counted=Counted.IMPOSTOR,
