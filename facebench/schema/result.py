@@ -222,6 +222,15 @@ class DataSummary(Strict):
     notes: tuple[str, ...] | None = Field(None, description="what else the reader noticed")
 
 
+class Recomputation(Strict):
+    """That the numbers of a result were computed again, without the model, from what the run had kept."""
+
+    result_id: str = Field(description="of the result before")
+    protocol_sha256: str = Field(description="of the protocol before")
+    facebench: str = Field(description="version that computed the numbers again")
+    at: str = Field(description="UTC, ISO 8601")
+
+
 class Reembedded(Strict):
     """Some images embedded a second time, in another batch: a model that is random or looks at the batch is seen."""
 
@@ -256,6 +265,9 @@ class RunInfo(Strict):
     embedded_images: int = Field(description="images the model was run on; the rest came from the cache")
     reembedded: Reembedded | None = Field(None, description="a check of the model; null for stored embeddings")
     rounded: bool = Field(False, description="embeddings were rounded to half precision, and the numbers are theirs")
+    recomputed: tuple[Recomputation, ...] = Field(
+        (), description="each time the numbers were computed again from the kept embeddings, the earliest first"
+    )
 
 
 # how long it took, how it looks and what is doubted is stored, but is no part of what was found
