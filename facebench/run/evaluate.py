@@ -26,7 +26,7 @@ from facebench.execution.embedding import (
 from facebench.execution.options import Progress, RunOptions, check_options, no_progress
 from facebench.execution.repeat import reembed
 from facebench.files import cache_dir, is_folder
-from facebench.measure.answers import measure_answers
+from facebench.measure.answers import check_model, measure_answers
 from facebench.measure.choose_engine import measure_any
 from facebench.measure.every_score import Measurement
 from facebench.measure.sample import Images, Pairs
@@ -70,6 +70,7 @@ def evaluate(model: Any, protocol: Protocol, data: Mapping[str, Path], options: 
     started, clock = environment.now(), time.monotonic()
     check_options(options)
     check_development(protocol.spec, model.card)
+    check_model(protocol.spec.task, model.card, f"protocol {protocol.spec.name}")
     unmet_needs(model, protocol.spec)
     dataset = bind_dataset(protocol, data)
     if options.limit is not None:

@@ -103,6 +103,12 @@ class UncertaintySpec(Strict):
     )
 
 
+_OF_COMPARISONS = (
+    "templates", "identification", "robustness", "impostor_ladder", "causal", "published_measures",
+    "error_versus_discard", "covariates", "ood", "explanation", "judgements",
+)  # fmt: skip
+
+
 class ProtocolSpec(Strict):
     """One protocol file.
 
@@ -206,4 +212,10 @@ class ProtocolSpec(Strict):
                 "`comparisons.kind: templates` or `template-pairs` and the key `templates` need each other, such as "
                 "templates: {normalise_first: true, detector_weight: false, flip: false}"
             )
+        if self.task is not None:
+            wrong = [name for name in _OF_COMPARISONS if getattr(self, name) is not None]
+            if wrong:
+                raise ValueError(f"a protocol with a task judges answers; {', '.join(wrong)} judges comparisons")
+        elif self.uncertainty.unit is not None:
+            raise ValueError("uncertainty.unit goes with a task; comparisons take identities as independent")
         return self

@@ -64,6 +64,21 @@ def judged(
     return _numbers(task, head, given, columns, where)
 
 
+def check_model(task: TaskSpec | None, card: ModelCard, where: str) -> None:
+    """Refuse, before any work, a model that does not give what a protocol judges: answers, or embeddings.
+
+    Raises:
+        InputError: it gives the other, or has no such head.
+    """
+    if task is not None:
+        _head(task.head, card, where)
+    elif card.outputs:
+        raise InputError(
+            f"{where} compares embeddings, but model {card.name} gives answers "
+            f"({', '.join(output.name for output in card.outputs)}); take a protocol with a `task`"
+        )
+
+
 def _head(name: str, card: ModelCard, where: str) -> tuple[OutputSpec, slice]:
     if not card.outputs:
         raise InputError(
