@@ -107,7 +107,6 @@ def _write_lists(
     )
     _write_lines(folder / f"{STEM}_name_5pts_score.txt", landmarks)
     _write_lines(folder / "ids.txt", names)
-    (folder / "loose_crop").mkdir(exist_ok=True)
     roles = np.where(np.arange(person.size) >= gallery, 2, person % 2)
     for role, name in enumerate(("gallery_G1", "gallery_G2", "probe_mixed")):
         rows = np.flatnonzero(roles[template] == role)
@@ -240,7 +239,9 @@ def main() -> None:
     if not options.ours:
         us, them = taken.values()
         print(f"TAR of usual script: {[round(value, 5) for value in json.loads(them.printed)]}")
-        print(f"ratio: {us.processor / them.processor:.2f} of its processor time, {us.wall / them.wall:.2f} of its time")
+        print(
+            f"ratio: {us.processor / them.processor:.2f} of its processor time, {us.wall / them.wall:.2f} of its time"
+        )
 
 
 if __name__ == "__main__":

@@ -111,21 +111,14 @@ def compare_pairs(vectors: Vectors, a: Ints, b: Ints, comparator: str = "cosine"
 
     if comparator not in ("cosine", "dot"):  # the product of a tile would round distances otherwise
         return by_pair(vectors, a, b, rowwise)
-    lengths = _lengths(vectors) if comparator == "cosine" else None
 
-    def combine(products: NDArray[np.float64], left: Ints, right: Ints) -> NDArray[np.float32]:
-        if lengths is not None:
+    def combine(products: NDArray[np.float64], left: Vectors, right: Vectors) -> NDArray[np.float64]:
+        if comparator == "cosine":
             with np.errstate(invalid="ignore", divide="ignore"):
-                products = products / (lengths[left] * lengths[right])
-        return _rounded(products)
+                products /= np.linalg.norm(left, axis=1)[:, None] * np.linalg.norm(right, axis=1)[None, :]
+        return products
 
     return by_tile(vectors, a, b, rowwise, combine)
-
-
-def _lengths(vectors: Vectors) -> NDArray[np.float64]:
-    blocks = range(0, vectors.shape[0], ROWS)
-    parts = [np.linalg.norm(vectors[start : start + ROWS].astype(np.float64), axis=1) for start in blocks]
-    return np.concatenate(parts) if parts else np.zeros(0)
 
 
 def _rowwise(left: Vectors, right: Vectors, comparator: str) -> NDArray[np.float32]:
@@ -138,8 +131,4 @@ def _rowwise(left: Vectors, right: Vectors, comparator: str) -> NDArray[np.float
         scores = np.einsum("nd,nd->n", a, b)
         if comparator == "cosine":
             scores = scores / (np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1))
-    return _rounded(scores)
-
-
-def _rounded(scores: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
     return np.where(np.isnan(scores), -np.inf, scores).astype(np.float32)
