@@ -16,5 +16,6 @@ def findings(found: Measurement, parts: Mapping[str, SectionResult]) -> dict[str
         "estimates": tuple(estimate for part in every for estimate in part.estimates),
         "curves": tuple(curve for part in every for curve in part.curves),
         "unmeasured": tuple(gap for part in every for gap in part.unmeasured),
+        "task": found.task,
         **{name: part.details for name, part in parts.items() if part.details is not None},
     }
