@@ -1,7 +1,8 @@
 """How long the site of a leaderboard takes to build: python benchmarks/leaderboard.py [ENTRIES]
 
-Entries are copies of a committed one with figures of their own, read from disk as the command reads them. The target is
-500 entries in under 20 s on two idle cores. The rival named beside it is plain `json.loads` of the same files.
+Entries are copies of a committed one with figures and fingerprints of their own and a verdict beside each, as after
+their validation, read from disk as the command reads them. The target is 500 entries in under 20 s on two idle cores.
+The rival named beside it is plain `json.loads` of the same files.
 """
 
 from __future__ import annotations
@@ -13,10 +14,16 @@ import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
+
 from facebench.leaderboard import load_boards
-from facebench.leaderboard.folder import BOARD
+from facebench.leaderboard.fingerprint import PAIRS, VALUES, Fingerprint, save_fingerprint
+from facebench.leaderboard.folder import BOARD, Place
+from facebench.leaderboard.names import save_names
 from facebench.leaderboard.site import write_site
+from facebench.leaderboard.verdicts import save_verdict
 from facebench.schema import Result
+from facebench.schema.leaderboard import ModelNames, NamedModel, Validation
 
 ROOT = Path(__file__).resolve().parent.parent / "leaderboard"
 
@@ -30,8 +37,9 @@ def copies(n: int, board: Path) -> None:
         shutil.copy(first.parent / name, folder)
     source = next(path for path in sorted(first.parent.glob("*/*.json")) if len(path.stem) == 64)
     result = Result.model_validate_json(source.read_bytes())
+    models = {}
     for i in range(n):
-        card = result.model.model_copy(update={"name": f"model-{i:03d}"})
+        card = result.model.model_copy(update={"name": f"model-{i:03d}", "weights_sha256": f"{i:064x}"})
         shift = (i - n / 2) / n / 5
         estimates = tuple(
             e.model_copy(update={"value": min(1.0, max(0.0, e.value + shift))})
@@ -40,9 +48,15 @@ def copies(n: int, board: Path) -> None:
             for e in result.estimates
         )
         own = result.model_copy(update={"model": card, "estimates": estimates}).with_id()
-        target = folder / card.name / f"{own.result_id}.json"
-        target.parent.mkdir()
-        target.write_text(own.model_dump_json(exclude_defaults=True), encoding="utf-8")
+        place = Place(board, folder.name, card.name, own.result_id)
+        place.path.parent.mkdir()
+        place.path.write_text(own.model_dump_json(exclude_defaults=True), encoding="utf-8")
+        rng = np.random.default_rng(i)
+        values, pairs = np.sort(rng.random(VALUES))[::-1].copy(), rng.random(PAIRS)
+        save_fingerprint(Fingerprint(values, pairs, own.result_id, f"{i:064x}"), place.fingerprint)
+        save_verdict(place, Validation(entry=place.relative, estimates=len(estimates)))
+        models[card.name] = NamedModel(maintainer="benchmark", weights=(f"{i:064x}",))
+    save_names(board, ModelNames(models=models))
 
 
 def main(n: int) -> None:
@@ -55,6 +69,7 @@ def main(n: int) -> None:
         plain = time.perf_counter() - started
         started, cpu = time.perf_counter(), time.process_time()
         boards = load_boards(board)
+        assert len(boards[0].entries) == n
         read = time.perf_counter() - started
         pages = write_site(boards, out, "benchmark")
         wall, cpu = time.perf_counter() - started, time.process_time() - cpu

@@ -23,6 +23,8 @@ MAX_YAML_NODES = 100_000
 _MAX_DIGITS = 400  # more than the largest float has
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _PACKAGE = Path(__file__).resolve().parent
+_FILE_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.+-]{0,118}[A-Za-z0-9_+-])?")
+_DEVICES = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\..*)?", re.IGNORECASE)
 
 
 def asset_dir(kind: str) -> Path:
@@ -42,6 +44,25 @@ def cache_dir() -> Path:
     if chosen:
         return Path(chosen)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "facebench"
+
+
+def file_name(name: str, what: str) -> str:
+    """Return a name from outside if it may become the name of a file or folder: the one place where that is decided.
+
+    Letters, digits and ``. _ + -``, at most 120, starting with a letter or digit, not ending in a dot, and no device
+    of Windows: such a name leads nowhere, needs no quoting, and is one file on every system.
+
+    Raises:
+        InputError: names `what` and the rule.
+
+    >>> file_name("phantom-arcface", "model.name")
+    'phantom-arcface'
+    """
+    if not isinstance(name, str) or not _FILE_NAME.fullmatch(name) or _DEVICES.fullmatch(name):
+        raise InputError(
+            f"{what} {str(name)[:80]!r}: use letters, digits, and . _ + - only, a letter or digit first, at most 120"
+        )
+    return name
 
 
 def write_atomic(path: Path, write: bytes | str | Callable[[BinaryIO], None]) -> None:

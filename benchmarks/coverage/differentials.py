@@ -13,6 +13,7 @@ from facebench.measure import overall
 from facebench.measure.grouped import GroupMeasurer
 from facebench.measure.groups import make_groupings
 from facebench.measure.sample import Sample
+from facebench.measure.study import Points
 from facebench.metrics import disparity
 from facebench.schema import Estimate, GroupSpec
 
@@ -29,9 +30,9 @@ def estimates(design: Design, rng: np.random.Generator, replicates: int) -> list
     groupings, _ = make_groupings(drawn.images.attributes, GroupSpec(intersections="none", min_identities=2))
     seed = int(rng.integers(2**31))
     sample = Sample(drawn.images, drawn.models[0].scores, groupings, replicates=replicates, seed=seed)
-    targets = [design.target]
+    points = Points((design.target,))
     measurer = GroupMeasurer(
-        sample, targets, overall.pooled_cutoffs(sample, targets), policy="pooled", confidence=0.95, min_identities=2,
+        sample, points, overall.pooled_cutoffs(sample, points), policy="pooled", confidence=0.95, min_identities=2,
         design_effects=[1.0], seed=seed,
     )  # fmt: skip
     return [e for e in measurer.estimates() if e.group == "group"]

@@ -23,6 +23,7 @@ def application() -> typer.Typer:
         data_commands,
         fairness_commands,
         render_commands,
+        threshold_commands,
         zoo_commands,
     )
     from facebench.cli.apps import app

@@ -70,6 +70,7 @@ def _print_plan(found: Plan) -> None:
     for part in found.parts:
         typer.echo(f"  {part.what}: {_duration(part.seconds)}")
     typer.echo(f"Time: about {_duration(found.seconds)}")
+    typer.echo(f"Memory: {'cannot be told at this size' if found.memory_mib is None else _memory(found.memory_mib)}")
     for grouping in found.groupings:
         typer.echo(f"\nBy {grouping.name}")
         print_table(_grouping_rows(found, grouping))
@@ -101,6 +102,10 @@ def _grouping_rows(found: Plan, grouping: GroupingPlan) -> list[list[str]]:
 
 def _ratio(ratio: float | None) -> str:
     return "none" if ratio is None or ratio > 1000 else f"{ratio:.2f}"
+
+
+def _memory(mib: float) -> str:
+    return f"about {mib:,.0f} MiB" if mib < 2048 else f"about {mib / 1024:,.1f} GiB"
 
 
 def _duration(seconds: float) -> str:

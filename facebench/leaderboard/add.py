@@ -13,18 +13,30 @@ from numpy.typing import NDArray
 
 from facebench.errors import InputError, NotComparableError
 from facebench.files import is_folder, read_bytes, sha256_bytes, sha256_file, write_atomic
-from facebench.leaderboard.folder import BOARD, NAME, Place, entries_of, kept, load_board, pack, pairs_sha256
+from facebench.leaderboard.fingerprint import make_fingerprint, save_fingerprint
+from facebench.leaderboard.folder import (
+    BOARD,
+    Place,
+    entries_of,
+    kept,
+    load_board,
+    pack,
+    pairs_sha256,
+)
+from facebench.leaderboard.names import bind_name, weights_of
 from facebench.leaderboard.paired import make_paired, save_paired
 from facebench.leaderboard.problems import definition_problems, number_problems
-from facebench.measure.saved import IMAGES, PROTOCOL, load_inputs, load_result, load_scores
+from facebench.measure.saved import IMAGES, PROTOCOL, is_scored, load_inputs, load_result, load_scores
 from facebench.run.evaluate import remeasure
-from facebench.run.external_scores import is_scored
 from facebench.run.protocols import Protocol
 from facebench.schema import Artifact, ProtocolSpec, Result
 from facebench.schema.leaderboard import Board, Elsewhere, Problem
 
 
-def add_entry(run: Path, root: Path, *, half: bool = False, elsewhere: str | None = None) -> Place:
+def add_entry(
+    run: Path, root: Path, *, half: bool = False, elsewhere: str | None = None, maintainer: str | None = None,
+    new_revision: bool = False,
+) -> Place:  # fmt: skip
     """Make an entry of the run in a folder and return its place; adding it again changes nothing.
 
     The first entry of a protocol also writes its definition, which later entries must meet.
@@ -33,7 +45,10 @@ def add_entry(run: Path, root: Path, *, half: bool = False, elsewhere: str | Non
         run: result.json, or the folder it lies in, with the files of the run beside it.
         root: the leaderboard's folder.
         half: round the embeddings to half precision, which halves the entry; the numbers are those of the rounded ones.
-        elsewhere: an address, or the command that makes the files again; they are then named, not copied.
+        elsewhere: an address, or the command that makes the files again; they are then named, not copied, and the
+            entry does not rank until they are brought and its numbers are computed again.
+        maintainer: who answers for the name of the model; needed for a name that is new on this leaderboard.
+        new_revision: let the name stand for these weights too.
 
     Raises:
         InputError: the run is limited, its numbers cannot be recomputed, or a name is not allowed.
@@ -45,19 +60,27 @@ def add_entry(run: Path, root: Path, *, half: bool = False, elsewhere: str | Non
         work = Path(temporary)
         result = _prepared(stored, folder, work, half=half, protocol=_shared_protocol(stored, Path(root)))
         place = Place(Path(root), result.protocol.name, result.model.name, result.result_id)
-        _check_names(result)
         board = _board(result, work, place)
         _refuse(definition_problems(result, place, board), folder)
         if not half:  # rounded numbers have just been computed
             _refuse(number_problems(result, result.model_copy(update=remeasure(result, work))), folder)
         _check_new(place)
+        bind_name(place.root, result.model, maintainer, new_revision=new_revision)
         _write_files(result, work, place, elsewhere)
-        paired = make_paired(result, work)
-        if paired is not None:
-            save_paired(paired, place.paired)
+        write_entry(result, work, place)
+    return place
+
+
+def write_entry(result: Result, work: Path, place: Place) -> None:
+    """Write the entry, and what is computed from the files of its run for ranks and for telling copies."""
+    paired = make_paired(result, work)
+    if paired is not None:
+        save_paired(paired, place.paired)
+    vectors = None if is_scored(result) else load_inputs(result, work)[0]
+    contents = next(a.sha256 for a in kept(result) if a.kind in ("embeddings", "scores"))
+    save_fingerprint(make_fingerprint(vectors, contents, weights_of(result.model)), place.fingerprint)
     # equal defaults are left out: the file is a third of the size and reads back as the same result
     write_atomic(place.path, result.model_dump_json(exclude_defaults=True) + "\n")
-    return place
 
 
 def _refuse(problems: list[Problem], folder: Path) -> None:
@@ -65,12 +88,6 @@ def _refuse(problems: list[Problem], folder: Path) -> None:
         return
     kind = NotComparableError if problems[0].exit_code == NotComparableError.exit_code else InputError
     raise kind("\n".join([f"{folder} cannot be added:", *(f"  {p.field}: {p.why}" for p in problems)]))
-
-
-def _check_names(result: Result) -> None:
-    for field, name in (("protocol.name", result.protocol.name), ("model.name", result.model.name)):
-        if not NAME.fullmatch(name):
-            raise InputError(f"{field} {name!r}: use letters, digits, and . _ + - only")
 
 
 def _check_new(place: Place) -> None:
@@ -112,11 +129,11 @@ def _prepared(stored: Result, folder: Path, work: Path, *, half: bool, protocol:
         if a.path in contents
     )
     run = stored.run.model_copy(update={"rounded": half or stored.run.rounded, "command": public(stored.run.command)})
-    update: dict[str, Any] = {"artifacts": wanted, "run": run, **_without_pictures(stored)}
+    update: dict[str, Any] = {"artifacts": wanted, "run": run, **without_pictures(stored)}
     result = stored.model_copy(update=update)
     if half:
         result = result.model_copy(update=remeasure(result, work))
-        result = result.model_copy(update=_without_pictures(result))
+        result = result.model_copy(update=without_pictures(result))
     return result.with_id()
 
 
@@ -129,7 +146,7 @@ def public(command: str) -> str:
     return re.sub(r"(?<![\w.])/(?:[^\s/'\"]+/)*([^\s/'\"]*)", r"\1", command)
 
 
-def _without_pictures(result: Result) -> dict[str, Any]:
+def without_pictures(result: Result) -> dict[str, Any]:
     """Return the details of a result without their pictures: nobody can compute a picture again."""
     update: dict[str, Any] = {}
     if result.robustness is not None:
@@ -183,9 +200,15 @@ def _board(result: Result, work: Path, place: Place) -> Board:
 
 
 def _write_files(result: Result, work: Path, place: Place, elsewhere: str | None) -> None:
+    if elsewhere is None:
+        pack_files(result, work, place)
+        return
     for artifact in kept(result):
-        if elsewhere is None:
-            write_atomic(place.packed(artifact), pack((work / artifact.path).read_bytes()))
-        else:
-            pointer = Elsewhere(sha256=artifact.sha256, where=elsewhere)
-            write_atomic(place.pointer(artifact), pointer.model_dump_json(indent=1) + "\n")
+        pointer = Elsewhere(sha256=artifact.sha256, where=elsewhere)
+        write_atomic(place.pointer(artifact), pointer.model_dump_json(indent=1) + "\n")
+
+
+def pack_files(result: Result, work: Path, place: Place) -> None:
+    """Compress the files of a run beside its entry."""
+    for artifact in kept(result):
+        write_atomic(place.packed(artifact), pack((work / artifact.path).read_bytes()))

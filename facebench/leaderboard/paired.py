@@ -12,7 +12,7 @@ from facebench.comparison.comparable import load_side
 from facebench.comparison.paired import Side
 from facebench.errors import InputError
 from facebench.files import read_bytes, write_atomic
-from facebench.run.external_scores import is_scored
+from facebench.measure.saved import is_scored
 from facebench.schema import Result
 from facebench.scoring import MAX_IMAGES
 

@@ -5,28 +5,35 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from facebench.errors import ExitCode
-from facebench.leaderboard.folder import NAME, Place
+from facebench.errors import ExitCode, InputError
+from facebench.files import file_name
+from facebench.leaderboard.folder import Place, kept
+from facebench.measure.saved import EMBEDDINGS, SCORES
 from facebench.run.protocols import load_protocol, protocol_names
 from facebench.schema import Estimate, Result
-from facebench.schema.leaderboard import Board, Problem
+from facebench.schema.leaderboard import Board, Note, Problem
 
 SHOWN = 10
 RELATIVE, ABSOLUTE = 1e-6, 1e-9  # sums are rounded otherwise on another processor; a count never differs
 REPORTED = {"efficiency": "sizes and times", "explanation": "saliency maps", "robustness.attacks": "attacks"}
 """Parts of a result that need the model itself: their numbers rest on what the run reported."""
+MAX_TEXT, MAX_DIM, MAX_SEED = 2_000, 65_536, 2**63 - 1
 _MARKUP = re.compile(r"[<>]|javascript:|data:", re.IGNORECASE)
 _PINNED_DATA = ("name", "n_images", "n_identities", "attributes", "phantom")
+_WRITTEN = ("model", "run", "failures", "efficiency")
+"""Parts that hold a submitter's own words: no markup there. Other parts are computed again, or escaped where shown."""
 
 
 def definition_problems(result: Result, place: Place, board: Board) -> list[Problem]:
     """Return why a result is no entry of this board, whatever its numbers are."""
     return [
-        *_names(result, place), *_texts(result), *_limit(result), *_protocol(result, board), *_data(result, board),
-        *_pictures(result),
+        *_names(result, place), *_texts(result), *_run(result), *_artifacts(result), *_protocol(result, board),
+        *_data(result, board), *_pictures(result),
     ]  # fmt: skip
 
 
@@ -35,31 +42,105 @@ def _names(result: Result, place: Place) -> Iterator[Problem]:
         ("model.name", result.model.name, place.model),
         ("protocol.name", result.protocol.name, place.protocol),
     ):
-        if not NAME.fullmatch(name):
-            yield Problem(field=field, why=f"{name[:80]!r}: use letters, digits, and . _ + - only")
-        elif name != folder:
+        try:
+            file_name(name, field)
+        except InputError as error:
+            yield Problem(field=field, why=str(error))
+            continue
+        if name != folder:
             yield Problem(field=field, why=f"{name!r} lies in the folder of {folder!r}")
 
 
 def _texts(result: Result) -> Iterator[Problem]:
-    """Refuse markup and invisible characters in what the submitter wrote; the site escapes them as well."""
-    card = result.model
-    texts = {
-        "model.adapter": card.adapter, "model.revision": card.revision, "model.licence": card.licence,
-        "model.code": card.code or "", "run.command": result.run.command, "run.platform": result.run.platform,
-        **{f"model.training_data[{i}]": text for i, text in enumerate(card.training_data)},
-        **{f"model.options.{key}": f"{key}{value}" for key, value in card.options.items()},
-    }  # fmt: skip
-    for field, text in texts.items():
-        if _MARKUP.search(text) or any(unicodedata.category(c) in ("Cc", "Cf", "Cs") for c in text):
-            yield Problem(field=field, why=f"{text[:80]!r} holds markup or invisible characters")
+    """Refuse invisible characters and endless texts everywhere, and markup in what the submitter wrote."""
+    body = result.model_dump(mode="python", exclude={"protocol", "estimates", "curves"})
+    for field, text in _strings(body, ""):
+        if len(text) > MAX_TEXT:
+            yield Problem(field=field, why=f"a text of {len(text):,} characters; {MAX_TEXT:,} are enough")
+        elif any(
+            unicodedata.category(c) in ("Cc", "Cf", "Cs") for c in text if not c.isascii() or c < " " or c == "\x7f"
+        ):
+            yield Problem(field=field, why=f"{text[:80]!r} holds invisible characters")
+        elif field.startswith(_WRITTEN) and _MARKUP.search(text):
+            yield Problem(field=field, why=f"{text[:80]!r} holds markup")
 
 
-def _limit(result: Result) -> Iterator[Problem]:
-    if result.run.limit is not None:
-        yield Problem(
-            field="run.limit", why=f"only {result.run.limit:,} images were asked for; a limited run never ranks"
-        )
+def _strings(value: Any, field: str) -> Iterator[tuple[str, str]]:
+    """Yield every text in nested records with its place; a key is a text too."""
+    if isinstance(value, str):
+        yield field, str(value)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            place = f"{field}.{str(key)[:80]}".removeprefix(".")
+            yield place, str(key)
+            yield from _strings(item, place)
+    elif isinstance(value, list | tuple):
+        for i, item in enumerate(value):
+            yield from _strings(item, f"{field}[{i}]")
+
+
+def _run(result: Result) -> Iterator[Problem]:
+    run = result.run
+    if run.limit is not None:
+        yield Problem(field="run.limit", why=f"only {run.limit:,} images were asked for; a limited run never ranks")
+    if not 0 <= run.seed <= MAX_SEED:
+        yield Problem(field="run.seed", why=f"{_short(run.seed)} is no seed: a whole number from 0 on")
+    for field, least in (("batch_size", 1), ("embedded_images", 0), ("wall_s", 0)):
+        if getattr(run, field) < least:
+            yield Problem(field=f"run.{field}", why=f"{_short(getattr(run, field))} is below {least}")
+    if _date(run.started) is None:
+        yield Problem(field="run.started", why=f"{run.started[:80]!r} is no date and time in UTC")
+    if not 0 <= result.model.embedding_dim <= MAX_DIM:
+        yield Problem(field="model.embedding_dim", why=f"{_short(result.model.embedding_dim)} is beyond {MAX_DIM:,}")
+
+
+def _date(text: str) -> datetime | None:
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return found if found.tzinfo is not None else None
+
+
+def date_notes(result: Result) -> Iterator[Note]:
+    """Mark a date that has not come yet; dates decide nothing."""
+    started = _date(result.run.started)
+    if started is not None and started > datetime.now(UTC) + timedelta(days=1):
+        why = f"{result.run.started} had not come when this was checked; dates decide nothing here"
+        yield Note(field="run.started", why=why)
+
+
+def _artifacts(result: Result) -> Iterator[Problem]:
+    """Refuse files whose path leads anywhere but beside the entry, or which are named twice."""
+    counts = Counter(artifact.path for artifact in result.artifacts)
+    wanted = {"embeddings": EMBEDDINGS, "scores": SCORES}
+    for i, artifact in enumerate(result.artifacts):
+        field = f"artifacts[{i}].path"
+        try:
+            file_name(artifact.path, "the path")
+        except InputError as error:
+            yield Problem(field=field, why=str(error))
+            continue
+        if artifact.path != wanted.get(artifact.kind, artifact.path) or (
+            artifact.kind == "section" and not artifact.path.endswith(".safetensors")
+        ):
+            yield Problem(field=field, why=f"{artifact.path!r} is not how a run calls its file of {artifact.kind}")
+        elif counts[artifact.path] > 1:
+            yield Problem(field=field, why=f"{artifact.path!r} is named {counts[artifact.path]} times")
+    if sum(artifact.kind in wanted for artifact in kept(result)) != 1:
+        yield Problem(field="artifacts", why="one file of embeddings, or one of scores, is named by an entry")
+
+
+def failure_problems(result: Result, ids: tuple[str, ...], failed: set[str]) -> Iterator[Problem]:
+    """Compare the failures an entry states with the images that have no embedding."""
+    if len(failed) != result.data.n_failed:
+        why = f"{result.data.n_failed:,} are stated, {len(failed):,} embeddings are missing"
+        yield Problem(field="data.n_failed", why=why)
+    named = {failure.image_id for failure in result.failures} & set(ids)
+    if named != failed:
+        some = sorted(named ^ failed)[0]
+        why = f"{len(named):,} failed images are named, {len(failed):,} embeddings are missing; they differ in {some!r}"
+        yield Problem(field="failures", why=why)
 
 
 def _protocol(result: Result, board: Board) -> Iterator[Problem]:

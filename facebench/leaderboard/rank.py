@@ -11,51 +11,70 @@ from pydantic import ValidationError
 
 from facebench.errors import InputError
 from facebench.files import read_bytes
-from facebench.leaderboard.folder import BOARD, Place, entries_of, find_elsewhere, kept, load_board
+from facebench.leaderboard.copies import Known, known_entries
+from facebench.leaderboard.folder import BOARD, Place, entries_of, find_elsewhere, kept, load_board, strays
+from facebench.leaderboard.names import load_names, order_of, weights_of
 from facebench.leaderboard.paired import Paired, load_paired
+from facebench.leaderboard.validate import Report, validate_entry
 from facebench.metrics import catalogue, families
 from facebench.metrics import paired as tests
 from facebench.schema import Estimate, Rank, Result, point_fields
-from facebench.schema.leaderboard import Listed, ListedBoard
+from facebench.schema.leaderboard import Listed, ListedBoard, ModelNames, Problem, Validation
 
 LEADING = catalogue.metric("tar")
 LETTERS = 26  # beyond so many models letters say less than the rank interval
 Floats = NDArray[np.float64]
 
 
-def load_boards(root: Path) -> list[ListedBoard]:
-    """Read every protocol of a leaderboard, with the newest result of each model ranked.
+def load_boards(root: Path, report: Report = lambda _: None) -> list[ListedBoard]:
+    """Read every protocol of a leaderboard, with the last revision of each model ranked.
 
-    Entries are taken as they are: `validate_entries` is what admits them.
+    Only entries that validate are listed; the others are named with the reasons. An entry whose verdict still holds is
+    not computed again.
+
+    Args:
+        root: the leaderboard's folder.
+        report: called with each validation as soon as it is known.
 
     Raises:
-        InputError: the folder holds no board, or a file in it is malformed.
+        InputError: the folder holds no board, or the definition of a protocol is malformed.
     """
     boards = sorted(Path(root).glob(f"*/{BOARD}"))
     if not boards:
         raise InputError(f"{root} holds no leaderboard: no <protocol>/{BOARD} was found")
-    return [_listed(Path(root), path.parent) for path in boards]
+    rivals, names = known_entries(root), load_names(root)
+    return [_listed(Path(root), path.parent, rivals, names, report) for path in boards]
 
 
-def _listed(root: Path, folder: Path) -> ListedBoard:
+def _listed(root: Path, folder: Path, rivals: Sequence[Known], names: ModelNames, report: Report) -> ListedBoard:
     board = load_board(folder)
-    places = list(entries_of(root, folder.name))
-    results = [_read(place.path) for place in places]
-    newest = _newest(results)
-    chosen = [places[i] for i in newest]
-    paired = [load_paired(place.paired) for place in chosen]
-    ranks = rank_entries([results[i] for i in newest], paired)
-    by_entry = dict(zip(newest, zip(ranks, paired, strict=True), strict=True))
+    accepted, left_out = [], []
+    for place in entries_of(root, folder.name):
+        validation = validate_entry(place.path, rivals, fresh=False).model_copy(update={"entry": place.relative})
+        report(validation)
+        if validation.accepted:
+            accepted.append((place, validation))
+        else:
+            left_out.append(validation)
+    for path in strays(folder):
+        why = Problem(field="files", why="belongs to no entry")
+        left_out.append(Validation(entry=path.relative_to(root).as_posix(), problems=(why,)))
+    results = [_read(place.path) for place, _ in accepted]
+    last = _last(results, names)
+    paired = [load_paired(accepted[i][0].paired) for i in last]
+    ranks = rank_entries([results[i] for i in last], paired)
+    by_entry = dict(zip(last, zip(ranks, paired, strict=True), strict=True))
     listed = []
-    for i, (place, result) in enumerate(zip(places, results, strict=True)):
+    for i, ((place, validation), result) in enumerate(zip(accepted, results, strict=True)):
         rank, sidecar = by_entry.get(i, (None, None))
         listed.append(
             Listed(
                 result=result, path=place.relative, rank=rank, paired=sidecar is not None,
-                elsewhere=_elsewhere(place, result),
+                elsewhere=_elsewhere(place, result), notes=validation.notes,
             )
         )  # fmt: skip
-    return ListedBoard(board=board, entries=tuple(sorted(listed, key=_order)))
+    ordered = sorted(listed, key=lambda entry: _order(entry, names))
+    return ListedBoard(board=board, entries=tuple(ordered), left_out=tuple(left_out))
 
 
 def _read(path: Path) -> Result:
@@ -72,19 +91,27 @@ def _elsewhere(place: Place, result: Result) -> str:
     return next((pointer.where for pointer in found if pointer is not None), "")
 
 
-def _newest(results: Sequence[Result]) -> list[int]:
-    """Return the index of the newest result of each model."""
-    newest: dict[str, int] = {}
+def _last(results: Sequence[Result], names: ModelNames) -> list[int]:
+    """Return the index of the last revision of each model, in the order of `models.json`."""
+    last: dict[str, int] = {}
     for i, result in enumerate(results):
-        j = newest.get(result.model.name)
-        if j is None or (result.run.started, result.result_id) > (results[j].run.started, results[j].result_id):
-            newest[result.model.name] = i
-    return sorted(newest.values())
+        j = last.get(result.model.name)
+        if j is None or _revision(result, names) > _revision(results[j], names):
+            last[result.model.name] = i
+    return sorted(last.values())
 
 
-def _order(entry: Listed) -> tuple[bool, float, str, str]:
+def _revision(result: Result, names: ModelNames) -> int:
+    return order_of(names, result.model.name, weights_of(result.model))[1]
+
+
+def _order(entry: Listed, names: ModelNames) -> tuple[bool, float, str, int]:
     rank = entry.rank
-    return *LEADING.sort_key(None if rank is None else rank.value), entry.result.model.name, entry.result.run.started
+    return (
+        *LEADING.sort_key(None if rank is None else rank.value),
+        entry.result.model.name,
+        -_revision(entry.result, names),
+    )
 
 
 def leading(result: Result) -> Estimate | None:

@@ -246,7 +246,18 @@ def compat_estimates(sample: Sample, rules: Sequence[str], targets: Sequence[flo
             estimates.append(Estimate(metric="tar", value=found.tar, errors=misses, flags=flags, **common))
             fmr, k = found.point.fmr, found.point.false_accepts
             estimates.append(Estimate(metric="fmr", value=fmr, errors=k, flags=flags, **common))
+        if rule == "pyeer" and genuine.size:
+            estimates += _pyeer_crossing(genuine, impostor)
     return estimates
+
+
+def _pyeer_crossing(genuine: verification.Scores, impostor: verification.Scores) -> list[Estimate]:
+    met = compat.pyeer_equal_error_rate(genuine, impostor)
+    if met is None:
+        return []
+    counts = {"n_genuine": int(genuine.size), "n_impostor": int(impostor.size)}
+    flags = (Flag.NO_INTERVAL,)
+    return [Estimate(metric="eer", value=met[0], threshold=met[1], rule="pyeer", flags=flags, **counts)]
 
 
 def fold_estimates(scores: NDArray[np.float32], pairs: Pairs, confidence: float) -> list[Estimate]:

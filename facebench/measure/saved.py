@@ -188,6 +188,11 @@ def _check_pairs(pairs: Pairs, n_images: int, path: Path) -> None:
         raise InputError(f"{path}: the folds are no whole numbers from 0")
 
 
+def is_scored(result: Result) -> bool:
+    """Whether a result was computed from a file of scores."""
+    return any(artifact.path == SCORES for artifact in result.artifacts)
+
+
 def unnamed_samples(n: int) -> Images:
     """Return samples of which nothing is known but that they were compared."""
     return Images(tuple(map(str, range(n))), None, {})

@@ -30,6 +30,7 @@ class LargeGroups(GroupMeasurer):
         seed: int,
     ) -> None:
         self.sample: Any = tallied
+        self.step = lambda: None  # a run of this size reports tiles, not groupings
         self.points = tallied.points
         self.policy = "pooled"
         self.confidence = confidence

@@ -137,7 +137,7 @@ def replicate_cutoffs(
     from facebench.metrics.kernels import tail_cutoffs
 
     # a hair more than the product: a whole number of comparisons may fall short of itself in binary (.29 * 100)
-    budgets = np.outer(totals.weight[:, 0], np.asarray(fmr_targets)) * (1 + 1e-12)
+    budgets = np.outer(totals.weight[:, 0], np.asarray(fmr_targets)) * (1 + 1e-10)
     filled = totals.filled[:, 0] / max(int(totals.observed[0]), 1)
     cutoffs = np.full(budgets.shape, -np.inf)
     size = _first_guess(impostor.scores.size, max(fmr_targets))

@@ -50,6 +50,26 @@ def tar_under_rule(rule: str, genuine: Scores, impostor: Scores, fmr_target: flo
     return CompatPoint(accepted(genuine, threshold) / genuine.size, point)
 
 
+def pyeer_equal_error_rate(genuine: Scores, impostor: Scores) -> tuple[float, float] | None:
+    """Return the EER pyeer prints and its threshold: None where FMR is above FNMR at every observed score.
+
+    Of the lowest observed score at which FMR is at most FNMR, and the one before it where they are not equal, the one
+    with the smaller sum of both rates; of equals the lower score.
+
+    >>> pyeer_equal_error_rate(np.array([0.4, 0.6]), np.array([0.1, 0.5]))
+    (0.5, 0.5)
+    """
+    curve = error_curve(genuine, impostor)
+    fmr, fnmr = curve.fmr[:-1], curve.fnmr[:-1]  # pyeer tries observed scores only
+    met = np.flatnonzero(fmr - fnmr <= 0)
+    if not met.size:
+        return None
+    after = int(met[0])
+    before = after - 1 if fmr[after] != fnmr[after] and after else after
+    chosen = before if fmr[before] + fnmr[before] <= fmr[after] + fnmr[after] else after
+    return float(fmr[chosen] + fnmr[chosen]) / 2, float(curve.thresholds[chosen])
+
+
 def _insightface(genuine: Scores, impostor: Scores, fmr_target: float) -> float:
     """Nearest point of scikit-learn's thinned ROC curve; of several the one with the largest TPR."""
     from sklearn.metrics import roc_curve

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -17,6 +18,9 @@ from numpy.typing import NDArray
 from facebench.errors import InputError
 
 Scores = NDArray[np.floating[Any]]
+
+ROUNDED_DIGITS = 8
+"""A decimal with so many digits is taken for a rounded one."""
 
 NEAR_THRESHOLD = 2e-6
 """Scores this close to a threshold may fall on either side of it on another machine (float32 dot products)."""
@@ -68,10 +72,22 @@ def as_scores(values: Any, what: str = "scores", *, allow_empty: bool = False) -
 def false_accept_budget(fmr_target: float, n_impostor: int) -> int:
     """Return k = floor(f * N), computed on the decimal the user wrote, not on its binary rounding.
 
+    A target of eight digits or more is a rounded decimal, such as a share that was computed: where a whole number of
+    comparisons lies within one unit of its last digit, that number is meant.
+
     >>> false_accept_budget(0.29, 100)  # 0.29 * 100 is 28.999999999999996 in binary
     29
+    >>> false_accept_budget(4.8833333333333e-2, 12_000)  # 586 / 12,000
+    586
     """
-    return int(Fraction(repr(float(fmr_target))) * n_impostor)
+    written = Decimal(repr(float(fmr_target)))
+    product = Fraction(written) * n_impostor
+    parts = written.as_tuple()
+    unit = Fraction(10) ** int(parts.exponent) * n_impostor
+    nearest = round(product)
+    if len(parts.digits) >= ROUNDED_DIGITS and unit < Fraction(1, 100) and abs(product - nearest) <= unit:
+        return nearest
+    return int(product)
 
 
 def just_above(value: float, dtype: Any) -> float:

@@ -16,7 +16,7 @@ from facebench.files import canonical_json
 from facebench.measure.every_score import Measurement, measure_scores
 from facebench.measure.sample import Images, Pairs, score_listed
 from facebench.measure.sanity import file_doubts, score_doubts
-from facebench.measure.saved import RESULT, SCORES, load_scores, save_result, save_scores, unnamed_samples
+from facebench.measure.saved import RESULT, load_scores, save_result, save_scores, unnamed_samples
 from facebench.measure.study import in_similarities
 from facebench.models.scores import ScoredModel
 from facebench.run.protocols import Protocol, reference
@@ -54,11 +54,6 @@ def evaluate_scores(model: ScoredModel, protocol: Protocol, options: RunOptions)
     ).with_id()
     save_result(result, options.out / RESULT)
     return result
-
-
-def is_scored(result: Result) -> bool:
-    """Whether a result was computed from a file of scores."""
-    return any(artifact.path == SCORES for artifact in result.artifacts)
 
 
 def remeasure_scores(stored: Result, folder: Path) -> Measurement:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+import tracemalloc
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,10 @@ from facebench.metrics.uncertainty import errors_needed
 from facebench.run.needs import unmet_needs
 from facebench.run.protocols import Protocol, bind_dataset
 from facebench.schema import Failure, ProtocolSpec, Unmeasured
+from facebench.scoring import MAX_IMAGES
 from facebench.sections import sections_of
 from facebench.sections.contract import PlanRow
+from facebench.sections.efficiency.memory import now_mib
 from facebench.store import EmbeddingStore
 
 TIMED_IMAGES = 32
@@ -75,6 +78,7 @@ class Plan:
 
     Attributes:
         seconds_per_image: decoding and embedding, timed on a small batch; None for stored embeddings.
+        memory_mib: highest resident memory to expect of comparing and measuring; None where it cannot be told.
         parts: what each part of the run costs.
         fmr_targets: rising; `errors_for_double` are the errors each group needs to show a ratio of 2 at each of them.
     """
@@ -87,6 +91,7 @@ class Plan:
     n_impostor: int
     n_cached: int
     seconds_per_image: float | None
+    memory_mib: float | None
     parts: tuple[PlanRow, ...]
     fmr_targets: tuple[float, ...]
     resolvable: tuple[bool, ...]
@@ -124,10 +129,12 @@ def plan(model: Any, protocol: Protocol, data: Mapping[str, Path], options: RunO
     targets = sorted(spec.fmr_targets)
     n_genuine, n_impostor = _comparisons(images, pairs, None)
     embed = PlanRow("embedding", n_embedded - n_cached, (n_embedded - n_cached) * (per_image or 0.0))
+    measuring_s, measuring_bytes = _measuring_cost(spec, images, n_genuine + n_impostor)
     parts = [
         embed,
-        PlanRow("comparing and measuring", len(dataset), _measuring_s(spec, images, n_genuine + n_impostor)),
+        PlanRow("comparing and measuring", len(dataset), measuring_s),
     ]
+    memory = _memory_mib(images, pairs, model.card.embedding_dim, measuring_bytes)
     for section in sections_of(spec):
         cost = getattr(section.measuring, "plan", None)
         unknown = [PlanRow(f"{section.name} (cost not known)", 0, 0.0)]
@@ -136,6 +143,7 @@ def plan(model: Any, protocol: Protocol, data: Mapping[str, Path], options: RunO
         protocol=spec.name, model=model.card.name, n_images=n_embedded,
         n_identities=None if images.identities is None else len(set(images.identities)),
         n_genuine=n_genuine, n_impostor=n_impostor, n_cached=n_cached, seconds_per_image=per_image, parts=tuple(parts),
+        memory_mib=None if memory is None else round(memory, 1),
         fmr_targets=tuple(targets), resolvable=tuple(t * n_impostor >= 1 for t in targets),
         groupings=tuple(_grouping(g, spec, images, pairs, targets) for g in groupings),
         unmeasured=(*unmet, *unmeasured, *_gaps(images, n_genuine, targets, n_impostor)),
@@ -228,31 +236,66 @@ def _embedding_cost(model: Any, dataset: Dataset, options: RunOptions) -> tuple[
     return cached, (decoding + time.monotonic() - clock) / len(pixels)
 
 
-def _measuring_s(spec: ProtocolSpec, images: Images, n_comparisons: int) -> float:
-    """Return the seconds measuring takes: timed on random embeddings of some of the images, scaled by comparisons."""
+def _measuring_cost(spec: ProtocolSpec, images: Images, n_comparisons: int) -> tuple[float, float]:
+    """Return the seconds and the bytes measuring takes: of random embeddings of some images, scaled by comparisons."""
     keep = min(len(images.image_ids), int(np.sqrt(2 * TIMED_COMPARISONS)))
     plain = spec.model_copy(update={"identification": None})
-    vectors = fixed_generator(Fixed.TIMED_VECTORS).standard_normal((keep, 64)).astype(np.float32)
     # spread over the whole dataset, which may be sorted by group
     rows = np.linspace(0, len(images.image_ids) - 1, keep).astype(int)
-    some = Images(
+    some = _first(images, rows)
+    if len(set(some.identity.tolist())) < 2:
+        return 0.0, 0.0
+    taken: dict[float, float] = {}
+    for size in (min(keep, 40), keep // 2, keep):  # a small round first: compiled kernels are loaded once
+        clock = time.monotonic()
+        _measure_random(plain, images, rows[:size])
+        taken[size * (size - 1) / 2] = time.monotonic() - clock
+    # memory is watched in rounds of their own, because watching slows them
+    used = {}
+    for size in (keep // 3, 2 * keep // 3):
+        tracemalloc.start()
+        _measure_random(plain, images, rows[:size])
+        used[size * (size - 1) / 2] = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    replicates = 8.0 * spec.uncertainty.replicates * len(set(images.identity.tolist()))
+    return _extrapolated(taken, n_comparisons), _extrapolated(used, n_comparisons) + replicates
+
+
+def _extrapolated(found: Mapping[float, float], n: float) -> float:
+    """Return a cost at n comparisons from those at the two greatest numbers: a part that stays, and one that grows."""
+    *smaller, (many, much) = sorted(found.items())
+    if not smaller:
+        return much
+    few, little = smaller[-1]
+    each = max(0.0, (much - little) / (many - few))
+    return max(0.0, much + each * (n - many))
+
+
+def _first(images: Images, rows: NDArray[np.int_]) -> Images:
+    return Images(
         tuple(images.image_ids[i] for i in rows),
         None if images.identities is None else tuple(images.identities[i] for i in rows),
         {name: tuple(column[i] for i in rows) for name, column in images.attributes.items()},
     )
-    if len(set(some.identity.tolist())) < 2:
-        return 0.0
-    for size in (min(keep, 40), keep):  # a small round first: compiled kernels are loaded once
-        part = replace(
-            some, image_ids=some.image_ids[:size], identities=some.identities and some.identities[:size],
-            attributes={name: column[:size] for name, column in some.attributes.items()},
-        )  # fmt: skip
-        if len(set(part.identity.tolist())) < 2:
-            continue
-        clock = time.monotonic()
-        measure(plain, part, vectors[:size], None, comparator="cosine", seed=FIXED_SEED)
-        taken = time.monotonic() - clock
-    return taken * max(1.0, n_comparisons / (keep * (keep - 1) / 2))
+
+
+def _measure_random(spec: ProtocolSpec, images: Images, rows: NDArray[np.int_]) -> None:
+    part = _first(images, rows)
+    if len(set(part.identity.tolist())) < 2:
+        return
+    vectors = fixed_generator(Fixed.TIMED_VECTORS).standard_normal((rows.size, 64)).astype(np.float32)
+    measure(spec, part, vectors, None, comparator="cosine", seed=FIXED_SEED)
+
+
+def _memory_mib(images: Images, pairs: Pairs | None, dim: int, measuring: float) -> float | None:
+    """Return the highest resident memory to expect: what is held now, with the model, and what measuring adds.
+
+    None above the size from which scores are not held: what that takes depends on the workers.
+    """
+    n = len(images.image_ids)
+    if pairs is None and n > MAX_IMAGES:
+        return None
+    return now_mib() + (8.0 * n * max(dim, 1) + measuring) / 2**20
 
 
 def sentences(found: Plan) -> list[str]:

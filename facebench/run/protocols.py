@@ -23,9 +23,15 @@ class Protocol:
     def sha256(self) -> str:
         """The sha256 of what the protocol asks for; layout and comments of the file do not count.
 
-        Keys without a value are left out, so that a new optional key changes no existing protocol.
+        Keys without a value are left out, so that a new optional key changes no existing protocol. Of a threshold
+        from a development set the set and the FMR count, not the value that one model got there.
         """
-        return sha256_bytes(canonical_json(self.spec.model_dump(mode="json", exclude_none=True)).encode())
+        asked = self.spec.model_dump(mode="json", exclude_none=True)
+        for point in asked.get("operating_points", ()):
+            if isinstance(point.get("threshold"), dict):
+                for key in ("source", "value", "result_id", "weights_sha256"):
+                    point["threshold"].pop(key, None)
+        return sha256_bytes(canonical_json(asked).encode())
 
 
 def reference(spec: ProtocolSpec, sha256: str, manifest_sha256: str) -> ProtocolRef:
@@ -57,8 +63,10 @@ def load_protocol(reference: str | Path) -> Protocol:
         if str(reference) not in protocol_names():
             raise UnknownNameError("protocol", str(reference), protocol_names())
         path = asset_dir("protocols") / f"{reference}.yaml"
+    from facebench.run.thresholds import with_development
+
     spec = ProtocolSpec.parse(read_yaml(path, "protocol"), where=f"protocol {path}")
-    return Protocol(spec, path.parent)
+    return Protocol(with_development(spec, path.parent), path.parent)
 
 
 def bind_dataset(protocol: Protocol, data: Mapping[str, Path]) -> Dataset:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import PurePath
 from typing import Annotated, Any, Self
 
-from pydantic import Field, FiniteFloat, model_validator
+from pydantic import ConfigDict, Field, FiniteFloat, model_validator
 
 from facebench.schema._base import Strict
 
@@ -18,13 +18,16 @@ Point = float | str
 class FromResult(Strict):
     """A threshold set on a development set: that of an FMR target in another result of the same model.
 
-    `value`, `result_id` and `manifest_sha256` are filled in when the protocol is read.
+    `value`, `result_id`, `weights_sha256` and `manifest_sha256` are filled in when the protocol is read.
     """
+
+    model_config = ConfigDict(populate_by_name=True)
 
     source: str = Field(alias="from", description="the result, relative to the protocol file")
     fmr_target: Fraction
     value: float | None = None
     result_id: str | None = None
+    weights_sha256: str | None = Field(None, description="of the model that was run on the development set")
     manifest_sha256: str | None = Field(None, description="of the development set")
 
     @property

@@ -44,6 +44,7 @@ def write_result(
     limit: int | None = None,
     pairs: Pairs | None = None,
     batch_size: int = 32,
+    weights: str = "w" * 64,
 ) -> Path:
     of = of or images()
     asked = ProtocolSpec.parse({**SPEC, **(spec or {})}, where="test")
@@ -54,7 +55,7 @@ def write_result(
     people = None if of.identities is None else len(set(of.identities))
     result = Result(
         protocol=reference(asked, Protocol(asked, folder).sha256, manifest),
-        model=ModelCard(name=name, adapter="test", embedding_dim=embeddings.shape[1], weights_sha256="w" * 64),
+        model=ModelCard(name=name, adapter="test", embedding_dim=embeddings.shape[1], weights_sha256=weights),
         data=DataSummary(
             name="faces", n_images=len(of.image_ids), n_identities=people,
             n_failed=int(np.isnan(embeddings).any(axis=1).sum()), phantom=True,

@@ -15,6 +15,7 @@ from facebench.comparison.paired_figures import unpaired_differences, why_not_co
 from facebench.errors import InputError
 from facebench.gate import check
 from facebench.gate.output import gate_rows
+from facebench.leaderboard import rank as ranking
 from facebench.metrics import catalogue
 from facebench.metrics.catalogue import Direction, Kind, MetricDef, Topic
 from facebench.report.wording import measure
@@ -34,7 +35,7 @@ def estimate(definition: MetricDef, value: float, **fields: Any) -> Estimate:
     known = {"n_genuine": 4000, "n_impostor": 4000, "n_images": 500, "n_identities": 200}
     return Estimate(
         metric=definition.name, value=value, ci_low=value - half, ci_high=value + half, ci_method="wilson-bootstrap",
-        condition=condition_of(definition), **{**known, **fields},
+        **{"condition": condition_of(definition), **known, **fields},
     )  # fmt: skip
 
 
@@ -184,3 +185,24 @@ def test_the_headline_speaks_of_all_that_was_compared() -> None:
     base[1] = estimate(catalogue.metric("auc"), 0.90)
     said = next(s for s in comparison_statements(compared(base, mixed)) if s.topic == "candidate")
     assert said.headline.startswith("It recognises worse than base by EER, and better by AUC")
+
+
+@pytest.mark.parametrize("definition", JUDGED, ids=lambda d: d.name)
+def test_a_leaderboard_puts_the_better_one_first(definition: MetricDef, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ranking, "LEADING", definition)
+    good, bad = (
+        cast(
+            "Result",
+            SimpleNamespace(
+                protocol=SimpleNamespace(primary_fmr_target=1e-3, primary=1e-3, confidence=0.95),
+                model=SimpleNamespace(name=name),
+                estimates=(estimate(definition, value, fmr_target=1e-3, condition="clean"),),
+            ),
+        )
+        for name, value in zip(("good", "bad"), values(definition), strict=True)
+    )
+    for results in ((good, bad), (bad, good)):
+        found = {rank.model: rank for rank in ranking.rank_entries(results, [None, None])}
+        assert (found["good"].best, found["good"].worst) == (1, 1)
+        assert (found["bad"].best, found["bad"].worst) == (2, 2)
+        assert found["good"].metric == definition.name

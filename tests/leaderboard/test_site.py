@@ -19,10 +19,12 @@ from facebench.leaderboard.rank import rank_entries
 from facebench.leaderboard.site import write_site
 from facebench.leaderboard.site.figures import Shown
 from facebench.leaderboard.site.pages import index_page, model_page, protocol_page
+from facebench.measure.saved import load_result, save_result
 from facebench.metrics.paired import tie_letters
 from facebench.schema import Estimate, Flag
 from facebench.schema.leaderboard import Listed
 from tests.comparison import factory as runs_factory
+from tests.leaderboard.conftest import write_run
 from tests.leaderboard.sites import make_board
 from tests.report import factory
 
@@ -134,18 +136,32 @@ def test_ranks_are_those_of_a_comparison(runs, made):
     assert all(e.paired for e in entries)
 
 
-def test_only_the_newest_result_of_a_model_ranks(runs, tmp_path):
+def test_only_the_last_revision_of_a_model_ranks(runs, tmp_path):
     root = tmp_path / "leaderboard"
-    add_entry(runs["good"], root)
-    newer = runs_factory.write_result(tmp_path / "newer", runs_factory.vectors(noise=0.7, seed=4), name="good")
-    result = newer / "result.json"
-    result.write_text(result.read_text(encoding="utf-8").replace("2026-01-01", "2026-02-01"), encoding="utf-8")
-    place = add_entry(newer, root)
+    add_entry(runs["good"], root, maintainer="x")
+    later = write_run(tmp_path / "later", runs_factory.vectors(noise=0.7, seed=4), "good")
+    result = load_result(later)
+    card = result.model.model_copy(update={"weights_sha256": "2" * 64})
+    run = result.run.model_copy(update={"started": "2020-01-01T00:00:00+00:00"})  # dates decide nothing
+    save_result(result.model_copy(update={"model": card, "run": run}).with_id(), later / "result.json")
+    place = add_entry(later, root, new_revision=True)
     board = load_boards(root)[0]
     assert [(e.path == place.relative, e.rank is not None) for e in board.entries] == [(True, True), (False, False)]
     page = Page(model_page("good", [(Shown(board), e) for e in board.entries], "0"))
-    history = [row for row in page.rows if row[0].startswith("2026-0")]
-    assert [row[0] for row in history] == ["2026-02-01 newest, ranked", "2026-01-01 older"]
+    history = [row[0] for row in page.rows if row[0].startswith("20")]
+    assert history == ["2026-01-01 not ranked", "2020-01-01 ranked"]
+
+
+def test_what_is_left_out_is_named_with_its_reasons(board):
+    root, entries = board
+    poor = entries["poor"]
+    poor.write_text(poor.read_text(encoding="utf-8").replace('"seed":0', '"seed":-1'), encoding="utf-8")
+    boards = load_boards(root)
+    page = protocol_page(Shown(boards[0]), "0")
+    assert "Left out" in page
+    assert poor.name in page
+    assert "run.seed" in page
+    assert [row[0] for row in Page(page).rows if row[0] == "poor"] == []
 
 
 def test_an_empty_folder_is_no_leaderboard(tmp_path):
@@ -225,7 +241,7 @@ def test_an_entry_keeps_no_folder_of_the_machine(runs, tmp_path):
     text = (run / "result.json").read_text(encoding="utf-8")
     text = text.replace('"facebench run"', '"facebench run /home/me/m.yaml small --data faces=/home/me/x/faces"')
     (run / "result.json").write_text(text, encoding="utf-8")
-    place = add_entry(run, tmp_path / "leaderboard")
+    place = add_entry(run, tmp_path / "leaderboard", maintainer="x")
     command = load_boards(tmp_path / "leaderboard")[0].entries[0].result.run.command
     assert command == "facebench run m.yaml small --data faces=faces"
     assert place.result_id == load_boards(tmp_path / "leaderboard")[0].entries[0].result.result_id

@@ -163,3 +163,64 @@ def test_replicates_accept_alike_in_any_order_of_cutoffs() -> None:
             kept = scores > cutoffs[r, t]
             w = np.where(ends[0] == ends[1], weights[r][ends[0]], weights[r][ends[0]] * weights[r][ends[1]])
             assert found[r, t, 0] == w[kept].sum()
+
+
+def write_scores(path: Path, rng: np.random.Generator, *, sign: int = 1) -> np.ndarray:
+    """Write 400 scores of pairs of 40 people; every other pair is genuine."""
+    rows, values = [], []
+    for n in range(400):
+        a, b = n % 40, (n if n % 2 else n + 1 + n // 40) % 40
+        genuine = n % 2 == 1
+        values.append(round(float(rng.normal(2.0 if genuine else 0.0, 1.0)), 4))
+        rows.append(f"p{a}_{n},p{b}_{n}x,{int(genuine)},{sign * values[-1]},p{a},p{b if not genuine else a}")
+    text = "a,b,genuine,score,identity_a,identity_b\n" + "\n".join(rows) + "\n"
+    path.write_text(text, encoding="utf-8")
+    return np.array(values)
+
+
+def test_thresholds_of_wanted_rates_in_the_scale_of_the_scores(tmp_path: Path) -> None:
+    values = write_scores(tmp_path / "s.csv", np.random.default_rng(5))
+    write_scores(tmp_path / "d.csv", np.random.default_rng(5), sign=-1)
+    impostor = np.sort(values[::2])[::-1]
+    found = []
+    for name, options in (("s", ""), ("d", "#scale=distance")):
+        done = call("run", f"scores:{tmp_path / name}.csv{options}", "scores", "--out", tmp_path / name)
+        assert done.exit_code == 0, done.output
+        done = call("thresholds", tmp_path / name, "--fmr", "0.1", "--fmr", "0.02", "--json")
+        assert done.exit_code == 0, done.output
+        found.append(json.loads(done.stdout))
+    likes, distances = found
+    assert not likes["distances"]
+    assert distances["distances"]
+    for row, turned in zip(likes["thresholds"], distances["thresholds"], strict=True):
+        k = round(row["fmr_target"] * 200)
+        assert row["false_matches"] == k
+        assert impostor[k] < row["threshold"] < impostor[k - 1]
+        assert row["low"] <= row["threshold"] <= row["high"]
+        assert turned["threshold"] == -row["threshold"]
+        assert (turned["low"], turned["high"]) == (-row["high"], -row["low"])
+    assert "at or below" in call("thresholds", tmp_path / "d", "--fmr", "0.1").output
+
+
+def test_a_threshold_from_a_development_set(tmp_path: Path) -> None:
+    write_scores(tmp_path / "dev.csv", np.random.default_rng(7))
+    values = write_scores(tmp_path / "new.csv", np.random.default_rng(8))
+    assert call("run", f"scores:{tmp_path / 'dev.csv'}", "scores", "--out", tmp_path / "dev").exit_code == 0
+    (tmp_path / "p.yaml").write_text(
+        "name: two-sets\ntitle: T\ncomparisons: {kind: pair-list}\ngroups: null\nuncertainty: {replicates: 100}\n"
+        "operating_points: [{name: deployed, threshold: {from: dev/result.json, fmr_target: 0.05}}]\n",
+        encoding="utf-8",
+    )
+    done = call("run", f"scores:{tmp_path / 'new.csv'}", tmp_path / "p.yaml", "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    wanted = json.loads(call("thresholds", tmp_path / "dev", "--fmr", "0.05", "--json").stdout)["thresholds"][0]
+    fmr = at(estimates(tmp_path / "out"), "fmr", operating_point="deployed")
+    assert fmr["threshold"] == wanted["threshold"]
+    assert fmr["threshold_source"].startswith("development:")
+    assert fmr["errors"] == (values[::2] >= wanted["threshold"]).sum()
+    assert at(estimates(tmp_path / "out"), "hter", operating_point="deployed")["ci_low"] is not None
+    assert call("rescore", tmp_path / "out").exit_code == 0
+    first = load_protocol(tmp_path / "p.yaml").sha256
+    text = (tmp_path / "p.yaml").read_text().replace("dev/result.json", "./dev")
+    (tmp_path / "q.yaml").write_text(text, encoding="utf-8")
+    assert load_protocol(tmp_path / "q.yaml").sha256 == first  # the same set and FMR, wherever the result lies

@@ -19,8 +19,12 @@ from facebench.execution.compute import Compute, torch_product
 from facebench.measure.choose_engine import measure_any
 from facebench.measure.every_score import Measurement
 from facebench.measure.sample import Images
+from facebench.measure.streaming_counts import Tallied, false_non_match_rate
+from facebench.measure.study import points_of
+from facebench.metrics import clusters
 from facebench.run.evaluate import why_not_at_this_size
 from facebench.schema import Estimate, ProtocolSpec
+from facebench.scoring import compare_all
 from facebench.sections import SECTIONS
 
 SPEC = ProtocolSpec.model_validate(
@@ -85,6 +89,24 @@ def test_large_equals_small(failed: int, known: bool) -> None:
     assert min(widths + between) > 0.7
     assert max(widths) < 1.4
     assert 0.93 < float(np.median(widths)) < 1.07
+
+
+@pytest.mark.parametrize("fmr", [0.1, 0.01])
+def test_the_slope_of_the_miss_rate_is_that_of_all_scores(fmr: float) -> None:
+    """By how much the FNMR falls per FMR gained, counted from all scores between 0.8 and 1.2 times the FMR."""
+    images, vectors = make()
+    tallied = Tallied(images, vectors, [], points_of(SPEC), "cosine", LARGE)
+    scores = compare_all(vectors, images.identity)
+    falling = np.sort(scores.impostor)[::-1]
+    high, low = (falling[round(share * fmr * falling.size) - 1] for share in (0.8, 1.2))
+    expected = ((scores.genuine < high).mean() - (scores.genuine < low).mean()) / (0.4 * fmr)
+    assert expected > 0.01
+    assert tallied.slope(0, 0, fmr) == pytest.approx(expected, rel=0.05, abs=2 / scores.genuine.size / (0.4 * fmr))
+    # and it stands in the variance
+    t = sorted([0.1, 0.01]).index(fmr)
+    missed, false = tallied.false_non_matches(0, 0, tallied.thresholds[t]), tallied.false_matches(0, t)
+    wanted = clusters.added([(1.0, missed.of_rate), (expected, false.of_rate)]).variance
+    assert false_non_match_rate(tallied, 0, 0, t).variance == pytest.approx(wanted, rel=0.02)
 
 
 def test_an_equal_error_rate_without_errors_is_bounded_by_the_people_seen() -> None:

@@ -18,7 +18,7 @@ from facebench.measure.templates import WithMirrored, pool, template_units
 from facebench.models import load_model
 from facebench.run.evaluate import evaluate, rescore
 from facebench.run.protocols import load_protocol
-from facebench.schema import Flip, InputSpec, ModelCard, TemplateSpec
+from facebench.schema import Flag, Flip, InputSpec, ModelCard, TemplateSpec
 from facebench.schema.protocol import ProtocolSpec
 
 
@@ -256,3 +256,15 @@ def test_conversion_keeps_templates_roles_and_name(tmp_path: Path) -> None:
     assert copy.roles == dataset.roles
     assert dataset.subset(9).template_pairs is not None
     assert "16 templates; 64 template pairs (8 genuine)" in dataset.summary()
+
+
+def test_people_follow_from_genuine_pairs(tmp_path: Path) -> None:
+    """Without identities templates that genuine pairs join are one person, so that intervals are not naive."""
+    faces = write(tmp_path / "faces")
+    rows = [line.split(",") for line in (faces / "manifest.csv").read_text(encoding="utf-8").splitlines()]
+    (faces / "manifest.csv").write_text("\n".join(",".join([*row[:2], *row[3:]]) for row in rows), encoding="utf-8")
+    result = evaluate(Grid(), protocol(tmp_path / "p.yaml"), {"faces": faces}, RunOptions(tmp_path / "out"))
+    tar = next(e for e in result.estimates if e.metric == "tar" and e.group == "all")
+    assert tar.n_identities == 8
+    assert Flag.NAIVE_INTERVAL not in tar.flags
+    assert rescore(tmp_path / "out")[1] == result

@@ -8,11 +8,15 @@ import re
 from math import isinf
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from facebench.errors import InputError
+from facebench.measure.every_score import measure
+from facebench.measure.sample import Images, Pairs
 from facebench.metrics import catalogue
 from facebench.metrics.catalogue import Counted, Direction, Format, Kind, MetricDef, Topic
+from facebench.schema import ProtocolSpec
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 ENTRIES = sorted(path for path in ROOT.glob("leaderboard/*/*/*.json") if re.fullmatch(r"[0-9a-f]{64}", path.stem))
@@ -128,3 +132,36 @@ def test_bounds_are_finite_where_the_kind_says_so() -> None:
     for m in everything():
         if m.kind in (Kind.RATE, Kind.CORRELATION):
             assert not any(isinf(limit) for limit in m.bounds), m.name
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_what_is_measured_fits_the_definitions(labelled: bool) -> None:
+    """Values and intervals of a fresh measurement lie within the bounds, found by a method the catalogue names."""
+    rng = np.random.default_rng(3)
+    identity = np.arange(120) // 3
+    vectors = (rng.standard_normal((40, 12))[identity] + 0.8 * rng.standard_normal((120, 12))).astype(np.float32)
+    groups = {"sex": tuple("fm"[i % 2] for i in identity), "tone": tuple("abc"[i % 3] for i in identity)}
+    images = Images(tuple(map(str, range(120))), tuple(f"p{i}" for i in identity), groups)
+    spec = ProtocolSpec.model_validate({
+        "name": "p", "title": "p", "fmr_targets": (0.1, 0.01), "primary_fmr_target": 0.1,
+        "groups": {"attributes": ["sex", "tone"]}, "uncertainty": {"replicates": 100},
+        "identification": {"ranks": [1, 5]},
+    })  # fmt: skip
+    pairs = None
+    if not labelled:
+        first, second = rng.integers(0, 120, (2, 600))
+        kept = first != second
+        pairs = Pairs(first[kept], second[kept], identity[first[kept]] == identity[second[kept]], None)
+        images = Images(images.image_ids, None, groups)
+        spec = spec.model_copy(update={"identification": None})
+    found = measure(spec, images, vectors, pairs, comparator="cosine", seed=0)
+    seen = set()
+    for e in found.estimates:
+        definition = catalogue.metric(e.metric)
+        seen.add(e.metric)
+        low, high = definition.bounds
+        for limit in (e.value, e.ci_low, e.ci_high):
+            assert limit is None or low - 1e-12 <= limit <= high + 1e-12, (e.metric, limit)
+        if e.ci_method:
+            assert definition.allows(e.ci_method), (e.metric, e.ci_method)
+    assert {"tar", "fmr", "eer", "auc", "fmr_gap", "garbe", "ir"} <= seen

@@ -73,6 +73,13 @@ def test_false_accept_budget():
     assert ver.false_accept_budget(1e-3, 12_000) == 12
     assert ver.false_accept_budget(1e-4, 78_000) == 7
     assert ver.false_accept_budget(0.1, 3) == 0
+    assert ver.false_accept_budget(4.8833333333333e-2, 12_000) == 586
+    assert ver.false_accept_budget(0.048833333, 12_000) == 586
+    assert ver.false_accept_budget(0.04883333, 12_000) == 585  # seven digits say what they say
+    assert ver.false_accept_budget(2 / 3, 12_000) == 8000
+    for k in (1, 7, 586, 11_999):
+        assert ver.false_accept_budget(k / 12_000, 12_000) == k
+        assert ver.false_accept_budget(k / 12_000 - 1e-6, 12_000) == k - 1
 
 
 @pytest.mark.parametrize("target", [0, 1, -0.1, 1.5])
@@ -245,3 +252,17 @@ def test_compatibility_rules(seed, dtype, kind):
 def test_an_unknown_rule_is_named():
     with pytest.raises(UnknownNameError):
         compat.tar_under_rule("bobb", np.array([1.0]), np.array([0.0]), 0.1)
+
+
+def test_equal_error_rate_as_pyeer_prints_it():
+    # at .5 FMR 1/2 and FNMR 1/2 are equal; of unequal neighbours the one with the smaller sum is taken
+    assert compat.pyeer_equal_error_rate(np.array([0.4, 0.6]), np.array([0.1, 0.5])) == (0.5, 0.5)
+    g, i = np.linspace(0, 1, 100), np.linspace(-0.5, 0.5, 100)
+    value, threshold = compat.pyeer_equal_error_rate(g, i)
+    rates = {t: ((i >= t).mean(), (g < t).mean()) for t in np.unique(np.concatenate([g, i]))}
+    after = min(t for t, (fmr, fnmr) in rates.items() if fmr <= fnmr)
+    before = max((t for t in rates if t < after), default=after)
+    pick = after if rates[after][0] == rates[after][1] else min((before, after), key=lambda t: sum(rates[t]))
+    assert (value, threshold) == (pytest.approx(sum(rates[pick]) / 2), pytest.approx(pick))
+    assert compat.pyeer_equal_error_rate(np.array([0.9]), np.array([0.95])) == (1.0, 0.95)
+    assert compat.pyeer_equal_error_rate(np.array([0.5]), np.array([0.5])) is None

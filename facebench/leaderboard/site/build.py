@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from facebench.files import write_atomic
+from facebench.files import file_name, write_atomic
 from facebench.leaderboard.site.figures import Figures, Shown
 from facebench.leaderboard.site.pages import DATA, index_page, model_page, protocol_page
 from facebench.schema.leaderboard import Listed, ListedBoard
@@ -25,11 +25,13 @@ def write_site(boards: Sequence[ListedBoard], out: Path, version: str) -> list[P
     pages = {out / "index.html": index_page(shown, version)}
     by_model: dict[str, list[tuple[Shown, Listed]]] = {}
     for board in shown:
-        pages[out / "protocols" / f"{board.board.protocol.name}.html"] = protocol_page(board, version)
+        pages[out / "protocols" / f"{file_name(board.board.protocol.name, 'protocol.name')}.html"] = protocol_page(
+            board, version
+        )
         for entry in board.entries:
             by_model.setdefault(entry.result.model.name, []).append((board, entry))
     for name, entries in sorted(by_model.items()):
-        pages[out / "models" / f"{name}.html"] = model_page(name, entries, version)
+        pages[out / "models" / f"{file_name(name, 'model.name')}.html"] = model_page(name, entries, version)
     for path, page in pages.items():
         write_atomic(path, page)
     for folder in ("models", "protocols"):
@@ -49,6 +51,7 @@ def _figures(boards: Sequence[Shown]) -> dict[str, Any]:
                 "protocol": board.board.protocol.model_dump(mode="json"),
                 "data": board.board.data.model_dump(mode="json"),
                 "entries": [_entry(figures) for figures in board.figures.values()],
+                "left_out": [v.model_dump(mode="json", include={"entry", "problems"}) for v in board.listed.left_out],
             }
             for board in boards
         ],
@@ -76,6 +79,8 @@ def _entry(figures: Figures) -> dict[str, Any]:
         "rank": None if entry.rank is None else entry.rank.model_dump(mode="json"),
         "paired": entry.paired,
         "elsewhere": entry.elsewhere,
+        "notes": [note.model_dump(mode="json") for note in entry.notes],
+        "recomputed": [each.model_dump(mode="json") for each in result.run.recomputed],
         "machine_fingerprint": None if figures.machine is None else figures.machine[0],
         **{name: None if e is None else e.model_dump(mode="json", exclude_none=True) for name, e in leading.items()},
         "altered": [e.model_dump(mode="json", exclude_none=True) for e in altered],

@@ -216,7 +216,7 @@ class Shown:
 
     @property
     def entries(self) -> tuple[Listed, ...]:
-        """Every entry, the best first, older results of a model after its newest."""
+        """Every entry that validates, the best first, earlier revisions of a model after its last."""
         return self.listed.entries
 
     @cached_property
@@ -226,5 +226,5 @@ class Shown:
 
     @cached_property
     def ranked(self) -> list[Figures]:
-        """The newest entry of every model, the best first."""
+        """The ranked entry of every model, the best first."""
         return [self.figures[entry.path] for entry in self.entries if entry.rank is not None]

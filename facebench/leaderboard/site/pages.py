@@ -71,13 +71,27 @@ def protocol_page(board: Shown, version: str) -> str:
     blocks = (Block(tables=(table,)),) if table.rows else ()
     sections = [
         Section("ranking", "Ranking", lead, blocks, "No entry yet."),
-        ranking.trade_offs(board), ranking.curves(board),
+        ranking.trade_offs(board), ranking.curves(board), *_left_out(board),
     ]  # fmt: skip
     return _page(
         protocol.title, f"{protocol.name}, version {protocol.version}", "../", version, statements, sections,
         facts=_definition(board), facts_title="Definition and data",
         facts_lead="What every entry must measure. An entry on other data, or of another protocol, is refused.",
     )  # fmt: skip
+
+
+def _left_out(board: Shown) -> list[Section]:
+    """Name the entries that do not validate, each with the fields; none of their numbers is shown."""
+    rows = [
+        [text(validation.entry), Cell(fmt.clip(problem.field, 80)), text(problem.why)]
+        for validation in board.listed.left_out
+        for problem in validation.problems
+    ]
+    if not rows:
+        return []
+    lead = "Entries that do not validate, with every reason. They are not ranked, and none of their numbers is shown."
+    table = tables.table(fmt.plural(len(rows), "reason"), ["~Entry", "Field", "~Why"], rows, limit=ranking.EVERY)
+    return [Section("left-out", "Left out", lead, (Block(tables=(table,)),))]
 
 
 def _definition(board: Shown) -> list[Facts]:
@@ -90,24 +104,24 @@ def _definition(board: Shown) -> list[Facts]:
 
 def model_page(name: str, entries: Sequence[tuple[Shown, Listed]], version: str) -> str:
     """Return the page of one model: a section per protocol, the history, and the model card."""
-    newest = [(board, board.figures[entry.path]) for board, entry in entries if entry.rank is not None]
-    measured = f"{fmt.clip(name)} under {fmt.plural(len(newest), 'protocol')}."
+    ranked = [(board, board.figures[entry.path]) for board, entry in entries if entry.rank is not None]
+    measured = f"{fmt.clip(name)} under {fmt.plural(len(ranked), 'protocol')}."
     statements = [Statement("Measured", Tone.PLAIN, measured)]
-    planted = next((figures.planted for _, figures in newest), "")
-    for board, figures in newest:
+    planted = next((figures.planted for _, figures in ranked), "")
+    for board, figures in ranked:
         statements.append(_standing(board, figures))
     if planted:
         words = f"A positive control, in which something was planted: {fmt.clip(planted, 300)}."
         statements.append(Statement("Caution", Tone.CAUTION, words))
-    if any(board.board.data.phantom for board, _ in newest):
+    if any(board.board.data.phantom for board, _ in ranked):
         words = "Phantom data: the faces are rendered. What is said here says nothing about people."
         statements.append(Statement("Caution", Tone.CAUTION, words))
-    sections = [_protocol_section(board, figures) for board, figures in newest]
-    card = next((f.listed.result for _, f in newest), entries[0][1].result)
+    sections = [_protocol_section(board, figures) for board, figures in ranked]
+    card = next((f.listed.result for _, f in ranked), entries[0][1].result)
     return _page(
         name, "Model card, results and history", "../", version, statements, [*sections, _history(entries)],
         facts=[facts for facts in provenance(card) if facts.title in ("Model", "Run")], facts_title="Model card",
-        facts_lead="What the newest result says of the model and of its run.",
+        facts_lead="What the ranked result says of the model and of its run.",
     )  # fmt: skip
 
 
@@ -168,21 +182,37 @@ def _history(entries: Sequence[tuple[Shown, Listed]]) -> Section:
         weights = result.model.weights_sha256
         rows.append(
             [
-                Cell(result.run.started[:10], ("newest, ranked",) if entry.rank is not None else ("older",)),
+                Cell(result.run.started[:10], ("ranked",) if entry.rank is not None else ("not ranked",)),
                 Cell(board.board.protocol.name, href=f"../protocols/{board.board.protocol.name}.html"),
                 figures.tar(), Cell(weights[:12] if weights else fmt.MISSING), Cell(result.run.facebench),
                 Cell("rounded to half precision" if result.run.rounded else "as computed",
                      (f"elsewhere: {fmt.clip(entry.elsewhere, 120)}",) if entry.elsewhere else ()),
-                text(entry.path),
+                text("; ".join(_marks(entry)) or "none"), text(entry.path),
             ]
         )  # fmt: skip
-    columns = ["Measured", "Protocol", "#TAR at the leading FMR", "Weights", "FaceBench", "Embeddings", "~Entry"]
+    columns = [
+        "Measured",
+        "Protocol",
+        "#TAR at the leading FMR",
+        "Weights",
+        "FaceBench",
+        "Embeddings",
+        "~Marks",
+        "~Entry",
+    ]
     lead = (
-        "Every result of this model, the newest first. Only the newest under each protocol is ranked. All charts of a "
-        "result: facebench report leaderboard/ENTRY --out report.html"
+        "Every result of this model. Under each protocol the last revision of its weights is ranked, in the order that "
+        "models.json gives; dates are as the submitter states them and decide nothing. All charts of a result: "
+        "facebench report leaderboard/ENTRY --out report.html"
     )
     table = tables.table(fmt.plural(len(rows), "result"), columns, rows, limit=ranking.EVERY)
     return Section("history", "History", lead, (Block(tables=(table,)),))
+
+
+def _marks(entry: Listed) -> list[str]:
+    again = entry.result.run.recomputed
+    told = [f"recomputed by FaceBench {again[-1].facebench} on {again[-1].at[:10]}"] if again else []
+    return [*told, *(f"{note.field}: {note.why}" for note in entry.notes)]
 
 
 def _page(

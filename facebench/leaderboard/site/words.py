@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from facebench.errors import ExitCode
 from facebench.report import format as fmt
-from facebench.schema.leaderboard import Validation
+from facebench.schema.leaderboard import Note, Problem, Validation
 
 MAX_SUMMARY_BYTES = 900_000
+MAX_ROWS = 50
 
 
 def validation_lines(validation: Validation) -> list[str]:
@@ -18,9 +19,15 @@ def validation_lines(validation: Validation) -> list[str]:
         told = f"{fmt.plural(validation.estimates, 'estimate')} computed again"
         if validation.reported:
             told += f"; as reported: {', '.join(validation.reported)}"
-        return [f"accepted  {name}  {told}"]
-    lines = [f"{_outcome(validation):<8}  {name}"]
-    return [*lines, *(f"  {fmt.visible(p.field)}: {fmt.visible(p.why)}" for p in validation.problems)]
+        lines = [f"accepted  {name}  {told}"]
+    else:
+        lines = [f"{_outcome(validation):<8}  {name}"]
+    lines += [f"  {fmt.visible(p.field)}: {_line(p.why)}" for p in validation.problems]
+    return [*lines, *(f"  note: {fmt.visible(n.field)}: {_line(n.why)}" for n in validation.notes)]
+
+
+def _line(words: str) -> str:
+    return fmt.visible(words).replace("\n", " ")
 
 
 def _outcome(validation: Validation) -> str:
@@ -37,12 +44,25 @@ def validation_markdown(validations: Sequence[Validation]) -> str:
     for v in sorted(validations, key=lambda v: v.accepted):
         if v.accepted:
             lines.append(f"| {_cell(v.entry)} | accepted | | {fmt.plural(v.estimates, 'estimate')} computed again |")
+        for n in v.notes:
+            lines.append(f"| {_cell(v.entry)} | note | {_cell(n.field)} | {_cell(n.why)} |")
         for p in v.problems:
             lines.append(f"| {_cell(v.entry)} | {_outcome(v)} | {_cell(p.field)} | {_cell(p.why)} |")
     text = "\n".join(lines) + "\n"
     if len(text.encode()) > MAX_SUMMARY_BYTES:
         text = text.encode()[:MAX_SUMMARY_BYTES].decode(errors="ignore").rpartition("\n")[0] + "\n\nCut here.\n"
     return text
+
+
+def submission_markdown(problems: Sequence[Problem], notes: Sequence[Note]) -> str:
+    """Return what a pull request may not change, and what a person decides by merging it; empty when neither."""
+    if not problems and not notes:
+        return ""
+    told = "Refused." if problems else "A person decides:"
+    lines = ["## Leaderboard files and names", "", told, "", "| what | why |", "|---|---|"]
+    said = [(p.field, p.why) for p in problems] + [(n.field, n.why) for n in notes]
+    lines += [f"| {_cell(field)} | {_cell(why)} |" for field, why in said[:MAX_ROWS]]
+    return "\n".join(lines) + "\n\n"
 
 
 def _cell(text: str) -> str:

@@ -18,8 +18,9 @@ from facebench.metrics.catalogue.definition import (
 
 _HIGHER, _LOWER, _NONE = Direction.HIGHER, Direction.LOWER, Direction.NONE
 
-_RATE = ("wilson-bootstrap", "wilson-delta", "wilson-identity-fixed-threshold", "rule-of-three", "naive-wilson")
-_FMR = ("wilson-vertex", "wilson-bootstrap", "rule-of-three", "naive-wilson")
+# results written before the one variance hold "wilson-bootstrap"
+_RATE = ("wilson-delta", "wilson-bootstrap", "wilson-identity-fixed-threshold", "rule-of-three", "naive-wilson")
+_FMR = ("wilson-vertex", "wilson-delta", "wilson-bootstrap", "rule-of-three", "naive-wilson")
 _SEARCHES = ("wilson-identity", "rule-of-three", "naive-wilson")
 
 _verification = partial(MetricDef, topic=Topic.VERIFICATION)
@@ -52,7 +53,7 @@ VERIFICATION = (
         name="auc", label="Area under the ROC curve (AUC)", symbol="AUC",
         words="The chance that a genuine score is above an impostor score. 1 is perfect, 0.5 is a coin.",
         kind=Kind.MEAN, direction=_HIGHER, bounds=UNIT, counted=Counted.BOTH, format=Format.SHARE,
-        intervals=("wilson-delta",),
+        intervals=("logit-delta", "rule-of-three", "wilson-delta"),
     ),
     _verification(
         name="dprime", label="Separation (d′)", symbol="d′",
@@ -108,7 +109,7 @@ IDENTIFICATION = (
         name="fnir", label="FNIR (rank-k)", direction=_LOWER, counted=Counted.GENUINE,
         words="Share of searches for enrolled people that miss: the mate is below the threshold, or not among the "
         "first k.",
-        intervals=("delta", "rule-of-three", "naive-wilson"),
+        intervals=("wilson-delta", "delta", "rule-of-three", "naive-wilson"),
     ),
     _identification(
         name="fpir", label="FPIR", direction=_LOWER, counted=Counted.IMPOSTOR,
