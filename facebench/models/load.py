@@ -8,6 +8,7 @@ from pathlib import Path
 
 from facebench.errors import InputError, ModelError, UnknownNameError
 from facebench.files import is_file, read_yaml
+from facebench.models.predictions import is_prediction_reference, load_predictions
 from facebench.models.protocol import FaceModel, PrecomputedModel
 from facebench.models.zoo.catalogue import LOADERS
 from facebench.registry import Registry
@@ -86,6 +87,8 @@ def load_model(reference: str | Path, *, device: str = "cpu", trust_code: bool =
     """
     if str(reference).startswith("scores:"):
         raise InputError(f"{reference} names scores, not a model; only `facebench run` takes it")
+    if is_prediction_reference(str(reference)):
+        return load_predictions(str(reference))
     path = Path(reference)
     if path.suffix.lower() in _SUFFIXES:
         spec = ModelFile.parse(read_yaml(path, "model file"), where=f"model file {path}")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from facebench.data import Dataset, dataset_sha256, repeated_images
 from facebench.errors import InputError, NotComparableError
@@ -23,6 +26,7 @@ from facebench.execution.embedding import (
 from facebench.execution.options import Progress, RunOptions, check_options, no_progress
 from facebench.execution.repeat import reembed
 from facebench.files import cache_dir, is_folder
+from facebench.measure.answers import check_model, measure_answers
 from facebench.measure.choose_engine import measure_any
 from facebench.measure.every_score import Measurement
 from facebench.measure.sample import Images, Pairs
@@ -43,7 +47,7 @@ from facebench.run.external_scores import remeasure_scores
 from facebench.run.needs import unmet_needs
 from facebench.run.protocols import Protocol, bind_dataset, reference
 from facebench.run.thresholds import check_development
-from facebench.schema import DataSummary, Result, Unmeasured
+from facebench.schema import DataSummary, ModelCard, ProtocolSpec, Result, Unmeasured
 from facebench.scoring import MAX_IMAGES
 from facebench.sections import sections_of
 from facebench.sections.contract import RunContext, Saved, SectionResult
@@ -66,6 +70,7 @@ def evaluate(model: Any, protocol: Protocol, data: Mapping[str, Path], options: 
     started, clock = environment.now(), time.monotonic()
     check_options(options)
     check_development(protocol.spec, model.card)
+    check_model(protocol.spec.task, model.card, f"protocol {protocol.spec.name}")
     unmet_needs(model, protocol.spec)
     dataset = bind_dataset(protocol, data)
     if options.limit is not None:
@@ -84,13 +89,11 @@ def evaluate(model: Any, protocol: Protocol, data: Mapping[str, Path], options: 
     pairs = None if listed is None else Pairs(listed.a, listed.b, listed.genuine, listed.fold)
     if templates is not None:
         images, vectors, pairs = template_units(dataset, vectors, protocol.spec)
-    comparator = model.card.comparator.value
     compute = _compute(options)
     spec = in_similarities(protocol.spec, model.card)
-    found = measure_any(
-        spec, images, vectors, pairs, comparator=comparator, seed=options.seed, compat=options.compat,
-        compute=compute,
-    )  # fmt: skip
+    found = _measure(
+        spec, model.card, images, vectors, pairs, seed=options.seed, compat=options.compat, compute=compute
+    )
     doubts = picture_doubts(dataset, model.card, embedded.failures, options.workers)
     context = RunContext(
         model, spec, dataset, images, pairs, embedded, found, options, edited,
@@ -144,12 +147,9 @@ def remeasure(stored: Result, folder: Path, progress: Progress = no_progress) ->
     spec = in_similarities(spec, stored.model)
     if own.sha256 != stored.protocol.sha256:
         raise NotComparableError(f"{folder}: the protocol beside the result is not the one the result names")
-    comparator = stored.model.comparator.value
     run = stored.run
-    found = measure_any(
-        spec, images, vectors, pairs, comparator=comparator, seed=run.seed, compat=run.compat,
-        compute=Compute(progress=progress),
-    )  # fmt: skip
+    compute = Compute(progress=progress)
+    found = _measure(spec, stored.model, images, vectors, pairs, seed=run.seed, compat=run.compat, compute=compute)
     parts = {}
     for section in sections_of(spec):
         gap = why_not_at_this_size(section, images, pairs)
@@ -157,6 +157,18 @@ def remeasure(stored: Result, folder: Path, progress: Progress = no_progress) ->
         saved = Saved(stored, spec, images, pairs, vectors, load_section(stored, folder, section.name), found)
         parts[section.name] = section.measuring.remeasure(saved) if gap is None else SectionResult(unmeasured=(gap,))
     return _findings(found, parts)
+
+
+def _measure(
+    spec: ProtocolSpec, card: ModelCard, images: Images, vectors: NDArray[np.float32], pairs: Pairs | None, *,
+    seed: int, compat: Sequence[str], compute: Compute | None = None,
+) -> Measurement:  # fmt: skip
+    """Measure answers where the protocol has a task, else comparisons."""
+    if spec.task is not None:
+        return measure_answers(spec, card, images, vectors, seed=seed)
+    return measure_any(
+        spec, images, vectors, pairs, comparator=card.comparator.value, seed=seed, compat=compat, compute=compute
+    )
 
 
 def _run_sections(context: RunContext) -> dict[str, SectionResult]:
@@ -184,6 +196,7 @@ def _findings(found: Measurement, parts: Mapping[str, SectionResult]) -> dict[st
         "estimates": tuple(estimate for part in every for estimate in part.estimates),
         "curves": tuple(curve for part in every for curve in part.curves),
         "unmeasured": tuple(gap for part in every for gap in part.unmeasured),
+        "task": found.task,
         **{name: part.details for name, part in parts.items() if part.details is not None},
     }
 
