@@ -1,1 +1,1 @@
-"""Do the intervals FaceBench prints hold the truth as often as they promise? See `python -m benchmarks.coverage_study -h`."""
+"""Do intervals hold the truth as often as they promise? See `python -m benchmarks.coverage_study -h`."""

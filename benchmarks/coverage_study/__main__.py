@@ -1,7 +1,7 @@
 """Measure the coverage of every kind of interval, record it, and write its table into docs/metrics.md.
 
-python -m benchmarks.coverage_study --runs 2000    measures and records; hours on one core (`--only`, `--source`: a part)
-python -m benchmarks.coverage_study --table        writes the table of docs/metrics.md from the recorded study
+python -m benchmarks.coverage_study --runs 2000   measures and records; an hour on a core (`--only`, `--source`: a part)
+python -m benchmarks.coverage_study --table       writes the table of docs/metrics.md from the recorded study
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Every kind of interval holds the truth about as often as it promises: 200 runs here, 2,000 by benchmarks/coverage_study."""
+"""Every interval holds the truth about as often as it promises: 200 runs here, 2,000 by benchmarks/coverage_study."""
 
 from __future__ import annotations
 
