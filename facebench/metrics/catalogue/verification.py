@@ -18,7 +18,8 @@ from facebench.metrics.catalogue.definition import (
 
 _HIGHER, _LOWER, _NONE = Direction.HIGHER, Direction.LOWER, Direction.NONE
 
-_RATE = ("wilson-bootstrap", "wilson-delta", "wilson-identity-fixed-threshold", "rule-of-three", "naive-wilson")
+# results written before the one variance hold "wilson-bootstrap"
+_RATE = ("wilson-delta", "wilson-bootstrap", "wilson-identity-fixed-threshold", "rule-of-three", "naive-wilson")
 _FMR = ("wilson-vertex", "wilson-delta", "wilson-bootstrap", "rule-of-three", "naive-wilson")
 _SEARCHES = ("wilson-identity", "rule-of-three", "naive-wilson")
 
@@ -52,7 +53,7 @@ VERIFICATION = (
         name="auc", label="Area under the ROC curve (AUC)", symbol="AUC",
         words="The chance that a genuine score is above an impostor score. 1 is perfect, 0.5 is a coin.",
         kind=Kind.MEAN, direction=_HIGHER, bounds=UNIT, counted=Counted.BOTH, format=Format.SHARE,
-        intervals=("logit-delta", "wilson-delta"),
+        intervals=("logit-delta", "rule-of-three", "wilson-delta"),
     ),
     _verification(
         name="dprime", label="Separation (d′)", symbol="d′",

@@ -96,10 +96,9 @@ def _scored(scores: NDArray[np.float32], ends: NDArray[np.int64], g: NDArray[np.
 def _comparisons(
     design: Design, identity: NDArray[np.int64], rng: np.random.Generator
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    every = np.stack(np.triu_indices(identity.size, 1), axis=1)
-    genuine = identity[every[:, 0]] == identity[every[:, 1]]
     if design.listing == "all":
-        return every, genuine
+        every = np.stack(np.triu_indices(identity.size, 1), axis=1)
+        return every, identity[every[:, 0]] == identity[every[:, 1]]
     first = np.flatnonzero(np.r_[True, np.diff(identity) != 0])  # first image of each person
     pairs = []
     for g in range(len(design.groups)):
@@ -113,7 +112,12 @@ def _comparisons(
             both = np.stack([people, other], axis=1)
             pairs.append(both[::2] if design.listing == "sparse" else both)
     listed = first[np.concatenate(pairs)]
-    return np.concatenate([every[genuine], listed]), np.r_[np.ones(genuine.sum(), bool), np.zeros(len(listed), bool)]
+    own = []
+    for g, group in enumerate(design.groups):
+        within = np.stack(np.triu_indices(group.images, 1), axis=1)
+        own.append((first[design.people == g][:, None, None] + within).reshape(-1, 2))
+    mated = np.concatenate(own)
+    return np.concatenate([mated, listed]), np.r_[np.ones(len(mated), bool), np.zeros(len(listed), bool)]
 
 
 def _parts(
@@ -156,7 +160,7 @@ DESIGNS = (
     Design("all pairs, two unlike groups", (
         Group("a", 80, 3), Group("b", 25, 3, lift=0.4, separation=2.6)), target=0.02),
     Design("all pairs, six groups, one apart", (
-        *(Group(name, 30, 3) for name in "abcde"), Group("f", 30, 3, lift=0.5, separation=2.5)), target=0.02),
+        *(Group(name, 30) for name in "abcde"), Group("f", 30, lift=0.5, separation=2.5)), target=0.02),
     Design("sparse list, three fair groups", tuple(
         Group(g.name, 240, 2) for g in FAIR), "sparse", target=0.05),
     Design("sparse list, 600 people", (Group("all", 600),), "sparse", target=0.05),
