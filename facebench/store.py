@@ -52,9 +52,11 @@ class CheckedFolder:
         except FileNotFoundError:
             return None
         except (SafetensorError, OSError, ValueError, TypeError) as error:
-            return self._drop(path, str(error))
+            _drop(path, str(error))
+            return None
         if about.get("sha256") != _checksum(name, arrays, about.get("record", "")):
-            return self._drop(path, "its content does not match its checksum")
+            _drop(path, "its content does not match its checksum")
+            return None
         return arrays, json.loads(about["record"])
 
     def put(self, name: str, arrays: Arrays, record: Any = None) -> None:
@@ -73,10 +75,12 @@ class CheckedFolder:
         """Remove the folder and everything in it."""
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _drop(self, path: Path, why: str) -> None:
-        logging.getLogger("facebench").warning("%s is damaged (%s); it is removed and made again", path, why)
-        with suppress(OSError):
-            path.unlink()
+
+def _drop(path: Path, why: str) -> None:
+    """Remove a damaged file, and tell of it."""
+    logging.getLogger("facebench").warning("%s is damaged (%s); it is removed and made again", path, why)
+    with suppress(OSError):
+        path.unlink()
 
 
 def _checksum(name: str, arrays: Arrays, record: str) -> str:
