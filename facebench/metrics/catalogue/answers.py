@@ -96,6 +96,12 @@ METRICS = (
           "bin; rising or falling bias means answers are drawn to the middle.", bounds=REAL, direction=_NONE),
 )  # fmt: skip
 
+LOSS = MetricDef(
+    name="answer_loss", label="Loss against clean pictures", topic=Topic.ANSWERS, kind=Kind.DIFFERENCE,
+    words="How much worse the leading figure is on altered pictures than on clean ones, on the same images.",
+    direction=_LOWER, bounds=REAL, counted=Counted.IMAGES, intervals=("paired-units",),
+)  # fmt: skip
+
 _GAPS = {
     "top1_accuracy": UNIT, "uar": UNIT, "macro_f1": UNIT, "accuracy_common_mix": UNIT, "mean_f1": UNIT,
     "mean_label_accuracy": UNIT, "mae": POSITIVE, "rmse": POSITIVE, "bias": POSITIVE, "ccc": (0.0, 2.0),
