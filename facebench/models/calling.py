@@ -26,7 +26,7 @@ def call_model(model: Any, faces: Faces) -> Embeddings:
         found = np.asarray(model.embed(faces), dtype=np.float32)
     except FaceBenchError:
         raise
-    except Exception as error:  # the model is somebody else's code; its fault must be named, not traced
+    except (Exception, SystemExit) as error:  # the model is somebody else's code; its fault is named, not traced
         raise ModelError(
             f"model {name!r} failed on a batch of {len(faces)}: {type(error).__name__}: {error}"
         ) from error

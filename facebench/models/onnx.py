@@ -143,6 +143,8 @@ def _width(probe: OnnxModel, spec: InputSpec) -> int:
 def _session(weights: Path, device: str, name: str) -> Any:
     import onnxruntime
 
+    # what it would print past Python, with names as the file has them, stands in the errors it raises as well
+    onnxruntime.set_default_logger_severity(4)
     kind, _, index = device.partition(":")
     if kind not in ("cpu", "cuda") or (index and not index.isdigit()):
         raise InputError(f"unknown device {device!r}; known: cpu, cuda, cuda:<number>")

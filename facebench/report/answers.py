@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from facebench.metrics.catalogue import Kind, metric
+from facebench.metrics.catalogue import Direction, Kind, metric
 from facebench.report import charts, tables
 from facebench.report import format as fmt
 from facebench.report.parts import Block, Chart, Section
@@ -77,11 +77,20 @@ def _table(caption: str, rows: Iterable[Estimate]) -> Table:
         ["Measure", "#Value", "#Ignoring the picture", "#Counts", "Notes"],
         [
             [
-                Cell(_name(e)), tables.value(e, measure(e.metric).write), _nulls(e), tables.counted(e), tables.notes(e),
+                Cell(_name(e)), tables.value(e, measure(e.metric).write), _nulls(e), _counted(e), tables.notes(e),
             ]
             for e in rows
         ],
     )  # fmt: skip
+
+
+def _counted(e: Estimate) -> Cell:
+    """Return how many images the share is of; `errors` are the wrong ones, and a share of right ones shows those."""
+    if e.errors is None or e.n_images is None:
+        return Cell(fmt.MISSING)
+    k = e.errors if metric(e.metric).direction is Direction.LOWER else e.n_images - e.errors
+    worth = () if e.n_eff is None else (f"effective n {fmt.count(e.n_eff)}",)
+    return Cell(fmt.k_of_n(k, e.n_images), worth, k)
 
 
 def _name(e: Estimate) -> str:
@@ -114,7 +123,7 @@ def _parts_of(reading: Reading, details: TaskDetails) -> list[Section]:
                 [
                     tables.text(name),
                     *(tables.value(found.get((m, name, at)), measure(m).write) for m, at in heads),
-                    tables.plain(_largest(found, heads, name)),
+                    tables.plain(_shown(found, heads, name)),
                 ]
                 for name in names
             ]
@@ -129,12 +138,12 @@ def _parts_of(reading: Reading, details: TaskDetails) -> list[Section]:
     ]  # fmt: skip
 
 
-def _largest(
+def _shown(
     found: dict[tuple[str, str | None, float | None], Estimate], heads: Sequence[tuple[str, float | None]],
     name: str | None,
 ) -> int | None:  # fmt: skip
-    sizes = [e.n_images for m, at in heads if (e := found.get((m, name, at))) and e.n_images]
-    return min(sizes, default=None)
+    """Return how many images show the class or lie in the bin: what the first figure was counted over."""
+    return next((e.n_images for m, at in heads if (e := found.get((m, name, at))) is not None), None)
 
 
 def _dots(

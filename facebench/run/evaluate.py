@@ -23,6 +23,7 @@ from facebench.execution.embedding import (
     runtime_of,
     store_root,
 )
+from facebench.execution.lock import only_run_in
 from facebench.execution.options import Progress, RunOptions, check_options, no_progress
 from facebench.execution.repeat import reembed
 from facebench.files import cache_dir, is_folder
@@ -44,6 +45,7 @@ from facebench.measure.saved import (
 from facebench.measure.study import images_of, in_similarities
 from facebench.measure.templates import template_model, template_units
 from facebench.run.external_scores import remeasure_scores
+from facebench.run.findings import findings
 from facebench.run.needs import unmet_needs
 from facebench.run.protocols import Protocol, bind_dataset, reference
 from facebench.run.thresholds import check_development
@@ -65,10 +67,16 @@ def evaluate(model: Any, protocol: Protocol, data: Mapping[str, Path], options: 
         options: where to write, and how to run.
 
     Raises:
+        IncompleteError: another run is in progress in that folder.
         FaceBenchError: bad input, a failing model, a full disk; whatever was embedded is kept.
     """
-    started, clock = environment.now(), time.monotonic()
     check_options(options)
+    with only_run_in(options.out):
+        return _evaluate(model, protocol, data, options)
+
+
+def _evaluate(model: Any, protocol: Protocol, data: Mapping[str, Path], options: RunOptions) -> Result:
+    started, clock = environment.now(), time.monotonic()
     check_development(protocol.spec, model.card)
     check_model(protocol.spec.task, model.card, f"protocol {protocol.spec.name}")
     unmet_needs(model, protocol.spec)
@@ -115,7 +123,7 @@ def evaluate(model: Any, protocol: Protocol, data: Mapping[str, Path], options: 
         ),
         failures=(*embedded_all.failures, *(failure for part in parts.values() for failure in part.failures)),
         artifacts=artifacts,
-        doubts=(*doubts, *score_doubts(found.estimates, found.curves)), **_findings(found, parts),
+        doubts=(*doubts, *score_doubts(found.estimates, found.curves)), **findings(found, parts),
     ).with_id()  # fmt: skip
     save_result(result, options.out / RESULT)
     compute.clear()
@@ -141,7 +149,7 @@ def rescore(path: Path, progress: Progress = no_progress) -> tuple[Result, Resul
 def remeasure(stored: Result, folder: Path, progress: Progress = no_progress) -> dict[str, Any]:
     """Return the fields of a result that follow from the files beside it, under its own protocol."""
     if is_scored(stored):
-        return _findings(remeasure_scores(stored, folder), {})
+        return remeasure_scores(stored, folder)
     vectors, images, pairs, spec = load_inputs(stored, folder)
     own = Protocol(spec, folder)
     spec = in_similarities(spec, stored.model)
@@ -156,7 +164,7 @@ def remeasure(stored: Result, folder: Path, progress: Progress = no_progress) ->
         progress(section.name.replace("_", " "), 0, 1)
         saved = Saved(stored, spec, images, pairs, vectors, load_section(stored, folder, section.name), found)
         parts[section.name] = section.measuring.remeasure(saved) if gap is None else SectionResult(unmeasured=(gap,))
-    return _findings(found, parts)
+    return findings(found, parts)
 
 
 def _measure(
@@ -188,17 +196,6 @@ def why_not_at_this_size(section: Section, images: Images, pairs: Pairs | None) 
         return None
     why = f"it needs every score at once; those of {n:,} images are not held in memory (at most {MAX_IMAGES:,})"
     return Unmeasured(what=section.name.replace("_", " "), why=why)
-
-
-def _findings(found: Measurement, parts: Mapping[str, SectionResult]) -> dict[str, Any]:
-    every: list[Measurement | SectionResult] = [found, *parts.values()]
-    return {
-        "estimates": tuple(estimate for part in every for estimate in part.estimates),
-        "curves": tuple(curve for part in every for curve in part.curves),
-        "unmeasured": tuple(gap for part in every for gap in part.unmeasured),
-        "task": found.task,
-        **{name: part.details for name, part in parts.items() if part.details is not None},
-    }
 
 
 def _embed(model: Any, dataset: Dataset, options: RunOptions) -> Embedded:
