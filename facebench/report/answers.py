@@ -74,7 +74,7 @@ def _unit(details: TaskDetails) -> str:
 def _table(caption: str, rows: Iterable[Estimate]) -> Table:
     return tables.table(
         caption,
-        ["Measure", "#Value", "#Ignoring the picture", "#Counts", "Notes"],
+        ["Measure", "#Value", "#Ignoring the picture", "#Counts", "~Notes"],
         [
             [
                 Cell(_name(e)), tables.value(e, measure(e.metric).write), _nulls(e), _counted(e), tables.notes(e),
@@ -230,11 +230,11 @@ def _groups(reading: Reading, details: TaskDetails) -> list[Section]:
             ]
             for name in names
         ]
-        heads = ["Group", *(f"#{measure(m).short}" for m in metrics), "#Images", "Notes"]
+        heads = ["Group", *(f"#{measure(m).short}" for m in metrics), "#Images", "~Notes"]
         each = tables.table(f"By {fmt.clip(grouping_label(grouping), 80)}", heads, rows)
         between = tables.table(
             "How far these groups lie apart",
-            ["Measure", "#Gap", "#Expected if all alike", "#Excess", "#p", "Notes"],
+            ["Measure", "#Gap", "#Expected if all alike", "#Excess", "#p", "~Notes"],
             [
                 [
                     Cell(measure(e.metric).label), tables.value(e, measure(e.metric).write),
