@@ -12,6 +12,9 @@ import pytest
 from typer.testing import CliRunner
 
 from facebench.cli import application
+from facebench.comparison.compare import compare
+from facebench.comparison.differences import comparison_sentences
+from facebench.comparison.page import render_comparison
 from facebench.errors import InputError
 from facebench.measure.saved import load_result
 from facebench.schema import Estimate, Flag, Result
@@ -224,3 +227,35 @@ def test_a_real_network_of_expressions_scores_what_was_measured_elsewhere(tmp_pa
     protocol = protocol.replace("groups: {attributes: all}", "groups: null\nuncertainty: {unit: sequence_guess}")
     result = judge(tmp_path, data, str(tmp_path / "m.yaml"), protocol)
     assert one(result, "top1_accuracy").value == pytest.approx(316 / 456)
+
+
+def test_two_models_are_compared_and_gated_on_the_same_images(tmp_path: Path, faces: Path) -> None:
+    (tmp_path / "p.yaml").write_text(PROTOCOL)
+    for name, every in (("good", 12), ("bad", 2)):
+        rows = [{"image_id": f"i{i}", **probabilities(i, i % every == 0)} for i in range(60)]
+        model = f"predictions:{write_rows(tmp_path / f'{name}.csv', rows)}"
+        done = run(model, str(tmp_path / "p.yaml"), "--data", f"faces={faces}", "--out", str(tmp_path / name))
+        assert done.exit_code == 0, done.output
+    found = compare(tmp_path / "good", tmp_path / "bad")
+    (accuracy,) = (d for d in found.differences if (d.metric, d.group) == ("top1_accuracy", "all"))
+    judged = [i for i in range(60) if truth(i) in CLASSES]
+    worse = sum(i % 2 == 0 and i % 12 != 0 for i in judged)
+    assert (accuracy.newly_wrong, accuracy.newly_right) == (worse, 0)
+    assert accuracy.difference == pytest.approx(-worse / 48)
+    assert accuracy.ci_high is not None
+    assert accuracy.ci_high < 0
+    text = " ".join(comparison_sentences(found))
+    assert "It answers worse than good, more than chance explains." in text
+    assert {d.group for d in found.differences} == {"all", "sex=f", "sex=m", "sex"}
+    assert [r.model for r in found.ranks] == ["good", "bad"]
+    assert "Mean recall of the classes" in render_comparison(
+        found, [load_result(tmp_path / n) for n in ("good", "bad")]
+    )
+    (tmp_path / "policy.yaml").write_text("name: t\nrules:\n  - {metric: uar, margin: 0.05}\n")
+    gates = {
+        names: CliRunner()
+        .invoke(application(), ["gate", *(str(tmp_path / n) for n in names), "--policy", str(tmp_path / "policy.yaml")])
+        .exit_code
+        for names in (("good", "bad"), ("good", "good"), ("bad", "good"))
+    }
+    assert gates == {("good", "bad"): 1, ("good", "good"): 0, ("bad", "good"): 0}
