@@ -311,3 +311,39 @@ def test_a_head_is_found_by_name_and_its_numbers_are_counted(tmp_path: Path, fac
     network.write_text(json.dumps(card))
     done = run(str(network), str(tmp_path / "p.yaml"), "--data", f"faces={faces}", "--out", str(tmp_path / "out"))
     assert "the network has no output 'z'" in str(done.exception)
+
+
+def test_shares_are_judged_against_votes(tmp_path: Path, faces: Path) -> None:
+    rng = np.random.default_rng(2)
+    with (faces / "manifest.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    votes = np.stack([rng.multinomial(10, [0.6, 0.2, 0.1, 0.1]) for _ in rows])
+    votes[:3] = [[5, 5, 0, 0], [1, 1, 1, 7], [0, 0, 0, 0]]  # no majority; for no class; nobody voted
+    for row, cast in zip(rows, votes, strict=True):
+        row |= dict(zip(("v_calm", "v_joy", "v_fear", "v_unknown"), cast, strict=True))
+    write_rows(faces / "manifest.csv", rows)
+    answers = [{"image_id": f"i{i}", "p_calm": 0.6, "p_joy": 0.2, "p_fear": 0.2} for i in range(60)]
+    task = "{shape: distribution, truth: {calm: v_calm, joy: v_joy, fear: v_fear}, other: [v_unknown], rule: RULE}"
+    protocol = f"name: votes\ntitle: Votes\ndataset: {{name: faces}}\ntask: {task}\ngroups: {{attributes: all}}\n"
+    model = f"predictions:{write_rows(tmp_path / 'a.csv', answers)}"
+    result = judge(tmp_path, faces, model, protocol.replace("RULE", "ferplus-majority"))
+    assert result.task is not None
+    assert result.task.primary == "js"
+    assert result.task.left_out["most votes are for no class"] >= 1
+    assert result.task.left_out["no majority"] >= 2
+    accuracy, js = one(result, "top1_accuracy"), one(result, "js")
+    assert accuracy.nulls is not None
+    assert 0.5 < accuracy.nulls["one rater"] < 1
+    assert js.nulls is not None
+    assert js.ci_low is not None
+    assert js.value is not None
+    assert js.ci_low < js.value
+    assert one(result, "js_gap", "sex").expected_if_fair is not None
+    assert not any("v_" in e.group for e in result.estimates)
+    loose = judge(tmp_path, faces, model, protocol.replace("RULE", "most-votes"))
+    assert loose.task is not None
+    assert loose.task.n_judged >= result.task.n_judged
+    rows[5]["v_calm"] = 2.5
+    write_rows(faces / "manifest.csv", rows)
+    done = run(model, str(tmp_path / "p.yaml"), "--data", f"faces={faces}", "--out", str(tmp_path / "o"))
+    assert "votes are counts of people" in str(done.exception)
