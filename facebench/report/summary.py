@@ -171,5 +171,5 @@ def _answer(estimate: Estimate) -> list[str]:
     name = measure(estimate.metric).label
     about = [name, *([] if estimate.of is None else [estimate.of])]
     if estimate.at is not None:
-        about.append(f"within {fmt.number(estimate.at)}")
+        about.append(f"{'within' if estimate.metric == 'within' else 'at'} {fmt.number(estimate.at)}")
     return _row(", ".join(about), estimate)
