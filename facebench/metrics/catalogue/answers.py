@@ -107,6 +107,11 @@ ANSWERS = (
           "bin; rising or falling bias means answers are drawn to the middle.", bounds=REAL, direction=_NONE),
 )  # fmt: skip
 
+LOSS = MetricDef(
+    name="answer_loss", label="Loss against clean pictures", topic=Topic.ANSWERS, kind=Kind.DIFFERENCE,
+    words="How much worse the leading figure is on altered pictures than on clean ones, on the same images.",
+    direction=_LOWER, bounds=REAL, counted=Counted.IMAGES, intervals=("paired-units",),
+)  # fmt: skip
 _AT = "at the protocol's threshold"
 _fault = partial(_share, direction=_LOWER, format=Format.NUMBER)
 _trade = partial(_mean, bounds=UNIT, direction=_LOWER)
