@@ -22,8 +22,8 @@ from facebench.scoring import ScoreSet, compare_all, compare_pairs, failed_rows
 class Pairs:
     """Listed comparisons: image indices, whether genuine, and their fold if the list has folds."""
 
-    a: NDArray[np.int64]
-    b: NDArray[np.int64]
+    a: NDArray[np.integer[Any]]
+    b: NDArray[np.integer[Any]]
     genuine: NDArray[np.bool_]
     fold: NDArray[np.int64] | None
 

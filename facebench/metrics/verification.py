@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facebench.errors import InputError
+from facebench.metrics.sorting import rising, twice_below
 
 Scores = NDArray[np.floating[Any]]
 
@@ -179,8 +180,8 @@ class ErrorCurve:
 
 def error_curve(genuine: Scores, impostor: Scores) -> ErrorCurve:
     """Return FMR and FNMR at every distinct score (the DET curve, and with 1 - fnmr the ROC curve)."""
-    genuine = np.sort(as_scores(genuine, "genuine scores"))
-    impostor = np.sort(as_scores(impostor, "impostor scores"))
+    genuine = rising(as_scores(genuine, "genuine scores"))
+    impostor = rising(as_scores(impostor, "impostor scores"))
     thresholds = np.unique(np.concatenate([genuine, impostor]))
     fnmr = np.searchsorted(genuine, thresholds, side="left") / genuine.size
     fmr = 1.0 - np.searchsorted(impostor, thresholds, side="left") / impostor.size
@@ -206,16 +207,36 @@ def equal_error_rate(genuine: Scores, impostor: Scores) -> EqualErrorRate:
     >>> equal_error_rate(np.array([.4, .6]), np.array([.1, .5])).value
     0.5
     """
-    return _equal_error_rate(error_curve(genuine, impostor))
-
-
-def _equal_error_rate(curve: ErrorCurve) -> EqualErrorRate:
-    difference = np.abs(curve.fmr - curve.fnmr)
-    mean = (curve.fmr + curve.fnmr) / 2
+    genuine = rising(as_scores(genuine, "genuine scores"))
+    impostor = rising(as_scores(impostor, "impostor scores"))
+    # FMR - FNMR falls with the threshold: the smallest difference lies at the last threshold where it is not negative,
+    # or at the next one
+    last = max(_last_before_crossing(each, genuine, impostor) for each in (genuine, impostor))
+    later = [each[i] for each in (genuine, impostor) if (i := np.searchsorted(each, last, side="right")) < each.size]
+    following = min(later) if later else just_above(float(last), np.result_type(genuine, impostor))
+    rates = [error_rates(genuine, impostor, last), error_rates(genuine, impostor, following) if later else (0.0, 1.0)]
+    difference = np.array([abs(fmr - fnmr) for fmr, fnmr in rates])
+    mean = np.array([(fmr + fnmr) / 2 for fmr, fnmr in rates])
     closest = np.flatnonzero(difference <= difference.min() + 1e-12)
     best = int(closest[np.argmin(mean[closest])])
-    low, high = sorted((float(curve.fmr[best]), float(curve.fnmr[best])))
-    return EqualErrorRate(float(mean[best]), (low, high), float(curve.thresholds[best]))
+    low, high = sorted(map(float, rates[best]))
+    return EqualErrorRate(float(mean[best]), (low, high), float((last, following)[best]))
+
+
+def error_rates(genuine: Scores, impostor: Scores, threshold: Any) -> tuple[float, float]:
+    """Return FMR and FNMR at a threshold that is one of the scores, which rise."""
+    fnmr = np.searchsorted(genuine, threshold, side="left") / genuine.size
+    return float(1.0 - np.searchsorted(impostor, threshold, side="left") / impostor.size), float(fnmr)
+
+
+def _last_before_crossing(values: Scores, genuine: Scores, impostor: Scores) -> Any:
+    """Return the highest of some rising scores at which FMR is not below FNMR; minus infinity where there is none."""
+    low, high = 0, values.size  # the first place where it is below
+    while low < high:
+        middle = (low + high) // 2
+        fmr, fnmr = error_rates(genuine, impostor, values[middle])
+        low, high = (middle + 1, high) if fmr >= fnmr else (low, middle)
+    return values[low - 1] if low else values.dtype.type(-np.inf)
 
 
 def area_under_curve(genuine: Scores, impostor: Scores) -> float:
@@ -225,10 +246,8 @@ def area_under_curve(genuine: Scores, impostor: Scores) -> float:
     0.875
     """
     genuine = as_scores(genuine, "genuine scores")
-    impostor = np.sort(as_scores(impostor, "impostor scores"))
-    below = np.searchsorted(impostor, genuine, side="left").sum(dtype=np.int64)
-    below_or_tied = np.searchsorted(impostor, genuine, side="right").sum(dtype=np.int64)
-    return float(below + below_or_tied) / (2 * genuine.size * impostor.size)
+    impostor = as_scores(impostor, "impostor scores")
+    return float(twice_below(genuine, impostor).sum()) / (2 * genuine.size * impostor.size)
 
 
 def d_prime(genuine: Scores, impostor: Scores) -> float | None:
@@ -274,11 +293,21 @@ def pool_adjacent_violators(genuine: Scores, impostor: Scores) -> PooledScores:
     """Return the best rising fit of the genuine share to the score (PAV), as blocks of pooled scores."""
     from scipy.optimize import isotonic_regression
 
-    values, index = np.unique(np.concatenate([genuine, impostor]), return_inverse=True)
-    n_genuine = np.bincount(index[: genuine.size], minlength=values.size).astype(np.float64)
-    n_all = np.bincount(index, minlength=values.size).astype(np.float64)
+    index = recalibration_bins(genuine, impostor)
+    n_bins = 2 * genuine.size + 1
+    n_genuine = np.bincount(index[0], minlength=n_bins).astype(np.float64)
+    n_all = n_genuine + np.bincount(index[1], minlength=n_bins)
+    n_genuine, n_all = n_genuine[n_all > 0], n_all[n_all > 0]
     starts = isotonic_regression(n_genuine / n_all, weights=n_all).blocks[:-1]
     return PooledScores(np.add.reduceat(n_genuine, starts), np.add.reduceat(n_all - n_genuine, starts))
+
+
+def recalibration_bins(genuine: Scores, impostor: Scores) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the bin of each genuine and each impostor score, rising: the least that recalibration need tell apart.
+
+    A genuine score and all equal ones are a bin, and all impostor scores between two genuine ones are.
+    """
+    return twice_below(genuine, genuine), twice_below(impostor, genuine)
 
 
 def min_cllr(genuine: Scores, impostor: Scores) -> float:
