@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facebench.comparison.comparable import Loaded
-from facebench.measure.answers.truth import Judged, judged
+from facebench.measure.answers.columns import Judged
+from facebench.measure.answers.truth import judged
 from facebench.measure.answers.units import Cell, Resampled, units_of
 from facebench.measure.groups import Grouping
 from facebench.measure.study import groupings_of

@@ -8,12 +8,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from facebench.metrics.sorting import twice_below
+from facebench.metrics.sorting import recalibration_bins, twice_below
 from facebench.metrics.verification import (
+    PooledScores,
     Scores,
     area_under_curve,
     pool_adjacent_violators,
-    recalibration_bins,
 )
 
 Influence = tuple[NDArray[np.float64], NDArray[np.float64]]
@@ -63,7 +63,6 @@ def min_cllr_influence(genuine: Scores, impostor: Scores) -> Influence:
     bins = recalibration_bins(genuine, impostor)
     n_all = sum(np.bincount(index, minlength=2 * genuine.size + 1) for index in bins)
     block = np.searchsorted(np.cumsum(pooled.genuine + pooled.impostor), np.cumsum(n_all) - 0.5)
-    block = np.minimum(block, llr.size - 1)
     costs = np.logaddexp(0.0, -llr)[block[bins[0]]], np.logaddexp(0.0, llr)[block[bins[1]]]
     return _centred(costs[0]), _centred(costs[1])
 
@@ -76,7 +75,12 @@ def min_cllr_optimism(genuine: Scores, impostor: Scores) -> float:
     Source: the number of blocks is the degrees of freedom of isotonic regression; Meyer and Woodroofe, "On the degrees
     of freedom in shape-restricted regression", 2000.
     """
-    pooled = pool_adjacent_violators(genuine, impostor)
-    shares = pooled.genuine / genuine.size, pooled.impostor / impostor.size
+    return pooled_optimism(pool_adjacent_violators(genuine, impostor))
+
+
+def pooled_optimism(pooled: PooledScores) -> float:
+    """Return the same for scores that were pooled in blocks."""
+    n_genuine, n_impostor = pooled.genuine.sum(), pooled.impostor.sum()
+    shares = pooled.genuine / n_genuine, pooled.impostor / n_impostor
     w = shares[0] / (shares[0] + shares[1])
-    return float(((1 - w) / genuine.size + w / impostor.size).sum() / (2 * np.log(2)))
+    return float(((1 - w) / n_genuine + w / n_impostor).sum() / (2 * np.log(2)))

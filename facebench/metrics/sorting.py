@@ -5,6 +5,7 @@ Scores are float32 or float64 without NaN; ``-inf`` stands for a comparison that
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import numpy as np
@@ -63,3 +64,75 @@ def about(falling: Scores, value: float, margin: float) -> Scores:
     low, high = (up.dtype.type(value + 2 * side) for side in (-margin, margin))
     found: Scores = up[np.searchsorted(up, low, side="left") : np.searchsorted(up, high, side="right")]
     return found
+
+
+def error_rates(genuine: Scores, impostor: Scores, threshold: Any) -> tuple[float, float]:
+    """Return FMR and FNMR at a threshold that is one of the scores, which rise."""
+    fnmr = np.searchsorted(genuine, threshold, side="left") / genuine.size
+    return float(1.0 - np.searchsorted(impostor, threshold, side="left") / impostor.size), float(fnmr)
+
+
+def about_crossing(genuine: Scores, impostor: Scores) -> list[tuple[float, float, float]]:
+    """Return threshold, FMR and FNMR on both sides of where the rates cross: two neighbours among rising scores.
+
+    FMR - FNMR falls with the threshold, so these are the last one where it is not negative, and the next one, which
+    lies just above all scores where there is no higher one.
+    """
+    last = max(_last_before_crossing(each, genuine, impostor) for each in (genuine, impostor))
+    later = [each[i] for each in (genuine, impostor) if (i := np.searchsorted(each, last, side="right")) < each.size]
+    here = (float(last), *error_rates(genuine, impostor, last))
+    if not later:
+        kind = np.result_type(genuine, impostor).type
+        return [here, (float(np.nextafter(kind(last), kind(np.inf))), 0.0, 1.0)]
+    return [here, (float(min(later)), *error_rates(genuine, impostor, min(later)))]
+
+
+def _last_before_crossing(values: Scores, genuine: Scores, impostor: Scores) -> Any:
+    """Return the highest of some rising scores at which FMR is not below FNMR; minus infinity where there is none."""
+    low, high = 0, values.size  # the first place where it is below
+    while low < high:
+        middle = (low + high) // 2
+        fmr, fnmr = error_rates(genuine, impostor, values[middle])
+        low, high = (middle + 1, high) if fmr >= fnmr else (low, middle)
+    return values[low - 1] if low else values.dtype.type(-np.inf)
+
+
+def recalibration_bins(genuine: Scores, impostor: Scores) -> tuple[Ints, Ints]:
+    """Return the bin of each genuine and each impostor score, rising: the least that recalibration need tell apart.
+
+    A genuine score and all equal ones are a bin, and all impostor scores between two genuine ones are.
+    """
+    return twice_below(genuine, genuine), twice_below(impostor, genuine)
+
+
+def thinned_curve(genuine: Scores, impostor: Scores, levels: Iterable[float]) -> tuple[list[float], list[float]]:
+    """Return FMR and FNMR at the lowest threshold with an FMR up to each level, thresholds rising, each once.
+
+    Args:
+        genuine, impostor: rising; their values are the thresholds, and one above them all.
+        levels: falling, each between 0 and 1.
+    """
+    found: dict[float, tuple[float, float]] = {}
+    for level in levels:
+        near = max(0, int((1 - level) * impostor.size) - 2)
+        below = next(m for m in range(near, impostor.size + 1) if 1.0 - m / impostor.size <= level)
+        if below:
+            last = impostor[below - 1]
+            later = [each[i] for each in (genuine, impostor) if (i := np.searchsorted(each, last, "right")) < each.size]
+        else:
+            later = [genuine[0], impostor[0]]
+        threshold = float(min(later)) if later else np.inf
+        found[threshold] = error_rates(genuine, impostor, min(later)) if later else (0.0, 1.0)
+    return [fmr for fmr, _ in found.values()], [fnmr for _, fnmr in found.values()]
+
+
+def counts_in_bins(rising: Scores, edges: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return (B,) how many scores lie in each bin between edges (B + 1); each bin holds its lower edge, the last both.
+
+    No score may lie above the last edge.
+    """
+    kind = rising.dtype.type
+    lower = [kind(edge) if float(kind(edge)) >= edge else np.nextafter(kind(edge), kind(np.inf)) for edge in edges[:-1]]
+    places = np.searchsorted(rising, np.array(lower, rising.dtype), side="left")
+    counts: NDArray[np.int64] = np.diff(np.append(places, rising.size))
+    return counts

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facebench.errors import InputError
-from facebench.metrics.sorting import rising, twice_below
+from facebench.metrics.sorting import about_crossing, recalibration_bins, rising, twice_below
 
 Scores = NDArray[np.floating[Any]]
 
@@ -209,34 +209,13 @@ def equal_error_rate(genuine: Scores, impostor: Scores) -> EqualErrorRate:
     """
     genuine = rising(as_scores(genuine, "genuine scores"))
     impostor = rising(as_scores(impostor, "impostor scores"))
-    # FMR - FNMR falls with the threshold: the smallest difference lies at the last threshold where it is not negative,
-    # or at the next one
-    last = max(_last_before_crossing(each, genuine, impostor) for each in (genuine, impostor))
-    later = [each[i] for each in (genuine, impostor) if (i := np.searchsorted(each, last, side="right")) < each.size]
-    following = min(later) if later else just_above(float(last), np.result_type(genuine, impostor))
-    rates = [error_rates(genuine, impostor, last), error_rates(genuine, impostor, following) if later else (0.0, 1.0)]
-    difference = np.array([abs(fmr - fnmr) for fmr, fnmr in rates])
-    mean = np.array([(fmr + fnmr) / 2 for fmr, fnmr in rates])
+    points = about_crossing(genuine, impostor)
+    difference = np.array([abs(fmr - fnmr) for _, fmr, fnmr in points])
+    mean = np.array([(fmr + fnmr) / 2 for _, fmr, fnmr in points])
     closest = np.flatnonzero(difference <= difference.min() + 1e-12)
     best = int(closest[np.argmin(mean[closest])])
-    low, high = sorted(map(float, rates[best]))
-    return EqualErrorRate(float(mean[best]), (low, high), float((last, following)[best]))
-
-
-def error_rates(genuine: Scores, impostor: Scores, threshold: Any) -> tuple[float, float]:
-    """Return FMR and FNMR at a threshold that is one of the scores, which rise."""
-    fnmr = np.searchsorted(genuine, threshold, side="left") / genuine.size
-    return float(1.0 - np.searchsorted(impostor, threshold, side="left") / impostor.size), float(fnmr)
-
-
-def _last_before_crossing(values: Scores, genuine: Scores, impostor: Scores) -> Any:
-    """Return the highest of some rising scores at which FMR is not below FNMR; minus infinity where there is none."""
-    low, high = 0, values.size  # the first place where it is below
-    while low < high:
-        middle = (low + high) // 2
-        fmr, fnmr = error_rates(genuine, impostor, values[middle])
-        low, high = (middle + 1, high) if fmr >= fnmr else (low, middle)
-    return values[low - 1] if low else values.dtype.type(-np.inf)
+    threshold, *rates = points[best]
+    return EqualErrorRate(float(mean[best]), (min(rates), max(rates)), threshold)
 
 
 def area_under_curve(genuine: Scores, impostor: Scores) -> float:
@@ -291,34 +270,35 @@ class PooledScores:
 
 def pool_adjacent_violators(genuine: Scores, impostor: Scores) -> PooledScores:
     """Return the best rising fit of the genuine share to the score (PAV), as blocks of pooled scores."""
+    bins = recalibration_bins(genuine, impostor)
+    n_genuine, n_impostor = (np.bincount(bin_, minlength=2 * genuine.size + 1).astype(np.float64) for bin_ in bins)
+    filled = n_genuine + n_impostor > 0
+    return pool_counts(n_genuine[filled], n_impostor[filled])
+
+
+def pool_counts(n_genuine: NDArray[np.float64], n_impostor: NDArray[np.float64]) -> PooledScores:
+    """Return the best rising fit of the genuine share to (B,) counts of scores, scores rising; none may be empty."""
     from scipy.optimize import isotonic_regression
 
-    index = recalibration_bins(genuine, impostor)
-    n_bins = 2 * genuine.size + 1
-    n_genuine = np.bincount(index[0], minlength=n_bins).astype(np.float64)
-    n_all = n_genuine + np.bincount(index[1], minlength=n_bins)
-    n_genuine, n_all = n_genuine[n_all > 0], n_all[n_all > 0]
+    n_all = n_genuine + n_impostor
     starts = isotonic_regression(n_genuine / n_all, weights=n_all).blocks[:-1]
-    return PooledScores(np.add.reduceat(n_genuine, starts), np.add.reduceat(n_all - n_genuine, starts))
-
-
-def recalibration_bins(genuine: Scores, impostor: Scores) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the bin of each genuine and each impostor score, rising: the least that recalibration need tell apart.
-
-    A genuine score and all equal ones are a bin, and all impostor scores between two genuine ones are.
-    """
-    return twice_below(genuine, genuine), twice_below(impostor, genuine)
+    return PooledScores(np.add.reduceat(n_genuine, starts), np.add.reduceat(n_impostor, starts))
 
 
 def min_cllr(genuine: Scores, impostor: Scores) -> float:
     """Return the Cllr left after the best rising recalibration of the scores (PAV), ties pooled, in bits."""
     genuine = as_scores(genuine, "genuine scores")
     impostor = as_scores(impostor, "impostor scores")
-    pooled = pool_adjacent_violators(genuine, impostor)
+    return pooled_cllr(pool_adjacent_violators(genuine, impostor))
+
+
+def pooled_cllr(pooled: PooledScores) -> float:
+    """Return the Cllr of scores that were recalibrated block by block, in bits."""
+    n_genuine, n_impostor = pooled.genuine.sum(), pooled.impostor.sum()
     with np.errstate(divide="ignore"):
-        llr = np.log(pooled.genuine / genuine.size) - np.log(pooled.impostor / impostor.size)
-    miss = np.sum(_weighted(pooled.genuine, np.logaddexp(0.0, -llr))) / genuine.size
-    false_alarm = np.sum(_weighted(pooled.impostor, np.logaddexp(0.0, llr))) / impostor.size
+        llr = np.log(pooled.genuine / n_genuine) - np.log(pooled.impostor / n_impostor)
+    miss = np.sum(_weighted(pooled.genuine, np.logaddexp(0.0, -llr))) / n_genuine
+    false_alarm = np.sum(_weighted(pooled.impostor, np.logaddexp(0.0, llr))) / n_impostor
     return float((miss + false_alarm) / (2 * np.log(2)))
 
 

@@ -6,7 +6,7 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from facebench.schema._base import Strict
 
@@ -19,6 +19,7 @@ class Shape(StrEnum):
     CLASSIFY = "classify"  # one of K classes
     MULTILABEL = "multilabel"  # any of M labels, each by a score
     REGRESS = "regress"  # D numbers
+    SCORE = "score"  # one number, higher for bona fide
 
 
 class _Task(Strict):
@@ -95,13 +96,60 @@ class RegressTask(_Task):
         return self
 
 
-Task = Annotated[ClassifyTask | MultilabelTask | RegressTask, Field(discriminator="shape")]
+class ThresholdRule(Strict):
+    """A threshold that is set on part of the data."""
+
+    model_config = ConfigDict(populate_by_name=True, serialize_by_alias=True)
+
+    source: Literal["dev", "test"] = Field(
+        alias="from",
+        description="the split it is set on; test makes every figure at it better than it is, and flags it",
+    )
+    rule: Literal["eer"] = Field("eer", description="where attacks accepted and bona fide rejected lie nearest")
 
 
-def truth_columns(task: ClassifyTask | MultilabelTask | RegressTask) -> tuple[str, ...]:
+class ScoreTask(_Task):
+    """One number per image or video: presentation attacks (liveness), deepfakes."""
+
+    shape: Literal[Shape.SCORE]
+    truth: str = Field(description="column of the manifest that holds the species of attack instrument, or bona fide")
+    bona_fide: str = Field("bona_fide", description="its word for bona fide presentations; every other is an attack")
+    ignore: tuple[str, ...] = Field((), description="words of the column that are left out and counted as left out")
+    score: str | None = Field(
+        None, description="which of the numbers of the head is the score, where it has several; default: `bona_fide`"
+    )
+    higher: Literal["bona_fide", "attack"] = Field(
+        "bona_fide", description="what high scores mean; scores of attacks are negated before they are judged"
+    )
+    threshold: float | ThresholdRule = Field(description="accept from this score on, or {from: dev, rule: eer}")
+    split: str | None = Field(None, description="column of the manifest that says which images are dev and which test")
+    dev: str = Field("dev", description="its word for images that set the threshold")
+    test: str = Field("test", description="its word for images that are judged")
+    video: str | None = Field(
+        None, description="column that says which frames are one presentation: their mean score is judged"
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if isinstance(self.threshold, ThresholdRule) and self.threshold.source == "dev" and self.split is None:
+            raise ValueError(
+                "a threshold from dev needs `split`, the column that says which images are dev and which test"
+            )
+        if self.dev == self.test:
+            raise ValueError("dev and test are two words of the column `split`")
+        return self
+
+
+AnyTask = ClassifyTask | MultilabelTask | RegressTask | ScoreTask
+Task = Annotated[AnyTask, Field(discriminator="shape")]
+
+
+def truth_columns(task: AnyTask) -> tuple[str, ...]:
     """Return the columns of the manifest that hold the truth; they are no demographic groups unless asked for."""
     if isinstance(task, ClassifyTask):
         return (task.truth,)
+    if isinstance(task, ScoreTask):
+        return tuple(name for name in (task.truth, task.split, task.video) if name is not None)
     if isinstance(task, MultilabelTask):
         return tuple(task.truth.values())
     return (*task.truth, *(() if task.sigma is None else (task.sigma,)))
@@ -132,4 +180,6 @@ class TaskDetails(Strict):
     confusion: dict[str, tuple[tuple[int, ...], ...]] = Field(
         default_factory=dict, description="counts by group; `all` holds all images"
     )
+    threshold: float | None = Field(None, description="of scores: accept from here on")
+    threshold_source: str = Field("", description="where the threshold comes from, in words")
     baseline: str = Field("", description="what an answer that ignores the picture scores, in words")

@@ -26,7 +26,7 @@ _share = partial(_answer, kind=Kind.RATE, bounds=UNIT, format=Format.SHARE, inte
 _mean = partial(_answer, kind=Kind.MEAN, intervals=_SMOOTH)
 _score = partial(_mean, bounds=UNIT, format=Format.SHARE, direction=_HIGHER)
 
-METRICS = (
+ANSWERS = (
     _share(name="top1_accuracy", label="Accuracy", words="Share of images whose class was answered rightly."),
     _score(
         name="uar", label="Mean recall of the classes (UAR)", symbol="UAR",
@@ -96,9 +96,41 @@ METRICS = (
           "bin; rising or falling bias means answers are drawn to the middle.", bounds=REAL, direction=_NONE),
 )  # fmt: skip
 
+_AT = "at the protocol's threshold"
+_fault = partial(_share, direction=_LOWER, format=Format.NUMBER)
+_trade = partial(_mean, bounds=UNIT, direction=_LOWER)
+SCORES = (
+    _fault(name="apcer", label="Attacks accepted (APCER) of a species", symbol="APCER",
+           words=f"Share of the attacks of one species that are taken for bona fide {_AT}."),
+    _trade(name="apcer_worst", label="Attacks accepted (APCER), worst species", symbol="APCER, worst species",
+           words=f"The largest share over the species, {_AT}: what an attacker who knows the weak spot finds.",
+           intervals=("largest-of-rates",)),
+    _fault(name="apcer_pooled", label="Attacks accepted, species pooled", symbol="attacks accepted, pooled",
+           words=f"Share of all attacks taken for bona fide {_AT}; hides a weak species behind frequent easy ones."),
+    _fault(name="bpcer", label="Bona fide rejected (BPCER)", symbol="BPCER",
+           words=f"Share of bona fide presentations taken for attacks {_AT}."),
+    _trade(name="acer", label="Mean of worst APCER and BPCER (ACER)", symbol="ACER",
+           words="As OULU-NPU has it; a published measure that ISO/IEC 30107-3 does not lead with."),
+    _trade(name="answer_hter", label="Half total error rate (HTER)", symbol="HTER",
+           words=f"Mean of pooled attacks accepted and bona fide rejected, {_AT}."),
+    _trade(name="bpcer_at_apcer", label="Bona fide rejected at a fixed APCER", symbol="BPCER at APCER",
+           words="Share of bona fide presentations rejected at the threshold where at most this share of every species "
+           "is accepted: BPCER10 at .10, BPCER20 at .05."),
+    _trade(name="answer_eer", label="Equal error rate of the scores", symbol="EER",
+           words="Error where attacks accepted, pooled, and bona fide rejected are alike, whatever the threshold."),
+    _score(name="tpr_at_fpr", label="Bona fide accepted at few attacks accepted", symbol="TPR at FPR",
+           words="Largest share of bona fide presentations accepted with at most this share of all attacks."),
+    _fault(name="apnrr", label="Attacks without an answer (APNRR)", symbol="APNRR",
+           words="Share of attacks the model did not answer; they are counted as accepted."),
+    _fault(name="bpnrr", label="Bona fide without an answer (BPNRR)", symbol="BPNRR",
+           words="Share of bona fide presentations the model did not answer; they are counted as rejected."),
+)  # fmt: skip
+METRICS = (*ANSWERS, *SCORES)
+
 _GAPS = {
     "top1_accuracy": UNIT, "uar": UNIT, "macro_f1": UNIT, "accuracy_common_mix": UNIT, "mean_f1": UNIT,
     "mean_label_accuracy": UNIT, "mae": POSITIVE, "rmse": POSITIVE, "bias": POSITIVE, "ccc": (0.0, 2.0),
+    "bpcer": UNIT, "apcer_worst": UNIT,
 }  # fmt: skip
 _LABELS = {definition.name: definition.label for definition in METRICS}
 GAPS = tuple(
