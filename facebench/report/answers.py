@@ -15,8 +15,20 @@ from facebench.report.wording import measure
 from facebench.schema import Curve, Estimate
 from facebench.schema.task import Shape, TaskDetails
 
-EACH = {Shape.CLASSIFY: "Class", Shape.MULTILABEL: "Label", Shape.REGRESS: "Value", Shape.SCORE: "Species"}
-TITLES = {Shape.CLASSIFY: "Classes", Shape.MULTILABEL: "Labels", Shape.REGRESS: "Values", Shape.SCORE: "Species"}
+EACH = {
+    Shape.CLASSIFY: "Class",
+    Shape.DISTRIBUTION: "Class",
+    Shape.MULTILABEL: "Label",
+    Shape.REGRESS: "Value",
+    Shape.SCORE: "Species",
+}
+TITLES = {
+    Shape.CLASSIFY: "Classes",
+    Shape.DISTRIBUTION: "Classes",
+    Shape.MULTILABEL: "Labels",
+    Shape.REGRESS: "Values",
+    Shape.SCORE: "Species",
+}
 MAX_NULLS = 2
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from facebench.metrics.catalogue import Direction, Kind, metric
 from facebench.report import format as fmt
 from facebench.report.answers import headline_estimate
@@ -21,8 +23,8 @@ SPECIES = (
 )
 
 
-def answers_verdict(reading: Reading) -> list[Statement]:
-    """Return the statements of a result of a task, in the order they are read."""
+def answers_verdict(reading: Reading, further: Sequence[Statement] = ()) -> list[Statement]:
+    """Return the statements of a result of a task, in the order they are read; `further` ones before the cautions."""
     details = reading.result.task
     assert details is not None
     return [
@@ -30,6 +32,7 @@ def answers_verdict(reading: Reading) -> list[Statement]:
         _quality(reading, details),
         *_mistakes(details),
         *_groups(reading),
+        *further,
         *_cautions(reading, details),
     ]
 

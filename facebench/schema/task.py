@@ -19,6 +19,7 @@ class Shape(StrEnum):
     CLASSIFY = "classify"  # one of K classes
     MULTILABEL = "multilabel"  # any of M labels, each by a score
     REGRESS = "regress"  # D numbers
+    DISTRIBUTION = "distribution"  # K shares, against the votes of several people
     SCORE = "score"  # one number, higher for bona fide
 
 
@@ -58,6 +59,34 @@ class MultilabelTask(_Task):
     positive_from: float = Field(0.5, description="a true value from here on is positive; DISFA intensities: 2")
     ignore_values: tuple[float, ...] = Field((), description="true values that mean not coded, such as 9 or -1")
     threshold: float = Field(0.5, description="a score from here on says yes")
+
+
+class DistributionTask(_Task):
+    """Shares of K classes, judged against the votes of several people: FER+, distributions of age labels."""
+
+    shape: Literal[Shape.DISTRIBUTION]
+    truth: dict[str, str] = Field(min_length=2, description="class to the column with its votes: {neutral: neutral}")
+    other: tuple[str, ...] = Field((), description="columns with votes for no class, such as unknown: [unknown, NF]")
+    rule: Literal["most-votes", "ferplus-majority"] = Field(
+        "most-votes",
+        description="which class is the majority: the one with most votes; or, after single votes are dropped, the one "
+        "with more than half. Images without one are left out and counted",
+    )
+    merge: dict[str, str] = Field(default_factory=dict, description="the model's words for a class: {happy: happiness}")
+    calibration_bins: int = Field(15, ge=2, le=1000, description="equal bins of confidence, for `ece`")
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """All classes, by name."""
+        return tuple(self.truth)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        _distinct((*self.truth.values(), *self.other), "truth and other")
+        wrong = [word for word in self.merge.values() if word not in self.truth]
+        if wrong:
+            raise ValueError(f"merge leads to {wrong[0]!r}, which is no class: {', '.join(self.truth)}")
+        return self
 
 
 class RegressTask(_Task):
@@ -140,7 +169,7 @@ class ScoreTask(_Task):
         return self
 
 
-AnyTask = ClassifyTask | MultilabelTask | RegressTask | ScoreTask
+AnyTask = ClassifyTask | MultilabelTask | DistributionTask | RegressTask | ScoreTask
 Task = Annotated[AnyTask, Field(discriminator="shape")]
 
 
@@ -148,6 +177,8 @@ def truth_columns(task: AnyTask) -> tuple[str, ...]:
     """Return the columns of the manifest that hold the truth; they are no demographic groups unless asked for."""
     if isinstance(task, ClassifyTask):
         return (task.truth,)
+    if isinstance(task, DistributionTask):
+        return (*task.truth.values(), *task.other)
     if isinstance(task, ScoreTask):
         return tuple(name for name in (task.truth, task.split, task.video) if name is not None)
     if isinstance(task, MultilabelTask):

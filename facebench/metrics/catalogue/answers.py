@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from math import log
 
 from facebench.metrics.catalogue.definition import (
     POSITIVE,
@@ -96,6 +97,11 @@ ANSWERS = (
           "bin; rising or falling bias means answers are drawn to the middle.", bounds=REAL, direction=_NONE),
 )  # fmt: skip
 
+LOSS = MetricDef(
+    name="answer_loss", label="Loss against clean pictures", topic=Topic.ANSWERS, kind=Kind.DIFFERENCE,
+    words="How much worse the leading figure is on altered pictures than on clean ones, on the same images.",
+    direction=_LOWER, bounds=REAL, counted=Counted.IMAGES, intervals=("paired-units",),
+)  # fmt: skip
 _AT = "at the protocol's threshold"
 _fault = partial(_share, direction=_LOWER, format=Format.NUMBER)
 _trade = partial(_mean, bounds=UNIT, direction=_LOWER)
@@ -125,12 +131,31 @@ SCORES = (
     _fault(name="bpnrr", label="Bona fide without an answer (BPNRR)", symbol="BPNRR",
            words="Share of bona fide presentations the model did not answer; they are counted as rejected."),
 )  # fmt: skip
-METRICS = (*ANSWERS, *SCORES)
+_apart = partial(_mean, direction=_LOWER, bounds=POSITIVE)
+DISTRIBUTIONS = (
+    _apart(name="js", label="Jensen-Shannon divergence (JS)", symbol="JS", bounds=(0.0, log(2.0)),
+           words="How far the shares answered lie from the votes, in nats: 0 is alike, .693 nothing in common."),
+    _apart(name="kl", label="Kullback-Leibler divergence (KL)", symbol="KL",
+           words="Nats lost when the shares answered stand for the votes; large where a class with votes got next to "
+           "none."),
+    _apart(name="cross_entropy", label="Cross-entropy with the votes", symbol="cross-entropy",
+           words="Mean surprise of the votes under the shares answered, in nats; never below their own entropy."),
+    _apart(name="chebyshev", label="Chebyshev distance", words="Largest difference of the shares of a class.",
+           bounds=UNIT),
+    _apart(name="clark", label="Clark distance", words="Root of the squared relative differences of the shares, summed "
+           "over classes; rare classes weigh as much as frequent ones."),
+    _apart(name="canberra", label="Canberra distance", words="Relative differences of the shares, summed over "
+           "classes."),
+    _score(name="cosine", label="Cosine of the shares", words="Cosine of answered shares and votes: 1 is alike."),
+    _score(name="intersection", label="Intersection of the shares", words="What answered shares and votes have in "
+           "common: 1 is alike."),
+)  # fmt: skip
+METRICS = (*ANSWERS, *DISTRIBUTIONS, *SCORES)
 
 _GAPS = {
     "top1_accuracy": UNIT, "uar": UNIT, "macro_f1": UNIT, "accuracy_common_mix": UNIT, "mean_f1": UNIT,
     "mean_label_accuracy": UNIT, "mae": POSITIVE, "rmse": POSITIVE, "bias": POSITIVE, "ccc": (0.0, 2.0),
-    "bpcer": UNIT, "apcer_worst": UNIT,
+    "bpcer": UNIT, "apcer_worst": UNIT, "js": (0.0, log(2.0)),
 }  # fmt: skip
 _LABELS = {definition.name: definition.label for definition in METRICS}
 GAPS = tuple(
