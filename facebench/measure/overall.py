@@ -20,6 +20,7 @@ from facebench.measure.rates import (
 from facebench.measure.sample import Pairs, Sample
 from facebench.measure.study import Points
 from facebench.metrics import clusters, compat, influence, uncertainty, verification
+from facebench.metrics.sorting import about, counts_in_bins, thinned_curve
 from facebench.metrics.verification import OperatingPoint
 from facebench.schema import Curve, Estimate, Flag, point_fields
 
@@ -58,7 +59,8 @@ def threshold_estimates(
             "n_identities": sample.n_identities(0, 0), "failures": failures,
         }  # fmt: skip
         limits = () if point.resolvable else (Flag.UNRESOLVABLE,)
-        impostors_near = verification.near_threshold(sample.scores.impostor, point.threshold)
+        close = about(sample.impostor.scores, point.threshold, verification.NEAR_THRESHOLD)
+        impostors_near = verification.near_threshold(close, point.threshold)
         fmr = false_match_rate(sample, point)
         rates.append(fmr)
         estimates.append(rate_estimate("fmr", fmr, confidence, flags=limits, near_threshold=impostors_near, **common))
@@ -152,7 +154,7 @@ def separation_estimates(sample: Sample, confidence: float) -> list[Estimate]:
 
 
 def _eer(sample: Sample, confidence: float, common: dict[str, Any]) -> Estimate:
-    found = verification.equal_error_rate(sample.scores.genuine, sample.scores.impostor)
+    found = verification.equal_error_rate(sample.genuine.scores, sample.impostor.scores)
     variance = sample.deltas.equal_error(found.threshold).variance if sample.has_identities else None
     interval = equal_error_interval(found.value, sample.genuine.first, variance, confidence)
     flags = (Flag.NAIVE_INTERVAL,) if variance is None else ()
@@ -175,23 +177,13 @@ def _influence_estimates(sample: Sample, confidence: float, common: dict[str, An
     """Return auc, dprime, cllr and min_cllr, with delta-method intervals over identities."""
     g, i = sample.genuine.scores.astype(np.float64), sample.impostor.scores.astype(np.float64)
     finite = bool(np.isfinite(g).all() and np.isfinite(i).all())
-    values: list[tuple[str, float | None, tuple[Floats, Floats] | None]] = [
-        ("auc", verification.area_under_curve(g, i), influence.area_under_curve_influence(g, i))
-    ]
-    if finite:
-        separation = verification.d_prime(g, i)
-        effects = None if separation is None else influence.d_prime_influence(g, i)
-        values.append(("dprime", separation, effects))
-        values.append(("cllr", verification.cllr(g, i), influence.cllr_influence(g, i)))
-    else:
-        values += [("dprime", None, None), ("cllr", None, None)]
-    values.append(("min_cllr", verification.min_cllr(g, i), influence.min_cllr_influence(g, i)))
     estimates = []
-    for name, value, effects in values:
+    for name in ("auc", "dprime", "cllr", "min_cllr"):
+        value, effects = (None, None) if name in ("dprime", "cllr") and not finite else _separation(name, g, i)
         if value is None or effects is None:
             estimates.append(Estimate(metric=name, value=None, flags=(Flag.INSUFFICIENT,), **common))
             continue
-        if sample.weights is None:
+        if not sample.has_identities:
             estimates.append(Estimate(metric=name, value=value, flags=(Flag.NO_INTERVAL,), **common))
             continue
         variance = sample.deltas.of_both(*effects).variance
@@ -201,6 +193,18 @@ def _influence_estimates(sample: Sample, confidence: float, common: dict[str, An
             limits = _perfect(sample, value, confidence)
         estimates.append(Estimate(metric=name, value=value, **limits, **common))
     return estimates
+
+
+def _separation(name: str, g: Floats, i: Floats) -> tuple[float | None, tuple[Floats, Floats] | None]:
+    """Return the value and the influences of one statistic; they are as large as the scores, so one at a time."""
+    if name == "auc":
+        return verification.area_under_curve(g, i), influence.area_under_curve_influence(g, i)
+    if name == "dprime":
+        value = verification.d_prime(g, i)
+        return value, None if value is None else influence.d_prime_influence(g, i)
+    if name == "cllr":
+        return verification.cllr(g, i), influence.cllr_influence(g, i)
+    return verification.min_cllr(g, i), influence.min_cllr_influence(g, i)
 
 
 def separation_interval(
@@ -295,25 +299,20 @@ def fold_estimates(scores: NDArray[np.float32], pairs: Pairs, confidence: float)
 
 def curves(sample: Sample) -> list[Curve]:
     """Return the DET curve, thinned to about 300 points, and histograms of both kinds of scores."""
-    genuine, impostor = sample.scores.genuine, sample.scores.impostor
+    genuine, impostor = sample.genuine.scores[::-1], sample.impostor.scores[::-1]
     found: list[Curve] = []
     if genuine.size and impostor.size:
-        curve = verification.error_curve(genuine, impostor)
         levels = np.geomspace(max(1 / impostor.size, 1e-7), 1, 300)
-        rows = np.unique(np.searchsorted(-curve.fmr, -levels[::-1], side="left"))
-        rows = rows[rows < curve.fmr.size]
-        found.append(
-            Curve(kind="det", name="all", x=tuple(curve.fmr[rows].tolist()), y=tuple(curve.fnmr[rows].tolist()))
-        )
-    everything = np.concatenate([genuine, impostor])
-    everything = everything[np.isfinite(everything)]
-    if everything.size:
-        low, high = float(everything.min()), float(everything.max())
+        fmr, fnmr = thinned_curve(genuine, impostor, levels[::-1].tolist())
+        found.append(Curve(kind="det", name="all", x=tuple(fmr), y=tuple(fnmr)))
+    finite = [each[np.searchsorted(each, -np.inf, side="right") :] for each in (genuine, impostor)]
+    ends = [float(each[place]) for each in finite if each.size for place in (0, -1)]
+    if ends:
+        low, high = min(ends), max(ends)
         edges = np.linspace(low, high if high > low else low + 1e-6, 61)
-        for name, scores in (("genuine", genuine), ("impostor", impostor)):
-            counts, _ = np.histogram(scores[np.isfinite(scores)], edges)
+        for name, scores in zip(("genuine", "impostor"), finite, strict=True):
             if scores.size:
-                x, y = tuple(edges.tolist()), tuple(float(c) for c in counts)
+                x, y = tuple(edges.tolist()), tuple(map(float, counts_in_bins(scores, edges)))
                 found.append(Curve(kind="histogram", name=name, x=x, y=y))
     return found
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from facebench.metrics.catalogue import Direction, Kind, metric
 from facebench.report import format as fmt
 from facebench.report.answers import headline_estimate
@@ -21,8 +23,8 @@ SPECIES = (
 )
 
 
-def answers_verdict(reading: Reading) -> list[Statement]:
-    """Return the statements of a result of a task, in the order they are read."""
+def answers_verdict(reading: Reading, further: Sequence[Statement] = ()) -> list[Statement]:
+    """Return the statements of a result of a task, in the order they are read; `further` ones before the cautions."""
     details = reading.result.task
     assert details is not None
     return [
@@ -30,6 +32,7 @@ def answers_verdict(reading: Reading) -> list[Statement]:
         _quality(reading, details),
         *_mistakes(details),
         *_groups(reading),
+        *further,
         *_cautions(reading, details),
     ]
 
@@ -120,7 +123,7 @@ def _mistakes(details: TaskDetails) -> list[Statement]:
 
 
 def _groups(reading: Reading) -> list[Statement]:
-    gaps = [e for e in reading.clean() if metric(e.metric).kind is Kind.GAP and e.value is not None]
+    gaps = [e for e in reading.clean() if metric(e.metric).kind is Kind.GAP and e.value is not None and e.of is None]
     if not gaps:
         return [Statement("Groups", Tone.UNKNOWN, "Not measured: this result compares no groups.")]
     alpha = 1 - reading.result.protocol.confidence

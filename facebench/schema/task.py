@@ -19,6 +19,7 @@ class Shape(StrEnum):
     CLASSIFY = "classify"  # one of K classes
     MULTILABEL = "multilabel"  # any of M labels, each by a score
     REGRESS = "regress"  # D numbers
+    DISTRIBUTION = "distribution"  # K shares, against the votes of several people
     SCORE = "score"  # one number, higher for bona fide
 
 
@@ -60,6 +61,34 @@ class MultilabelTask(_Task):
     threshold: float = Field(0.5, description="a score from here on says yes")
 
 
+class DistributionTask(_Task):
+    """Shares of K classes, judged against the votes of several people: FER+, distributions of age labels."""
+
+    shape: Literal[Shape.DISTRIBUTION]
+    truth: dict[str, str] = Field(min_length=2, description="class to the column with its votes: {neutral: neutral}")
+    other: tuple[str, ...] = Field((), description="columns with votes for no class, such as unknown: [unknown, NF]")
+    rule: Literal["most-votes", "ferplus-majority"] = Field(
+        "most-votes",
+        description="which class is the majority: the one with most votes; or, after single votes are dropped, the one "
+        "with more than half. Images without one are left out and counted",
+    )
+    merge: dict[str, str] = Field(default_factory=dict, description="the model's words for a class: {happy: happiness}")
+    calibration_bins: int = Field(15, ge=2, le=1000, description="equal bins of confidence, for `ece`")
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """All classes, by name."""
+        return tuple(self.truth)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        _distinct((*self.truth.values(), *self.other), "truth and other")
+        wrong = [word for word in self.merge.values() if word not in self.truth]
+        if wrong:
+            raise ValueError(f"merge leads to {wrong[0]!r}, which is no class: {', '.join(self.truth)}")
+        return self
+
+
 class RegressTask(_Task):
     """D numbers per image: valence and arousal, age, head pose, intensities, traits."""
 
@@ -77,6 +106,10 @@ class RegressTask(_Task):
         (), description="edges over the true value: error by value, and the mean over bins; lower <= value < upper"
     )
 
+    rotation: tuple[str, str, str] | None = Field(
+        None, description="which true columns are pitch, yaw and roll in degrees, for the angle between the poses"
+    )
+
     @field_validator("truth", mode="before")
     @classmethod
     def _one(cls, value: object) -> object:
@@ -91,6 +124,11 @@ class RegressTask(_Task):
             raise ValueError("clip needs range")
         if self.bins and (len(self.bins) < 2 or any(b <= a for a, b in pairwise(self.bins))):
             raise ValueError("bins must be at least two rising edges")
+        if self.rotation is not None:
+            strange = [name for name in self.rotation if name not in self.truth]
+            if strange:
+                raise ValueError(f"rotation names {strange[0]!r}, which is none of truth: {', '.join(self.truth)}")
+            _distinct(self.rotation, "rotation")
         if self.sigma is not None and len(self.truth) > 1:
             raise ValueError("sigma goes with one true column")
         return self
@@ -140,7 +178,7 @@ class ScoreTask(_Task):
         return self
 
 
-AnyTask = ClassifyTask | MultilabelTask | RegressTask | ScoreTask
+AnyTask = ClassifyTask | MultilabelTask | DistributionTask | RegressTask | ScoreTask
 Task = Annotated[AnyTask, Field(discriminator="shape")]
 
 
@@ -148,6 +186,8 @@ def truth_columns(task: AnyTask) -> tuple[str, ...]:
     """Return the columns of the manifest that hold the truth; they are no demographic groups unless asked for."""
     if isinstance(task, ClassifyTask):
         return (task.truth,)
+    if isinstance(task, DistributionTask):
+        return (*task.truth.values(), *task.other)
     if isinstance(task, ScoreTask):
         return tuple(name for name in (task.truth, task.split, task.video) if name is not None)
     if isinstance(task, MultilabelTask):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from facebench.errors import InputError, UnknownNameError
+from facebench.errors import InputError, UnknownNameError, did_you_mean
 from facebench.measure.groups import Column
 from facebench.metrics.answers import Table
 from facebench.metrics.answers.table import known_rows
@@ -69,6 +69,37 @@ def as_word(cell: str | float | None) -> str:
     if cell is None:
         return ""
     return f"{cell:g}" if isinstance(cell, float) else cell
+
+
+def order_of_classes(
+    head: OutputSpec, classes: tuple[str, ...], merge: Mapping[str, str], where: str
+) -> list[int | None]:
+    """Return the class each number of the model stands for; None for one the protocol does not know.
+
+    Raises:
+        InputError: a class has no answer; the nearest of the model's own is named.
+    """
+    answers = head.names
+    found = [merge.get(name, name) for name in answers]
+    places = [classes.index(name) if name in classes else None for name in found]
+    missing = [name for name in classes if name not in found]
+    if missing and head.activation is not Activation.LABEL:
+        unused = [name for name, place in zip(answers, places, strict=True) if place is None]
+        hint = did_you_mean(missing[0], unused)
+        raise InputError(
+            f"{where}: the model has no answer for the class {missing[0]!r}; its own are {', '.join(answers)}.{hint} "
+            "Say in task.merge which of them it is: {happy: happiness}"
+        )
+    return places
+
+
+def in_order(shares: Floats, order: list[int | None], k: int) -> Floats:
+    """Return (N, k) shares of the classes; several words of the model may stand for one."""
+    found = np.zeros((len(shares), k))
+    for number, place in enumerate(order):
+        if place is not None:
+            found[:, place] += shares[:, number]
+    return found
 
 
 def as_stored(threshold: float) -> float:

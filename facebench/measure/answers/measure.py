@@ -24,10 +24,10 @@ from facebench.metrics.answers.score import AT_THRESHOLD
 from facebench.metrics.catalogue import Direction
 from facebench.metrics.uncertainty import identity_variance
 from facebench.schema import Curve, Estimate, Flag, ModelCard, ProtocolSpec
-from facebench.schema.task import ClassifyTask, TaskDetails
+from facebench.schema.task import ClassifyTask, DistributionTask, TaskDetails
 
 LOW_COVERAGE = 0.95
-_PRIMARY = {"classify": "uar", "multilabel": "mean_f1", "regress": "mae", "score": "apcer_worst"}
+_PRIMARY = {"classify": "uar", "multilabel": "mean_f1", "regress": "mae", "score": "apcer_worst", "distribution": "js"}
 
 
 def measure_answers(
@@ -202,18 +202,20 @@ class _Measurer:
 
 
 def _truths(task: Any) -> Sequence[str]:
+    if isinstance(task, DistributionTask):
+        return tuple(task.truth.values())
     return task.truth if not isinstance(task.truth, str) else (task.truth,)
 
 
 def _confusion(task: Any, cell: Cell) -> tuple[tuple[int, ...], ...]:
-    if not isinstance(task, ClassifyTask):
+    if not isinstance(task, ClassifyTask | DistributionTask):
         return ()
     counts = confusion_of(cell.sums.sum(axis=0), len(task.classes))
     return tuple(tuple(round(float(n)) for n in row) for row in counts)
 
 
 def _reliability(task: Any, cell: Cell, found: Judged) -> list[Curve]:
-    if not isinstance(task, ClassifyTask) or not any(f.metric == "ece" for f in found.table.figures):
+    if not isinstance(task, ClassifyTask | DistributionTask) or not any(f.metric == "ece" for f in found.table.figures):
         return []
     n, confidence, accuracy = reliability(cell.sums.sum(axis=0), len(task.classes), task.calibration_bins)
     kept = n > 0

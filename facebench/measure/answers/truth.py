@@ -14,18 +14,21 @@ from facebench.measure.answers.columns import (
     Judged,
     as_stored,
     as_word,
+    in_order,
+    order_of_classes,
     probabilities,
     refuse_nothing,
     truth_column,
     values,
 )
 from facebench.measure.answers.scores import judged_scores
+from facebench.measure.answers.votes import judged_votes
 from facebench.measure.groups import Column
 from facebench.metrics.answers import classify_table, multilabel_table, regress_table
 from facebench.metrics.answers.table import known_rows
 from facebench.schema import ModelCard
 from facebench.schema.model import Activation, OutputSpec
-from facebench.schema.task import AnyTask, ClassifyTask, MultilabelTask, RegressTask, ScoreTask
+from facebench.schema.task import AnyTask, ClassifyTask, DistributionTask, MultilabelTask, RegressTask, ScoreTask
 
 
 def judged(
@@ -49,6 +52,8 @@ def judged(
         return _classes(task, head, given, truth_column(task.truth, columns, where), where)
     if isinstance(task, MultilabelTask):
         return _labels(task, head, given, columns, where)
+    if isinstance(task, DistributionTask):
+        return judged_votes(task, head, given, columns, where)
     if isinstance(task, ScoreTask):
         return judged_scores(task, head, given, columns, where)
     return _numbers(task, head, given, columns, where)
@@ -82,7 +87,7 @@ def _head(name: str, card: ModelCard, where: str) -> tuple[OutputSpec, slice]:
 
 
 def _classes(task: ClassifyTask, head: OutputSpec, given: Floats, column: Column, where: str) -> Judged:
-    order = _order(head, task.classes, task.merge, where)
+    order = order_of_classes(head, task.classes, task.merge, where)
     known = {name: number for number, name in enumerate(task.classes)}
     truth, left_out = np.full(len(column), -1), Counter[str]()
     for row, cell in enumerate(column):
@@ -101,11 +106,7 @@ def _classes(task: ClassifyTask, head: OutputSpec, given: Floats, column: Column
     rows = np.flatnonzero(truth >= 0)
     refuse_nothing(rows, task.truth, where)
     shares = probabilities(given[rows], head, where)
-    # several words of the model may stand for one class
-    merged = np.zeros((rows.size, len(task.classes)))
-    for number, place in enumerate(order):
-        if place is not None:
-            merged[:, place] += shares[:, number]
+    merged = in_order(shares, order, len(task.classes))
     only = head.activation is Activation.LABEL
     strange = [number for number, place in enumerate(order) if place is None]
     other = shares[:, strange].max(axis=1) if strange else None  # answered, but no class of the protocol: wrong
@@ -114,22 +115,6 @@ def _classes(task: ClassifyTask, head: OutputSpec, given: Floats, column: Column
         merged, truth[rows], task.classes, bins=task.calibration_bins, labels_only=only, other=None if only else other
     )
     return Judged(table, rows, task.classes, known_rows(merged), dict(left_out))
-
-
-def _order(head: OutputSpec, classes: tuple[str, ...], merge: Mapping[str, str], where: str) -> list[int | None]:
-    """Return the class each number of the model stands for; None for one the protocol does not know."""
-    answers = head.names
-    found = [merge.get(name, name) for name in answers]
-    places = [classes.index(name) if name in classes else None for name in found]
-    missing = [name for name in classes if name not in found]
-    if missing and head.activation is not Activation.LABEL:
-        unused = [name for name, place in zip(answers, places, strict=True) if place is None]
-        hint = did_you_mean(missing[0], unused)
-        raise InputError(
-            f"{where}: the model has no answer for the class {missing[0]!r}; its own are {', '.join(answers)}.{hint} "
-            "Say in task.merge which of them it is: {happy: happiness}"
-        )
-    return places
 
 
 def _labels(task: MultilabelTask, head: OutputSpec, given: Floats, columns: Mapping[str, Column], where: str) -> Judged:
@@ -169,6 +154,7 @@ def _numbers(task: RegressTask, head: OutputSpec, given: Floats, columns: Mappin
     table = regress_table(
         answers[rows], truth[rows], names, wrap=task.wrap == "360", within=task.within,
         sigma=None if sigma is None else sigma[rows], bins=task.bins, signed=signed,
+        rotation=None if task.rotation is None else [names.index(name) for name in task.rotation],
     )  # fmt: skip
     left_out = {"no true value": len(truth) - rows.size} if rows.size < len(truth) else {}
     return Judged(table, rows, names, known_rows(answers[rows]), left_out)

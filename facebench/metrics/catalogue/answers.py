@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from math import log
 
 from facebench.metrics.catalogue.definition import (
     POSITIVE,
@@ -66,6 +67,8 @@ ANSWERS = (
            "images answered rightly; hides that most labels are rare."),
     _share(name="label_accuracy", label="Accuracy of a label", words="Share of images on which a label was answered "
            "rightly."),
+    _mean(name="selection_rate", label="Share answered with yes", words="Share of images for which a label was "
+          "answered, rightly or not.", kind=Kind.RATE, bounds=UNIT, direction=_NONE, intervals=_SHARES),
     _share(name="false_alarm_rate", label="False alarms", words="Share of images without a label for which it was "
            "answered.", direction=_LOWER, format=Format.NUMBER),
     _score(name="answer_auc", label="Area under the ROC curve", words="The chance that an image with the label scores "
@@ -90,12 +93,25 @@ ANSWERS = (
           "what annotators differed by.", bounds=UNIT, direction=_LOWER),
     _mean(name="mae_balanced", label="Mean absolute error, bins alike", words="Mean of the errors of the bins of the "
           "true value, each weighing the same.", bounds=POSITIVE, direction=_LOWER),
+    _share(name="bin_accuracy", label="Right bin", words="Share of images whose answer is in the bin of the truth."),
+    _share(name="one_off", label="At most one bin off", words="Share of images whose answer is in the bin of the truth "
+           "or beside it."),
+    _mean(name="qwk", label="Kappa with quadratic weights (QWK)", symbol="QWK", words="Agreement of bins beyond "
+          "chance, errors weighing by their square: 1 is perfect, 0 is chance.", bounds=SIGNED, direction=_HIGHER),
+    _mean(name="geodesic", label="Angle between the poses", words="Degrees the head must be turned from the answered "
+          "to the true pose, on average; unlike three separate angles it means the same in every pose.",
+          bounds=(0.0, 180.0), direction=_LOWER),
     _mean(name="mae_by_value", label="Mean absolute error by true value", words="Error of the images whose truth lies "
           "in a bin.", bounds=POSITIVE, direction=_LOWER),
     _mean(name="bias_by_value", label="Bias by true value", words="Signed error of the images whose truth lies in a "
           "bin; rising or falling bias means answers are drawn to the middle.", bounds=REAL, direction=_NONE),
 )  # fmt: skip
 
+LOSS = MetricDef(
+    name="answer_loss", label="Loss against clean pictures", topic=Topic.ANSWERS, kind=Kind.DIFFERENCE,
+    words="How much worse the leading figure is on altered pictures than on clean ones, on the same images.",
+    direction=_LOWER, bounds=REAL, counted=Counted.IMAGES, intervals=("paired-units",),
+)  # fmt: skip
 _AT = "at the protocol's threshold"
 _fault = partial(_share, direction=_LOWER, format=Format.NUMBER)
 _trade = partial(_mean, bounds=UNIT, direction=_LOWER)
@@ -125,15 +141,34 @@ SCORES = (
     _fault(name="bpnrr", label="Bona fide without an answer (BPNRR)", symbol="BPNRR",
            words="Share of bona fide presentations the model did not answer; they are counted as rejected."),
 )  # fmt: skip
-METRICS = (*ANSWERS, *SCORES)
+_apart = partial(_mean, direction=_LOWER, bounds=POSITIVE)
+DISTRIBUTIONS = (
+    _apart(name="js", label="Jensen-Shannon divergence (JS)", symbol="JS", bounds=(0.0, log(2.0)),
+           words="How far the shares answered lie from the votes, in nats: 0 is alike, .693 nothing in common."),
+    _apart(name="kl", label="Kullback-Leibler divergence (KL)", symbol="KL",
+           words="Nats lost when the shares answered stand for the votes; large where a class with votes got next to "
+           "none."),
+    _apart(name="cross_entropy", label="Cross-entropy with the votes", symbol="cross-entropy",
+           words="Mean surprise of the votes under the shares answered, in nats; never below their own entropy."),
+    _apart(name="chebyshev", label="Chebyshev distance", words="Largest difference of the shares of a class.",
+           bounds=UNIT),
+    _apart(name="clark", label="Clark distance", words="Root of the squared relative differences of the shares, summed "
+           "over classes; rare classes weigh as much as frequent ones."),
+    _apart(name="canberra", label="Canberra distance", words="Relative differences of the shares, summed over "
+           "classes."),
+    _score(name="cosine", label="Cosine of the shares", words="Cosine of answered shares and votes: 1 is alike."),
+    _score(name="intersection", label="Intersection of the shares", words="What answered shares and votes have in "
+           "common: 1 is alike."),
+)  # fmt: skip
+METRICS = (*ANSWERS, *DISTRIBUTIONS, *SCORES)
 
 _GAPS = {
     "top1_accuracy": UNIT, "uar": UNIT, "macro_f1": UNIT, "accuracy_common_mix": UNIT, "mean_f1": UNIT,
     "mean_label_accuracy": UNIT, "mae": POSITIVE, "rmse": POSITIVE, "bias": POSITIVE, "ccc": (0.0, 2.0),
-    "bpcer": UNIT, "apcer_worst": UNIT,
+    "bpcer": UNIT, "apcer_worst": UNIT, "js": (0.0, log(2.0)),
 }  # fmt: skip
 _LABELS = {definition.name: definition.label for definition in METRICS}
-GAPS = tuple(
+_LEADING = tuple(
     MetricDef(
         name=f"{name}_gap", label=f"{_LABELS[name]}: gap between groups", topic=Topic.ANSWERS, kind=Kind.GAP,
         words="Highest minus lowest of the groups. 0 means alike; small samples push it up.", direction=_LOWER,
@@ -141,3 +176,29 @@ GAPS = tuple(
     )
     for name, bounds in _GAPS.items()
 )  # fmt: skip
+_between = partial(
+    MetricDef, topic=Topic.ANSWERS, kind=Kind.GAP, direction=_LOWER, bounds=UNIT, counted=Counted.NOTHING,
+    intervals=("simultaneous-pairs",), alike=0.0,
+)  # fmt: skip
+OF_LABELS = (
+    _between(
+        name="selection_rate_gap", label="Demographic parity difference",
+        words="Highest minus lowest share answered with yes over the groups. Where a label is more frequent in one "
+        "group, a right answer differs too.",
+    ),
+    _between(
+        name="recall_gap", label="Recall: gap between groups",
+        words="Highest minus lowest share recognised of one class or label; of a label it is the equal opportunity "
+        "difference.",
+    ),
+    _between(
+        name="false_alarm_rate_gap", label="False alarms: gap between groups",
+        words="Highest minus lowest share of images without a label for which it was answered.",
+    ),
+    _between(
+        name="equalised_odds_gap", label="Equalised odds difference",
+        words="The larger of the gaps of recall and of false alarms, as fairlearn has it by default; others print "
+        "their mean or their sum.",
+    ),
+)  # fmt: skip
+GAPS = (*_LEADING, *OF_LABELS)

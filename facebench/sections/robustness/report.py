@@ -13,6 +13,7 @@ from facebench.report.tables import Cell, Table, counted, notes, plain, table, t
 from facebench.schema import Estimate
 from facebench.schema import Point as OperatingPoint
 from facebench.schema.robustness import FAMILIES, LEVELS, SEVERITIES, family_of, kind_of, level_of
+from facebench.sections.robustness.answers_report import answer_sections
 from facebench.sections.robustness.attacks import report as attacks
 from facebench.sections.robustness.attacks.charts import Line, Point, curve_chart
 from facebench.sections.robustness.statements import statements as statements  # part of a section's contract
@@ -28,6 +29,8 @@ TITLES = {
 
 def sections(reading: Reading) -> list[Section]:
     """Return one section per family of conditions that was run, and one on attacks."""
+    if reading.result.task is not None:
+        return answer_sections(reading)
     details = reading.result.robustness
     conditions = () if details is None else details.conditions
     families = [family for family in FAMILIES if any(family_of(c) == family for c in conditions)]
