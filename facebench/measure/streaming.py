@@ -50,16 +50,14 @@ def measure_large(
         InputError: there is no impostor comparison at all.
     """
     groupings, unmeasured = groupings_of(spec, images)
-    if groupings and spec.threshold_policy != "pooled":
-        why = f"thresholds of single groups need every score at once; {_too_many(images, compute)}"
-        unmeasured.append(Unmeasured(what=f"differentials under threshold_policy {spec.threshold_policy}", why=why))
-        groupings = []
     points, confidence = points_of(spec), spec.uncertainty.confidence
     shuffled = groupings[:1] if images.identities is not None else []
     controls = [control.control_grouping(grouping, images.identity, seed) for grouping in shuffled]
     if np.unique(images.identity).size < 2:
         raise InputError("there are no impostor comparisons: the data holds fewer than two identities")
-    tallied = Tallied(images, vectors, [*groupings, *controls], points, comparator, compute)
+    tallied = Tallied(
+        images, vectors, [*groupings, *controls], points, comparator, compute, policy=spec.threshold_policy
+    )
     at_targets, rates = _at_targets(tallied, confidence)
     estimates = [*at_targets, *_crossing(tallied, confidence), *separation_estimates(tallied, confidence)]
     estimates += [*_zero_fmr(tallied, confidence), *searched]
@@ -69,7 +67,8 @@ def measure_large(
     if groupings:
         estimates += acquisition_estimates(vectors, images, groupings, confidence)
         measured = LargeGroups(
-            tallied, confidence=confidence, min_identities=spec.groups.min_identities if spec.groups else 2,
+            tallied, policy=spec.threshold_policy, confidence=confidence,
+            min_identities=spec.groups.min_identities if spec.groups else 2,
             design_effects=[design_effect(rate) for rate in rates], seed=seed,
         ).estimates()  # fmt: skip
         estimates += control.corrected([e for e in measured if not control.of_control(e)])
