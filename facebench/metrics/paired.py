@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facebench.metrics import uncertainty
+from facebench.metrics.streams import Fixed, fixed_generator
 
 Floats = NDArray[np.float64]
 
@@ -184,23 +185,30 @@ def power_to_detect(difference: float, bound: float, standard_error: float, quan
     return float(ndtr((difference - bound) / standard_error - quantile))
 
 
-def power_against_worsening(expected: float, n: int, bound: float, quantile: float) -> float:
+POWER_DRAWS = 4000
+
+
+def power_against_worsening(expected: float, n: int, n_identities: int, bound: float, quantile: float) -> float:
     """Return the chance that independent changes, all for the worse, are shown to exceed a bound.
 
-    The standard error of such changes grows with their number, so it is the number k that decides: the gate speaks up
-    from the smallest k with ``k/n - z sqrt(k + 1)/n > bound`` on, and k is Poisson distributed.
+    The standard error of such changes grows with their number and with how they fall on identities, so designs are
+    drawn: Poisson changes per identity, each with the variance that `paired_genuine` would find.
 
     Args:
         expected: changes expected among the comparisons.
         n: comparisons.
+        n_identities: identities, each with as many comparisons.
         bound: of the difference; 0 asks whether it is worse at all.
         quantile: z, one-sided, after any correction for the family.
     """
-    from scipy.special import pdtrc
-
-    k = np.arange(1, n + 1)
-    enough = np.flatnonzero(k - quantile * np.sqrt(k + 1) > bound * n)
-    return float(pdtrc(float(enough[0]), expected)) if enough.size else 0.0
+    changed = fixed_generator(Fixed.POWER).poisson(expected / n_identities, (POWER_DRAWS, n_identities))
+    k = changed.sum(axis=1)
+    d, each = k[:, None] / n, n / n_identities
+    squares = (changed * (1 - d) ** 2 + (each - changed) * d**2) / n**2
+    shared = (((changed - d * each) / n) ** 2 - squares) / (1 - 1 / n_identities) ** 2
+    variance = squares.sum(axis=1) + np.maximum(0.0, shared.sum(axis=1) + np.sqrt((shared**2).sum(axis=1)))
+    errors = [sqrt(small_count_variance(float(v), int(c), n)) for v, c in zip(variance, k, strict=True)]
+    return float(np.mean(k / n - quantile * np.array(errors) > bound))
 
 
 def rank_intervals(shown_better: NDArray[np.bool_]) -> list[tuple[int, int]]:
