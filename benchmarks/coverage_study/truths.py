@@ -68,9 +68,12 @@ def threshold_of(design: Design, target: float) -> float:
     return float(brentq(lambda t: fmr_at(design, t) - target, -10, 10))
 
 
-def _target(estimate: Estimate) -> float:
-    assert estimate.fmr_target is not None
-    return estimate.fmr_target
+def _threshold(design: Design, estimate: Estimate) -> float:
+    """Return the threshold of the population at an FMR target, or the one that stands."""
+    if estimate.fmr_target is not None:
+        return threshold_of(design, estimate.fmr_target)
+    assert estimate.threshold is not None
+    return estimate.threshold
 
 
 def fmr(design: Design, estimate: Estimate) -> float | None:
@@ -83,16 +86,22 @@ def fmr(design: Design, estimate: Estimate) -> float | None:
         return None
     other = group if estimate.group_b is None else _group(design, estimate.group_b)
     assert other is not None
-    return float(norm.sf(threshold_of(design, _target(estimate)) - (group.lift + other.lift) / 2))
+    return float(norm.sf(_threshold(design, estimate) - (group.lift + other.lift) / 2))
 
 
 def fnmr(design: Design, estimate: Estimate) -> float | None:
     """Return the FNMR at the population's threshold."""
-    threshold = threshold_of(design, _target(estimate))
+    threshold = _threshold(design, estimate)
     if estimate.group == "all":
         return fnmr_at(design, threshold)
     group = _group(design, estimate.group)
     return None if group is None else float(norm.cdf(threshold - group.separation))
+
+
+def hter(design: Design, estimate: Estimate) -> float | None:
+    """Return the mean of FMR and FNMR at a threshold that stands."""
+    assert estimate.threshold is not None
+    return (fmr_at(design, estimate.threshold) + fnmr_at(design, estimate.threshold)) / 2
 
 
 def tar(design: Design, estimate: Estimate) -> float | None:
@@ -167,6 +176,7 @@ TRUTHS: dict[str, Truth] = {
     "fmr": fmr,
     "fnmr": fnmr,
     "tar": tar,
+    "hter": hter,
     "eer": _pooled(_eer),
     "auc": _pooled(_auc),
     "dprime": _pooled(_dprime),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import sqrt
 from typing import Any
 
 import numpy as np
@@ -114,7 +115,8 @@ class _Measurer:
         if figure.hits is None or figure.total is None:
             if figure.metric == "uar_present" and np.isfinite(self._plain_mean(cell)):
                 return None  # all classes are there, and it is the same as the mean over all
-            return self._estimate_of(cell.value(figure), cell.variance(figure), cell.n_units, fields)
+            shift = cell.bias(figure) if figure.metric == "ece" else 0.0
+            return self._estimate_of(cell.value(figure), cell.variance(figure), cell.n_units, fields, shift)
         per_unit = figure.total(cell.sums)
         total, hits = round(float(per_unit.sum())), round(float(figure.hits(cell.sums).sum()))
         fields["n_images"] = total
@@ -145,8 +147,14 @@ class _Measurer:
         flags = tuple(dict.fromkeys((*fields["flags"], *rate.flags())))
         return Estimate(value=share, errors=errors, **{**fields, "flags": flags, **found})
 
-    def _estimate_of(self, value: float, variance: float | None, n_units: int, fields: dict[str, Any]) -> Estimate:
-        """Return a figure that is no share of images."""
+    def _estimate_of(
+        self, value: float, variance: float | None, n_units: int, fields: dict[str, Any], bias: float = 0.0
+    ) -> Estimate:
+        """Return a figure that is no share of images.
+
+        `bias` is what resampling adds to it. Of a mean of absolute differences that are all chance it is
+        ``sqrt(2) - 1`` of what chance has added already, so the interval reaches down by as much more.
+        """
         known = finite(value)
         if known is None:
             return Estimate(value=None, **{**fields, "flags": (*fields["flags"], Flag.UNDEFINED_CLASS)})
@@ -154,6 +162,10 @@ class _Measurer:
             return Estimate(value=known, **{**fields, "flags": (*fields["flags"], Flag.NO_INTERVAL)})
         bounds = catalogue.metric(fields["metric"]).bounds
         low, high = bounded_interval(known, variance, bounds, n_units, self.confidence)
+        if bias:
+            low, _ = bounded_interval(
+                max(known - bias / (sqrt(2) - 1), bounds[0]), variance, bounds, n_units, self.confidence
+            )
         return Estimate(value=known, ci_low=low, ci_high=high, ci_method=f"t-{self.resampled.method}", **fields)
 
     def _plain_mean(self, cell: Cell) -> float:
