@@ -1,7 +1,7 @@
 """Measure the coverage of every kind of interval, record it, and write its table into docs/metrics.md.
 
-python -m benchmarks.coverage_study --runs 2000   goes on from the record up to 2,000 runs (`--only`, `--source`: a part)
-python -m benchmarks.coverage_study --table       writes the table of docs/metrics.md from the recorded study
+python -m benchmarks.coverage_study --runs 2000  goes on from the record up to 2,000 runs (`--only`, `--source`: a part)
+python -m benchmarks.coverage_study --table      writes the table of docs/metrics.md from the recorded study
 
 After a change of an interval the record of its source no longer holds: measure it `--anew`. All of it takes an hour on
 a core.

@@ -32,8 +32,8 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Ints = NDArray[np.integer[Any]]
 MOST_LEVERAGE = 0.5
-"""Of an identity in half of the comparisons or more the others do not tell how much it matters: intervals then cover too
-seldom, and what rests on such comparisons is flagged."""
+"""Of an identity in half of the comparisons or more the others do not tell how much it matters: intervals then cover
+too seldom, and what rests on such comparisons is flagged."""
 
 
 @dataclass(frozen=True, eq=False)

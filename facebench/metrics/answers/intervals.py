@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from facebench.metrics.answers.table import Floats, Of
 
-MAX_WEIGHTS = 250_000_000
+MAX_WEIGHTS = 20_000_000
 """Weights, replicates times units, that are drawn; beyond it the closed form of the same variance is used."""
 _BLOCK = 64
 
@@ -51,9 +51,16 @@ def influence_variance(value: Of, sums: Floats) -> float | None:
     ``V = U / (U - 1) sum_u (g · (s_u - mean s))²`` with g the slope of the figure at the sums. It is what
     `replicate_variance` tends to with many units.
     """
-    n, total = len(sums), sums.sum(axis=0)
+    n = len(sums)
     if n < 2:
         return None
+    own = influences(value, sums)
+    return float(own @ own) * n / (n - 1)
+
+
+def influences(value: Of, sums: Floats) -> Floats:
+    """Return (U,) what each unit adds to a figure: its slope at the sums times the unit's deviation from their mean."""
+    n, total = len(sums), sums.sum(axis=0)
     step = 1e-4 * np.maximum(np.abs(total), 1.0)
     moved = np.concatenate([total + np.diag(step), total - np.diag(step)])
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -61,8 +68,7 @@ def influence_variance(value: Of, sums: Floats) -> float | None:
         slope = (found[: step.size] - found[step.size :]) / (2 * step)
     if not np.isfinite(slope).all():
         slope = np.where(np.isfinite(slope), slope, 0.0)
-    own = (sums - total / n) @ slope
-    return float(own @ own) * n / (n - 1)
+    return np.asarray((sums - total / n) @ slope, np.float64)
 
 
 def t_quantile(confidence: float, n_units: int) -> float:
