@@ -80,7 +80,8 @@ def draw(design: Design, rng: np.random.Generator, *, models: int = 1, drift: fl
     found = []
     listed = None
     if design.listing != "all":
-        folds = _folds(ends, identity) if design.listing == "sparse" else None
+        enough = genuine.any() and int((~genuine).sum()) >= FOLDS
+        folds = _folds(ends, identity) if design.listing == "sparse" and enough else None
         listed = Pairs(ends[:, 0], ends[:, 1], genuine, folds)
     for number in range(models):
         own = _parts(design, identity, ends, genuine, rng)

@@ -31,6 +31,8 @@ def kind_of(estimate: Estimate) -> str:
     """Return the kind of an interval: its metric, of all comparisons or of a group."""
     if estimate.group_b is not None:
         return f"{estimate.metric} between groups"
+    if estimate.operating_point is not None and estimate.metric in truths.AT_THRESHOLD:
+        return f"{estimate.metric} at a fixed threshold"
     return estimate.metric if "=" not in estimate.group else f"{estimate.metric} of a group"
 
 

@@ -183,4 +183,5 @@ TRUTHS: dict[str, Truth] = {
     "cllr": _pooled(_cllr),
     "min_cllr": _pooled(_min_cllr),
 }
+AT_THRESHOLD = frozenset({"fmr", "fnmr", "tar"})
 EXPECTED: frozenset[str] = frozenset({"rank", "fnir", "fpir", "accuracy"})

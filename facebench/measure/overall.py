@@ -107,7 +107,7 @@ def _half_total_error_rate(
         return half_from_limits(field, rates)
     own = uncertainty.wilson_from_variance(value, missed.size, variance, confidence)
     found = {"ci_low": own.low, "ci_high": own.high, "ci_method": "wilson-delta", "n_eff": own.n_eff}
-    return Estimate.model_validate({**field, **found})
+    return Estimate.model_validate({**field, **found, "flags": leaning_flags(sample)})
 
 
 def half_from_limits(field: dict[str, Any], rates: Sequence[Estimate]) -> Estimate:
