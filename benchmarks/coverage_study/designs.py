@@ -184,6 +184,8 @@ DESIGNS = (
     Design("sparse list, 600 people", (Group("all", 600),), "sparse", target=0.05),
     Design("sparse list, three unfair groups", tuple(
         Group(g.name, 6 * g.people, 2, g.lift, g.separation) for g in UNFAIR), "sparse", target=0.05),
+    Design("hub list, 120 people", (Group("all", 120),), "hub", target=0.05),
+    Design("all pairs, 15 people, 4 images", (Group("all", 15, 4),), target=0.02),
     Design("dense list, 150 people", (Group("all", 150),), "dense", target=0.02),
     Design("dense list, strong effects", (Group("all", 150),), "dense", effect=0.5, target=0.02),
     Design("dense list, three unfair groups", UNFAIR, "dense", target=0.05),
