@@ -20,7 +20,10 @@ def rows(record: dict[str, Any]) -> list[str]:
     for each in record["counts"]:
         if each["intervals"]:
             kinds.setdefault(each["kind"], []).append(each)
-    found = ["| interval | designs | runs of each | lowest coverage | highest coverage | found |", "|---|---|---|---|---|---|"]
+    found = [
+        "| interval | designs | runs of each | lowest coverage | highest coverage | found |",
+        "|---|---|---|---|---|---|",
+    ]
     for kind, members in sorted(kinds.items()):
         share = [(m["covered"] / m["intervals"], m["design"]) for m in members]
         low, high = min(share), max(share)
