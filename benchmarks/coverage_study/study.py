@@ -19,20 +19,17 @@ from benchmarks.coverage_study.designs import ALIKE, DESIGNS, UNLIKE, Design, dr
 from benchmarks.coverage_study.judged import Judged, Source, protocol, warned
 from benchmarks.coverage_study.paired import differences
 from benchmarks.coverage_study.searches import searches
-from benchmarks.coverage_study.table import HIGHEST, LOWEST
 from facebench.measure.every_score import measure_scores
-from facebench.schema import Estimate
+from facebench.run.thresholds import thresholds_of
+from facebench.schema import Estimate, PointSpec
 
 TOLERANCE = 1e-9
-FIXED = 1.9
 
 
 def kind_of(estimate: Estimate) -> str:
     """Return the kind of an interval: its metric, of all comparisons or of a group."""
     if estimate.group_b is not None:
         return f"{estimate.metric} between groups"
-    if estimate.operating_point is not None and estimate.metric in truths.AT_THRESHOLD:
-        return f"{estimate.metric} at a fixed threshold"
     return estimate.metric if "=" not in estimate.group else f"{estimate.metric} of a group"
 
 
@@ -50,9 +47,8 @@ def judged(design: Design, estimates: Iterable[Estimate]) -> Iterator[Judged]:
 def verification(design: Design, rng: np.random.Generator, replicates: int) -> Iterator[Judged]:
     """Yield what a run prints of all comparisons together."""
     drawn = draw(design, rng)
-    points = ({"fmr_target": design.target}, {"threshold": FIXED, "name": "fixed"})
     found = measure_scores(
-        protocol(design, replicates=replicates, operating_points=points),
+        protocol(design, replicates=replicates),
         drawn.images,
         drawn.models[0],
         seed=int(rng.integers(2**31)),
@@ -65,6 +61,27 @@ def groups(design: Design, rng: np.random.Generator, replicates: int) -> Iterato
     found = differentials.estimates(design, rng, replicates)
     yield from judged(design, found)
     yield from (Judged(*each) for each in differentials.printed(design, found))
+
+
+def points(design: Design, rng: np.random.Generator, replicates: int) -> Iterator[Judged]:
+    """Yield what a run prints at a threshold that stands, and what `facebench thresholds` prints."""
+    if not truths.genuine_shares(design):
+        return
+    drawn = draw(design, rng)
+    stands = truths.threshold_of(design, design.target)
+    seed = int(rng.integers(2**31))
+    spec = protocol(design, replicates=replicates).model_copy(update={
+        "fmr_targets": (), "operating_points": (PointSpec(threshold=stands, name="fixed"),),
+        "primary_operating_point": "fixed",
+    })  # fmt: skip
+    fmr, fnmr = truths.fmr_at(design, stands), truths.fnmr_at(design, stands)
+    true = {"fmr": fmr, "fnmr": fnmr, "hter": (fmr + fnmr) / 2}
+    for e in measure_scores(spec, drawn.images, drawn.models[0], seed=seed).estimates:
+        if e.metric in true and e.value is not None:
+            kind = e.metric if e.metric == "hter" else f"{e.metric} at a fixed threshold"
+            yield Judged(kind, e.value, e.ci_low, e.ci_high, true[e.metric])
+    (found,) = thresholds_of(drawn.images, drawn.models[0], [design.target], spec.uncertainty, seed)
+    yield Judged("threshold of an FMR", found.threshold, found.low, found.high, stands)
 
 
 @dataclass(frozen=True)
@@ -88,6 +105,7 @@ ANSWERING = tuple(
 )
 SOURCES: dict[str, Studied] = {
     "verification": Studied(verification, DESIGNS),
+    "points": Studied(points, DESIGNS),
     "groups": Studied(groups, tuple(design for design in DESIGNS if len(design.groups) > 1)),
     "differences": Studied(differences, (*SINGLE, ALIKE, UNLIKE)),
     "conditions": Studied(conditions, (SINGLE[0], ALIKE, UNLIKE)),

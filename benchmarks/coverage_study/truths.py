@@ -98,12 +98,6 @@ def fnmr(design: Design, estimate: Estimate) -> float | None:
     return None if group is None else float(norm.cdf(threshold - group.separation))
 
 
-def hter(design: Design, estimate: Estimate) -> float | None:
-    """Return the mean of FMR and FNMR at a threshold that stands."""
-    assert estimate.threshold is not None
-    return (fmr_at(design, estimate.threshold) + fnmr_at(design, estimate.threshold)) / 2
-
-
 def tar(design: Design, estimate: Estimate) -> float | None:
     """Return 1 - FNMR."""
     missed = fnmr(design, estimate)
@@ -176,12 +170,10 @@ TRUTHS: dict[str, Truth] = {
     "fmr": fmr,
     "fnmr": fnmr,
     "tar": tar,
-    "hter": hter,
     "eer": _pooled(_eer),
     "auc": _pooled(_auc),
     "dprime": _pooled(_dprime),
     "cllr": _pooled(_cllr),
     "min_cllr": _pooled(_min_cllr),
 }
-AT_THRESHOLD = frozenset({"fmr", "fnmr", "tar"})
 EXPECTED: frozenset[str] = frozenset({"rank", "fnir", "fpir", "accuracy"})

@@ -123,7 +123,7 @@ def _mistakes(details: TaskDetails) -> list[Statement]:
 
 
 def _groups(reading: Reading) -> list[Statement]:
-    gaps = [e for e in reading.clean() if metric(e.metric).kind is Kind.GAP and e.value is not None]
+    gaps = [e for e in reading.clean() if metric(e.metric).kind is Kind.GAP and e.value is not None and e.of is None]
     if not gaps:
         return [Statement("Groups", Tone.UNKNOWN, "Not measured: this result compares no groups.")]
     alpha = 1 - reading.result.protocol.confidence

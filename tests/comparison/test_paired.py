@@ -77,7 +77,7 @@ def test_impostor_variance_is_the_sum_over_pairs_that_share_an_identity(seed):
     )
     # the interval rests on the same variance, made safe for few identities
     safe = uncertainty.vertex_variance(deviations, first, second, n)
-    assert safe > uncertainty.cell_variance(deviations, first, second, n)
+    assert safe >= uncertainty.cell_variance(deviations, first, second, n) * (1 - 1e-12)
     assert found.variance == pytest.approx(paired.small_count_variance(safe, changed, n))
 
 

@@ -4,7 +4,8 @@ import pytest
 from scipy.stats import binom
 
 from benchmarks.coverage_study.designs import DESIGNS
-from benchmarks.coverage_study.study import LOWEST, count, study
+from benchmarks.coverage_study.study import count, study
+from benchmarks.coverage_study.table import LOWEST
 
 RUNS = 200
 
