@@ -387,3 +387,19 @@ def test_one_label_is_fair_by_the_measures_of_fairlearn(tmp_path: Path) -> None:
     page = (tmp_path / "out" / "report.html").read_text()
     assert "Demographic parity difference" in page
     assert "Equalised odds difference" in page
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="needs the real models and faces in ../shared/data/tasks")
+def test_a_real_network_with_its_classes_in_another_order_is_told(tmp_path: Path) -> None:
+    data = REAL / "expression_classification"
+    names = ["anger", "disgust", "fear", "happy", "sadness", "surprise", "neutral"]
+    for order, code in ((names, 0), ([*names[3::-1], *names[4:]], 1)):
+        spec = {
+            "name": "mini-xception", "adapter": "onnx", "weights": str(data / "models/minixception_fer2013.onnx"),
+            "input": {"height": 64, "width": 64, "colour": "grey", "layout": "NHWC", "alignment": "none"},
+            "outputs": [{"name": "expression", "activation": "probabilities", "names": order}],
+        }  # fmt: skip
+        (tmp_path / "m.yaml").write_text(json.dumps(spec))
+        done = CliRunner().invoke(application(), ["check", str(tmp_path / "m.yaml"), "--data", str(data)])
+        assert done.exit_code == code, done.output
+        assert ("FAIL  expression: order of the classes" in done.output) == bool(code)
