@@ -75,14 +75,13 @@ def threshold_estimates(
         found = rate_estimate("fnmr", fnmr, confidence, flags=unsure, near_threshold=near, **common)
         estimates += [found, complement(found, "tar")]
         if points.fixed(number):
-            estimates.append(_half_total_error_rate(sample, point, confidence, [estimates[-3], found], common))
+            estimates.append(_half_total_error_rate(sample, point, [estimates[-3], found], common))
     return estimates, rates
 
 
 def _half_total_error_rate(
     sample: Sample,
     point: OperatingPoint,
-    confidence: float,
     rates: Sequence[Estimate],
     common: dict[str, Any],
 ) -> Estimate:
@@ -94,20 +93,33 @@ def _half_total_error_rate(
     if not sample.has_identities:
         return Estimate.model_validate({**field, "flags": (Flag.NO_INTERVAL,)})
     parts = (sample.deltas.missed(TOTAL, point.threshold), sample.deltas.fmr(TOTAL, point.threshold, None))
-    variance = clusters.added([(0.5, part) for part in parts]).variance
-    if not 0 < value < 1 or not variance:
-        return half_from_limits(field, rates)
-    own = uncertainty.wilson_from_variance(value, missed.size, variance, confidence)
-    found = {"ci_low": own.low, "ci_high": own.high, "ci_method": "wilson-delta", "n_eff": own.n_eff}
-    return Estimate.model_validate({**field, **found})
+    return half_of_rates(field, rates, parts[1].variance, parts[0].variance, clusters.added([(1.0, p) for p in parts]))
 
 
-def half_from_limits(field: dict[str, Any], rates: Sequence[Estimate]) -> Estimate:
-    """Return hter where nothing varies: the limits of FMR and FNMR are all that is known."""
-    low = sum(e.ci_low or 0.0 for e in rates) / 2
-    high = sum(1.0 if e.ci_high is None else e.ci_high for e in rates) / 2
-    flags = (Flag.ZERO_ERRORS,) if not field["value"] else ()
-    limits = {"ci_low": low, "ci_high": high, "ci_method": "sum-of-limits"}
+def half_of_rates(
+    field: dict[str, Any], rates: Sequence[Estimate], of_fmr: float, of_fnmr: float, of_sum: clusters.Influence
+) -> Estimate:
+    """Return hter with limits made of those of its two rates, by the method of variance estimates recovery.
+
+    Args:
+        rates: the estimates of FMR and FNMR.
+        of_fmr, of_fnmr: their variances.
+        of_sum: influence on their sum, which tells how the two depend on each other.
+
+    Source: Zou and Donner, "Construction of confidence limits about effect measures", 2008.
+    """
+    product = float(np.sqrt(of_fmr * of_fnmr))
+    alike = float(np.clip((of_sum.variance - of_fmr - of_fnmr) / (2 * product), -1, 1)) if product > 0 else 0.0
+    below, above = (
+        float(np.sqrt(max(0.0, a * a + b * b + 2 * alike * a * b)) / 2)
+        for a, b in (
+            [(e.value or 0.0) - (e.ci_low or 0.0) for e in rates],
+            [(1.0 if e.ci_high is None else e.ci_high) - (e.value or 0.0) for e in rates],
+        )
+    )
+    value = field["value"]
+    limits = {"ci_low": max(0.0, value - below), "ci_high": min(1.0, value + above), "ci_method": "mover"}
+    flags = (Flag.ZERO_ERRORS,) if not value else ()
     return Estimate.model_validate({**field, **limits, "flags": flags})
 
 
