@@ -126,7 +126,7 @@ def _after_dead(path: Path, handle: int) -> None:
     """Tell of a run that ended without a word, and remove the files it was just writing."""
     holder = _holder(handle)
     if holder:
-        for unfinished in path.parent.glob(".*.part"):
+        for unfinished in (*path.parent.glob(".*.part"), *(path.parent / ".work").rglob(".*.part")):
             unfinished.unlink(missing_ok=True)
         logging.getLogger("facebench").warning(
             "%s: %s ended before it was finished; this run goes on from what it left", path.parent, _words(holder)
