@@ -9,6 +9,7 @@ from facebench.report import format as fmt
 from facebench.report.answers import headline_estimate
 from facebench.report.reading import Reading, grouping_label, short_label
 from facebench.report.statement import Statement, Tone
+from facebench.report.verdict import doubted
 from facebench.report.wording import measure
 from facebench.schema import Estimate, Flag
 from facebench.schema.task import Shape, TaskDetails
@@ -28,6 +29,7 @@ def answers_verdict(reading: Reading, further: Sequence[Statement] = ()) -> list
     details = reading.result.task
     assert details is not None
     return [
+        *doubted(reading),
         _measured(reading, details),
         _quality(reading, details),
         *_mistakes(details),

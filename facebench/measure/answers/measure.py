@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import sqrt
 from typing import Any
 
 import numpy as np
@@ -125,7 +126,8 @@ class _Measurer:
         if figure.hits is None or figure.total is None:
             if figure.metric == "uar_present" and np.isfinite(self._plain_mean(cell)):
                 return None  # all classes are there, and it is the same as the mean over all
-            return self._estimate_of(cell.value(figure), cell.variance(figure), cell.n_units, fields)
+            shift = cell.bias(figure) if figure.metric == "ece" else 0.0
+            return self._estimate_of(cell.value(figure), cell.variance(figure), cell.n_units, fields, shift)
         total = round(float(figure.total(cell.sums).sum()))
         fields["n_images"] = total
         if not total:
@@ -137,6 +139,9 @@ class _Measurer:
         worse = catalogue.metric(figure.metric).direction is Direction.LOWER
         rate = self._counted(figure, cell, worse)
         share = (rate.errors if worse else rate.n - rate.errors) / rate.n
+        if _unknown(rate):
+            flags = (*fields["flags"], *rate.flags(), Flag.NO_INTERVAL)
+            return Estimate(value=share, errors=rate.errors, **{**fields, "flags": tuple(dict.fromkeys(flags))})
         found = rate.interval(self.confidence)
         if not worse:
             low, high = found["ci_low"], found["ci_high"]
@@ -175,10 +180,13 @@ class _Measurer:
         each = 1 - (1 - self.confidence) / len(rates)
         top = max(rates, key=lambda rate: rate.value)
         flags = tuple(dict.fromkeys((*fields["flags"], *top.flags())))
+        fields |= {"n_images": top.n, "errors": top.errors, "value": top.value}
+        if any(_unknown(rate) for rate in rates):
+            return Estimate(**{**fields, "flags": (*flags, Flag.NO_INTERVAL)})
         return Estimate(
-            value=top.value, errors=top.errors, ci_low=max(rate.interval(each)["ci_low"] for rate in rates),
+            ci_low=max(rate.interval(each)["ci_low"] for rate in rates),
             ci_high=max(rate.interval(self.confidence)["ci_high"] for rate in rates),
-            ci_method="largest-of-rates", **{**fields, "n_images": top.n, "flags": flags},
+            ci_method="largest-of-rates", **{**fields, "flags": flags},
         )  # fmt: skip
 
     def _at_threshold(self, metric: str, common: dict[str, Any]) -> dict[str, Any]:
@@ -189,8 +197,14 @@ class _Measurer:
         flags = (*common["flags"], Flag.THRESHOLD_ON_TEST) if threshold.on_test else common["flags"]
         return {"threshold": threshold.value, "threshold_source": threshold.source, "flags": flags}
 
-    def _estimate_of(self, value: float, variance: float | None, n_units: int, fields: dict[str, Any]) -> Estimate:
-        """Return a figure that is no share of images."""
+    def _estimate_of(
+        self, value: float, variance: float | None, n_units: int, fields: dict[str, Any], bias: float = 0.0
+    ) -> Estimate:
+        """Return a figure that is no share of images.
+
+        `bias` is what resampling adds to it. Of a mean of absolute differences that are all chance it is
+        ``sqrt(2) - 1`` of what chance has added already, so the interval reaches down by as much more.
+        """
         known = finite(value)
         if known is None:
             return Estimate(value=None, **{**fields, "flags": (*fields["flags"], Flag.UNDEFINED_CLASS)})
@@ -198,11 +212,20 @@ class _Measurer:
             return Estimate(value=known, **{**fields, "flags": (*fields["flags"], Flag.NO_INTERVAL)})
         bounds = catalogue.metric(fields["metric"]).bounds
         low, high = bounded_interval(known, variance, bounds, n_units, self.confidence)
+        if bias:
+            low, _ = bounded_interval(
+                max(known - bias / (sqrt(2) - 1), bounds[0]), variance, bounds, n_units, self.confidence
+            )
         return Estimate(value=known, ci_low=low, ci_high=high, ci_method=f"t-{self.resampled.method}", **fields)
 
     def _plain_mean(self, cell: Cell) -> float:
         (figure,) = (f for f in self.found.table.figures if f.metric == "uar")
         return cell.value(figure)
+
+
+def _unknown(rate: Rate) -> bool:
+    """Whether a rate is of one unit alone, so that nothing shows how units differ; with no error a bound is known."""
+    return rate.variance is not None and rate.n_independent < 2 and rate.errors not in (0, rate.n)
 
 
 def _truths(task: Any) -> Sequence[str]:
