@@ -51,7 +51,8 @@ def measure_answers(
     assert task is not None
     where = f"protocol {spec.name}"
     found = judged(task, card, vectors, images.attributes, where)
-    known = sorted({f.metric for f in (*found.table.figures, *found.table.ranked) if f.of is None})
+    known = {f.metric for f in found.table.figures if f.of is None}
+    known |= {r.metric for r in found.table.ranked if r.of is None}
     if task.primary is not None and task.primary not in known:
         raise UnknownNameError("metric", task.primary, known, where=f"{where}, task.primary")
     units = units_of(images, spec.uncertainty.unit, images.attributes, found.rows)
