@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.coverage_study import differentials, truths
+from benchmarks.coverage_study import differentials, presentations, truths
 from benchmarks.coverage_study.designs import Design, draw
 from facebench.measure.every_score import measure_scores
 from facebench.run.thresholds import thresholds_of
@@ -102,7 +102,13 @@ def points(design: Design, rng: np.random.Generator, replicates: int) -> Iterato
     yield Judged("threshold of an FMR", found.threshold, found.low, found.high, stands)
 
 
-SOURCES: dict[str, Source] = {"verification": verification, "groups": groups, "points": points}
+def answers(design: Design, rng: np.random.Generator, replicates: int) -> Iterator[Judged]:
+    """Yield what a run prints of presentation attacks and of shares against votes; only people and effect matter."""
+    for source in (presentations.attacks, presentations.votes):
+        yield from (Judged(*each) for each in source(design, rng, replicates))
+
+
+SOURCES: dict[str, Source] = {"verification": verification, "groups": groups, "points": points, "answers": answers}
 
 
 @dataclass(frozen=True)
