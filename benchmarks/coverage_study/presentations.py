@@ -1,8 +1,7 @@
 """Answers whose truth is known: presentations of several species, and votes of people, by subjects who differ.
 
 A presentation of kind k by subject u is told wrong where ``sqrt(effect) g_u + sqrt(1 - effect) noise`` exceeds the
-normal quantile of 1 - rate of k. So each rate of the population is exact. Votes have no such form; their truth is the mean
-of all runs.
+normal quantile of 1 - rate of k, so each rate of the population is exact. The truth of votes is the mean of all runs.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.coverage_study.designs import Design
+from benchmarks.coverage_study.judged import Judged
 from facebench.measure.answers import measure_answers
 from facebench.measure.sample import Images
 from facebench.schema import Estimate, ModelCard, ProtocolSpec
@@ -23,10 +23,15 @@ WORST = 0.25
 EACH = 3  # presentations of each kind, and images with votes, of each subject
 CLASSES = ("calm", "joy", "fear")
 VOTES = 10
-Row = tuple[str, float, float | None, float | None, float | None]
 
 
-def attacks(design: Design, rng: np.random.Generator, replicates: int) -> Iterator[Row]:
+def presentations(design: Design, rng: np.random.Generator, replicates: int) -> Iterator[Judged]:
+    """Yield what a run prints of presentation attacks and of shares against votes; only people and effect matter."""
+    yield from attacks(design, rng, replicates)
+    yield from votes(design, rng, replicates)
+
+
+def attacks(design: Design, rng: np.random.Generator, replicates: int) -> Iterator[Judged]:
     """Yield the intervals of attacks accepted, per species and of the worst, and of bona fide rejected."""
     from scipy.special import ndtri
 
@@ -46,10 +51,10 @@ def attacks(design: Design, rng: np.random.Generator, replicates: int) -> Iterat
     for e in _measured(task, ("live",), score, subject, {"species": [kinds[k] for k in kind]}, rng, replicates):
         truth = truths.get((e.metric, e.of))
         if truth is not None and e.value is not None:
-            yield e.metric, e.value, e.ci_low, e.ci_high, truth
+            yield Judged(e.metric, e.value, e.ci_low, e.ci_high, truth)
 
 
-def votes(design: Design, rng: np.random.Generator, replicates: int) -> Iterator[Row]:
+def votes(design: Design, rng: np.random.Generator, replicates: int) -> Iterator[Judged]:
     """Yield the interval of the Jensen-Shannon divergence of answered shares from votes."""
     people = design.people.size
     subject = np.repeat(np.arange(people), EACH)
@@ -62,7 +67,7 @@ def votes(design: Design, rng: np.random.Generator, replicates: int) -> Iterator
     said = said / said.sum(axis=1, keepdims=True)
     for e in _measured(task, CLASSES, said, subject, columns, rng, replicates):
         if e.metric == "js" and e.value is not None:
-            yield e.metric, e.value, e.ci_low, e.ci_high, None
+            yield Judged(e.metric, e.value, e.ci_low, e.ci_high, None)
 
 
 def _measured(
