@@ -18,6 +18,7 @@ from benchmarks.coverage_study.conditions import conditions
 from benchmarks.coverage_study.designs import ALIKE, DESIGNS, UNLIKE, Design, draw
 from benchmarks.coverage_study.judged import Judged, Source, protocol, warned
 from benchmarks.coverage_study.paired import differences
+from benchmarks.coverage_study.presentations import presentations
 from benchmarks.coverage_study.searches import searches
 from facebench.measure.every_score import measure_scores
 from facebench.run.thresholds import thresholds_of
@@ -111,6 +112,7 @@ SOURCES: dict[str, Studied] = {
     "conditions": Studied(conditions, (SINGLE[0], ALIKE, UNLIKE)),
     "searches": Studied(searches, SEARCHED),
     "answers": Studied(answers, ANSWERING),
+    "presentations": Studied(presentations, (SINGLE[0],)),
 }
 
 
