@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from facebench.errors import InputError
 from facebench.files import is_folder, parse_json, read_bytes, read_json, sha256_bytes, write_atomic
 from facebench.measure.sample import Images, Pairs
+from facebench.metrics.catalogue import metric
 from facebench.schema import Artifact, ProtocolSpec, Result
 
 EMBEDDINGS = "embeddings.safetensors"
@@ -114,7 +115,7 @@ def load_result(path: Path) -> Result:
     """Read a result, or the result in a folder, and check its id.
 
     Raises:
-        InputError: the file is no result, or its content does not match its result_id.
+        InputError: the file is no result, its content does not match its result_id, or it names an unknown metric.
     """
     path = Path(path)
     if is_folder(path):
@@ -122,6 +123,8 @@ def load_result(path: Path) -> Result:
     result = Result.parse(read_json(path, "result"), where=f"result {path}")
     if result.result_id != result.compute_id():
         raise InputError(f"result {path}: its content does not match its result_id; it was changed after the run")
+    for number, estimate in enumerate(result.estimates):
+        metric(estimate.metric, where=f"estimates[{number}] of result {path}")
     return result
 
 
