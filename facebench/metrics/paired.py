@@ -184,23 +184,30 @@ def power_to_detect(difference: float, bound: float, standard_error: float, quan
     return float(ndtr((difference - bound) / standard_error - quantile))
 
 
-def power_against_worsening(expected: float, n: int, bound: float, quantile: float) -> float:
+def power_against_worsening(expected: float, n: int, bound: float, quantile: float, identities: int) -> float:
     """Return the chance that independent changes, all for the worse, are shown to exceed a bound.
 
-    The standard error of such changes grows with their number, so it is the number k that decides: the gate speaks up
-    from the smallest k with ``k/n - z sqrt(k + 1)/n > bound`` on, and k is Poisson distributed.
+    The standard error of such changes grows with their number k, which is Poisson distributed: the gate speaks up where
+    ``k/n - z sqrt(V (1 + V n²/k²)) > bound`` (`small_count_variance`). Here ``V = k/n² (1 + max(0, s + s Z))``: what
+    identities with several comparisons add is 0 on average, and its standard error, by which V is raised, is
+    ``s = sqrt(2 (n / identities - 1) / n)`` of the rest (`facebench.metrics.clusters`); Z is taken as normal.
 
     Args:
         expected: changes expected among the comparisons.
         n: comparisons.
         bound: of the difference; 0 asks whether it is worse at all.
         quantile: z, one-sided, after any correction for the family.
+        identities: that the comparisons belong to, equally many to each.
     """
-    from scipy.special import pdtrc
+    from scipy.special import ndtr
+    from scipy.stats import poisson
 
     k = np.arange(1, n + 1)
-    enough = np.flatnonzero(k - quantile * np.sqrt(k + 1) > bound * n)
-    return float(pdtrc(float(enough[0]), expected)) if enough.size else 0.0
+    room = np.maximum(k - bound * n, 0.0) / quantile  # the largest standard error of k that still speaks up
+    largest = (np.sqrt(1 + 4 * (room / k) ** 2) - 1) * k / 2  # the variance it belongs to, as a multiple of k
+    spread = sqrt(2 * max(n / identities - 1, 0.0) / n)
+    raised_less = ndtr((largest - 1) / spread - 1) if spread else np.ones(n)
+    return float(np.where(largest > 1, raised_less, 0.0) @ poisson.pmf(k, expected))
 
 
 def rank_intervals(shown_better: NDArray[np.bool_]) -> list[tuple[int, int]]:
