@@ -8,6 +8,8 @@
     │   └── WriteError            exit 3   a file could not be written (full disk, no permission)
     └── NotComparableError        exit 4   two results do not measure the same thing
 
+An error of any other kind is a defect and ends with exit code 70; Ctrl-C with 130, SIGTERM with 143.
+
 Every message says what is wrong, where, and how to mend it: it is printed to people without a traceback.
 """
 
@@ -26,7 +28,9 @@ class ExitCode(IntEnum):
     USAGE = 2
     INCOMPLETE = 3
     NOT_COMPARABLE = 4
+    DEFECT = 70
     INTERRUPTED = 130
+    TERMINATED = 143
 
 
 class FaceBenchError(Exception):

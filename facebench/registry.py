@@ -62,7 +62,7 @@ class Registry(Generic[T]):
             loaded: T = plugin.load()
         except FaceBenchError:
             raise
-        except Exception as error:  # a plug-in may fail in any way; the user must learn whose fault it is
+        except (Exception, SystemExit) as error:  # a plug-in may fail in any way; the user must learn whose fault it is
             origin = f" of {plugin.dist.name}" if plugin.dist else ""
             raise InputError(
                 f"{self.kind} {plugin.name!r} ({plugin.value}{origin}) cannot be loaded: "

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
-from facebench.errors import ExitCode, FaceBenchError
+from facebench.errors import ExitCode
 
 if TYPE_CHECKING:
     import typer
@@ -31,29 +33,44 @@ def application() -> typer.Typer:
 
 def main() -> NoReturn:
     """Run the command the process was started with, and exit with one of `ExitCode`."""
-    app = application()
+    from facebench.cli.ending import no_early_exit, sigterm_as_error
+    from facebench.cli.streams import leave_output, visible_streams
+
+    with visible_streams(), no_early_exit(), sigterm_as_error():
+        code = _run()
+    atexit.register(leave_output)
+    sys.exit(code)
+
+
+def _run() -> int:
+    """Run the command and return its exit code; whatever ends it is told on standard error."""
+    from facebench.cli.ending import ending
+
     try:
-        code = app(standalone_mode=False)
-    except FaceBenchError as error:
-        code = _complain(str(error), error.exit_code)
-    except KeyboardInterrupt:
-        code = _complain("interrupted; run the same command again to go on from here", ExitCode.INTERRUPTED)
+        code = _invoke()
+        sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = ExitCode.PASS
-    except Exception as error:
-        if not hasattr(error, "format_message"):  # not a usage error of the command-line parser
-            raise
-        code = _complain(_usage(error), ExitCode.USAGE)
-    sys.exit(int(code or 0))
-
-
-def _usage(error: Exception) -> str:
-    message: str = error.format_message()  # type: ignore[attr-defined]
-    context = getattr(error, "ctx", None)
-    return f"{message} Try: {context.command_path} --help" if context else message
-
-
-def _complain(message: str, code: int) -> int:
-    print(f"facebench: {message}", file=sys.stderr)  # noqa: T201 - this is the command line
+        _drop_output()
+        return int(ExitCode.PASS)
+    except BaseException as error:  # the outermost handler: nothing leaves without a sentence and an exit code
+        message, code = ending(error)
+        print(f"facebench: {message}", file=sys.stderr)  # noqa: T201 - this is the command line
     return int(code)
+
+
+def _invoke() -> int:
+    """Run the command as the parser of the command line has it, without the parser's own handling of errors."""
+    import typer
+
+    try:
+        with typer.main.get_command(application()).make_context("facebench", sys.argv[1:], color=True) as context:
+            context.command.invoke(context)
+    except typer.Exit as done:
+        return int(done.exit_code)
+    return int(ExitCode.PASS)
+
+
+def _drop_output() -> None:
+    """Send what is left for standard output nowhere: its reader is gone."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -54,6 +54,7 @@ def run(
     Example: facebench run my-model.yaml verification --data faces=./faces --out out/my-model
     """
     from facebench.cli.progress import ProgressPrinter
+    from facebench.cli.streams import prints_aside
     from facebench.execution.options import RunOptions
     from facebench.models import load_model
     from facebench.models.scores import is_score_reference, load_scored_model
@@ -66,7 +67,7 @@ def run(
 
     bound = bindings(data or [])
     loaded_protocol = load_protocol(protocol)
-    with ProgressPrinter("start") as progress:
+    with ProgressPrinter("start") as progress, prints_aside():
         options = RunOptions(
             out=out, seed=seed, limit=limit, device=device, workers=workers, batch_size=batch_size,
             compat=tuple(compat or ()), trust_code=trust_code, model_reference=model, progress=progress.update,
@@ -186,11 +187,12 @@ def check(
     Example: facebench check my-model.yaml
     """
     from facebench.cli.progress import ProgressPrinter
+    from facebench.cli.streams import prints_aside
     from facebench.models import load_model
     from facebench.models.preflight import check_model
     from facebench.run.preflight import check_pipeline, sample_faces
 
-    with ProgressPrinter("check"):
+    with ProgressPrinter("check"), prints_aside():
         loaded = load_model(model, device=device, trust_code=trust_code)
         faces, identities = sample_faces(data)
         findings = check_model(loaded, faces, identities)

@@ -37,6 +37,7 @@ def plan(
     from dataclasses import asdict
 
     from facebench.cli.progress import ProgressPrinter
+    from facebench.cli.streams import prints_aside
     from facebench.execution.options import RunOptions
     from facebench.models import load_model
     from facebench.run.plan import plan as make_plan
@@ -44,9 +45,9 @@ def plan(
 
     bound = bindings(data or [])
     loaded_protocol = load_protocol(protocol)
-    loaded = load_model(model, device=device, trust_code=trust_code)
     options = RunOptions(out=out, limit=limit, device=device, workers=workers, batch_size=batch_size)
-    with ProgressPrinter("plan"):
+    with ProgressPrinter("plan"), prints_aside():
+        loaded = load_model(model, device=device, trust_code=trust_code)
         found = make_plan(loaded, loaded_protocol, bound, options)
     if as_json:
         plain = asdict(found)

@@ -13,6 +13,8 @@ from threading import Event, RLock, Thread
 from types import TracebackType
 from typing import Any, Self
 
+from facebench.cli.streams import drawn_on
+
 _NAMES = {
     "attack": "Attacking",
     "build": "Building",
@@ -114,7 +116,7 @@ class ProgressPrinter:
             from rich.progress import BarColumn, Progress, TextColumn
 
             self._bar = Progress(
-                BarColumn(bar_width=20), TextColumn("{task.description}"), console=Console(stderr=True)
+                BarColumn(bar_width=20), TextColumn("{task.description}"), console=Console(file=drawn_on(sys.stderr))
             )  # fmt: skip
             self._bar.start()
         self._began = time.monotonic()

@@ -11,6 +11,7 @@ import numpy as np
 
 from facebench.comparison import agreement as alike
 from facebench.comparison import changed_comparisons as moved
+from facebench.comparison.answers import AnswerSide, answer_differences, leading_differences
 from facebench.comparison.comparable import Loaded, labels, load_comparable
 from facebench.comparison.paired import Pairing, Side, group_differences, rate_differences
 from facebench.comparison.paired_conditions import condition_differences
@@ -59,8 +60,29 @@ def compare_results(paths: Sequence[Path]) -> tuple[Comparison, list[Result]]:
     loaded = load_comparable(paths)
     results = [each.result for each in loaded]
     seed = results[0].run.seed
+    if results[0].task is not None:
+        answers = [AnswerSide.of(each, label, seed) for each, label in zip(loaded, labels(results), strict=True)]
+        return _answer_comparison(answers, seed), results
     sides = [Side(each, label, seed=seed) for each, label in zip(loaded, labels(results), strict=True)]
     return _comparison(sides, seed), results
+
+
+def _answer_comparison(sides: Sequence[AnswerSide], seed: int) -> Comparison:
+    """Compare answers: figures over all images, per group and between groups, and ranks by the leading one."""
+    base = sides[0]
+    confidence, result = base.loaded.spec.uncertainty.confidence, base.loaded.result
+    assert result.task is not None
+    leading = result.task.primary
+    found = [d for side in sides[1:] for d in answer_differences(base, side, confidence)]
+    found, family = _adjusted(found)
+    table = leading_differences(sides, leading, confidence)
+    return Comparison(
+        protocol=result.protocol, base=base.label, models=tuple(_model(side) for side in sides),
+        phantom=result.data.phantom, seed=seed, confidence=confidence, leading=leading,
+        identical=tuple(_identical(sides)), differences=tuple(found), family_size=family,
+        ranks=tuple(_rank_one(sides, leading, None, table, 1 - confidence)) if table else (),
+        cautions=tuple(_cautions([side.loaded for side in sides], dependent=base.resampled.units.known)),
+    )  # fmt: skip
 
 
 def _comparison(sides: Sequence[Side], seed: int) -> Comparison:
@@ -91,7 +113,7 @@ def _comparison(sides: Sequence[Side], seed: int) -> Comparison:
     )  # fmt: skip
 
 
-def _model(side: Side) -> ComparedModel:
+def _model(side: Side | AnswerSide) -> ComparedModel:
     result = side.loaded.result
     return ComparedModel(
         label=side.label, name=result.model.name, result_id=result.result_id,
@@ -99,7 +121,7 @@ def _model(side: Side) -> ComparedModel:
     )  # fmt: skip
 
 
-def _identical(sides: Sequence[Side]) -> list[str]:
+def _identical(sides: Sequence[Side] | Sequence[AnswerSide]) -> list[str]:
     vectors = sides[0].loaded.vectors
     return [side.label for side in sides[1:] if np.array_equal(vectors, side.loaded.vectors, equal_nan=True)]
 
@@ -140,7 +162,11 @@ def _ranks(sides: Sequence[Side], confidence: float) -> list[Rank]:
 
 
 def _rank_one(
-    sides: Sequence[Side], metric: str, target: Point | None, table: dict[tuple[int, int], Difference], alpha: float
+    sides: Sequence[Side] | Sequence[AnswerSide],
+    metric: str,
+    target: Point | None,
+    table: dict[tuple[int, int], Difference],
+    alpha: float,
 ) -> list[Rank]:
     m = len(sides)
     better = np.zeros((m, m), bool)
@@ -195,13 +221,17 @@ def _not_compared(sides: Sequence[Side]) -> list[Unmeasured]:
     return found
 
 
-def _cautions(loaded: Sequence[Loaded]) -> list[str]:
-    """Say what differs between the runs without making them incomparable."""
+def _cautions(loaded: Sequence[Loaded], *, dependent: bool | None = None) -> list[str]:
+    """Say what differs between the runs without making them incomparable.
+
+    `dependent` says whether the data tells what belongs together; of comparisons, identities do.
+    """
+    known = loaded[0].images.identities is not None if dependent is None else dependent
     first = loaded[0].result
     found = []
     if first.run.limit is not None:
         found.append(f"Limited runs: only {first.run.limit:,} images were asked for. They never rank or pass a gate.")
-    if loaded[0].images.identities is None:
+    if not known:
         found.append(
             "The data has no identity labels: intervals ignore that comparisons share people and are too narrow."
         )

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from facebench.metrics.catalogue import Topic
+from facebench.metrics.catalogue import Kind, Topic
 from facebench.report import format as fmt
 from facebench.report.format import escaped, one_line, signed
 from facebench.report.reading import grouping_label, short_label
@@ -121,6 +121,10 @@ def told_apart(difference: Difference, alpha: float) -> str:
 def name_of(difference: Difference) -> str:
     """Return the measure of a difference in words."""
     label = measure(difference.metric).label
+    if difference.of is not None:
+        label = f"{label}, {difference.of}"
+    if difference.at is not None:
+        label = f"{label} of {fmt.number(difference.at)}"
     if difference.metric == "fmr" and difference.group == "all" and difference.point is not None:
         return f"Achieved FMR, {fmt.point(difference.point).removeprefix('FMR ')}"
     if difference.k is not None:
@@ -173,21 +177,50 @@ def comparison_statements(comparison: Comparison) -> list[Statement]:
     listed = ", ".join(fmt.clip(name, 60) for name in others)
     tar = next((d for d in comparison.differences if d.metric == "fmr" and d.group == "all"), None)
     on = f" of {fmt.plural(tar.n_identities, 'identity', 'identities')}" if tar and tar.n_identities else ""
+    what = "comparisons" if comparison.leading is None else "images"
     statements = [
         Statement(
             "Measured", Tone.PLAIN,
-            f"FaceBench held {listed} against {fmt.clip(comparison.base, 60)} on the same comparisons{on}.",
+            f"FaceBench held {listed} against {fmt.clip(comparison.base, 60)} on the same {what}{on}.",
             f"Protocol: {fmt.clip(comparison.protocol.title)}, version {comparison.protocol.version}. "
             f"{comparison.family_size:,} differences were tested together.",
         )
     ]  # fmt: skip
     for name in others:
         found = Differences(comparison, name)
+        if comparison.leading is not None:
+            statements += _answers(found)
+            continue
         statements += [_recognition(found), *_groups(found), *_altered(found)]
     cautions = [*comparison.cautions]
     if comparison.phantom:
         cautions.insert(0, "Phantom data: the faces are rendered. This comparison says nothing about people.")
     return statements + [Statement("Caution", Tone.CAUTION, text) for text in cautions]
+
+
+def _answers(found: Differences) -> list[Statement]:
+    """Say what the figure a task leads with shows, and which groups changed."""
+    comparison, topic = found.comparison, fmt.clip(found.model, 40)
+    base, alpha = fmt.clip(comparison.base, 60), 1 - comparison.confidence
+    if found.model in comparison.identical:
+        return [Statement(topic, Tone.PLAIN, f"The same answers as {base}, to the last bit.")]
+    row = next((d for d in found.rows if (d.metric, d.group, d.of) == (comparison.leading, "all", None)), None)
+    if row is None or row.difference is None or row.p_value is None:
+        return [Statement(topic, Tone.UNKNOWN, "Answers cannot be compared.", flag_words(row.flags) if row else "")]
+    write, level = measure(row.metric).write, fmt.percent(comparison.confidence)
+    values = f"{measure(row.metric).label} {write(row.base_value)} becomes {write(row.value)}"
+    detail = f"{values}: {signed(row.difference)} ({level} interval {interval_of(row)})."
+    headline, tone = f"Cannot tell whether it answers better or worse than {base}.", Tone.UNKNOWN
+    # the leading figure was named beforehand: corrected for the number of models alone
+    if row.p_value < alpha / (len(comparison.models) - 1) and row.worsening:
+        word, tone = ("worse", Tone.FINDING) if row.worsening > 0 else ("better", Tone.PLAIN)
+        headline = f"It answers {word} than {base}, more than chance explains."
+    changed = [d for d in found.rows if d.group != "all" and told_apart(d, alpha) in ("better", "worse")]
+    changed.sort(key=lambda d: d.p_adjusted or 0.0)
+    if changed:
+        parts = "; ".join(f"{name_of(d)} of {short_label(d.group)} {signed(d.difference)}" for d in changed[:4])
+        detail += f" {fmt.plural(len(changed), 'figure')} of groups changed beyond chance: {parts}."
+    return [Statement(topic, tone, headline, detail)]
 
 
 def _recognition(found: Differences) -> Statement:
@@ -332,6 +365,8 @@ def comparison_rows(comparison: Comparison) -> list[list[str]]:
         found = Differences(comparison, model.label)
         shown = [*found.overall(), *(d for d in found.differentials() if d.metric in ("fmr_gap", "fnmr_gap"))]
         shown += found.costs()
+        if comparison.leading is not None:
+            shown += [d for d in found.rows if measure(d.metric).definition.kind is Kind.GAP]
         rows += [[model.label, *row_of(d, alpha)] if several else row_of(d, alpha) for d in shown]
     return rows
 

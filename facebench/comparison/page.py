@@ -11,6 +11,7 @@ from facebench.comparison import tables as comparison_tables
 from facebench.comparison.charts import Point
 from facebench.comparison.differences import Differences, comparison_statements
 from facebench.files import write_atomic
+from facebench.metrics.catalogue import Kind, metric
 from facebench.report import charts, html, tables
 from facebench.report import format as fmt
 from facebench.report.parts import Block, Chart, Section
@@ -53,11 +54,43 @@ def render_comparison(comparison: Comparison, results: Sequence[Result]) -> str:
 
 
 def _sections(comparison: Comparison, results: Sequence[Result]) -> list[Section]:
+    if comparison.leading is not None:
+        return _of_answers(comparison)
     readings = [Reading(result) for result in results]
     return [
         _overall(comparison), _ranks(comparison), _curves(comparison, readings), _groups(comparison),
         _differentials(comparison), *_conditions(comparison),
         *_costs(comparison), _trade_offs(comparison, readings), *alike.sections(comparison), _moved(comparison),
+        _not_compared(comparison),
+    ]  # fmt: skip
+
+
+def _of_answers(comparison: Comparison) -> list[Section]:
+    """Return the parts of a comparison of answers: all figures, ranks, groups, gaps."""
+    alpha = 1 - comparison.confidence
+    lead = (
+        "The same images judged under both models. A difference is the model minus the base; what makes an image hard "
+        f"for both cancels. “Told apart” is judged after correction for {comparison.family_size:,} differences."
+    )
+    overall, groups = [], []
+    for d in _each(comparison):
+        caption = f"{fmt.clip(d.model, 60)} against {fmt.clip(comparison.base, 60)}"
+        rows = [row for row in d.rows if row.group == "all"]
+        whole = comparison_tables.differences(caption, [row for row in rows if row.of is None], alpha)
+        parts = comparison_tables.differences(f"{caption}, part by part", [r for r in rows if r.of is not None], alpha)
+        overall.append(Block(tables=_filled(whole), folded=_filled(parts)))
+        gaps = [row for row in d.rows if metric(row.metric).kind is Kind.GAP]
+        led = [row for row in d.rows if "=" in row.group and row.metric == comparison.leading and row.of is None]
+        found = _filled(
+            comparison_tables.differences(f"{caption}, by group", led, alpha, by="group"),
+            comparison_tables.differentials(gaps, alpha),
+        )
+        groups += [Block(tables=found)] if found else []
+    return [
+        Section("differences", "Answers", lead, tuple(overall), "Nothing was compared."),
+        _ranks(comparison),
+        Section("groups", "Groups", "How the leading figure of each group changed.", tuple(groups),
+                "These results compare no groups."),
         _not_compared(comparison),
     ]  # fmt: skip
 

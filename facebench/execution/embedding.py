@@ -83,7 +83,7 @@ def embed_faces(model: Any, faces: Pixels, batch_size: int) -> NDArray[np.float3
         padded[: len(part)] = part
         vectors = call_model(model, padded)[: len(part)]
         for row, vector in enumerate(vectors):
-            if unusable(vector) is None:
+            if unusable(vector, model.card) is None:
                 found[start + row] = vector
     return found
 
@@ -130,7 +130,7 @@ def _embed_batch(model: Any, images: Sequence[Pixels | Failure], ids: Sequence[s
                     faces[row] = image
         found = call_model(model, faces)[: len(ids)]
         for row in range(len(ids)):
-            fault = unusable(found[row])
+            fault = unusable(found[row], model.card)
             if row not in failures and fault:
                 failures[row] = Failure(image_id=ids[row], stage="embed", reason=fault)
             if row not in failures:
@@ -174,7 +174,7 @@ def lookup_embeddings(model: Any, dataset: Dataset, *, workers: int) -> Embedded
     vectors = np.array(model.lookup(dataset.image_ids), dtype=np.float32)
     failures = []
     for row, image_id in enumerate(dataset.image_ids):
-        reason = unusable(vectors[row])
+        reason = unusable(vectors[row], model.card)
         if reason:
             text = reason.replace("the model returned", "the embedding is")
             if np.isnan(vectors[row]).all():

@@ -78,6 +78,8 @@ def _covers(rule: Rule, row: Difference | Estimate, target: Point) -> bool:
         and (row.point is None or row.point == target)
         and (rule.point is None or row.point == rule.point)
         and (rule.k is None or row.k == rule.k)
+        and row.of == rule.of
+        and (rule.at is None or row.at == rule.at)
         and matches(rule.group, row.group)
         and matches(rule.condition, row.condition)
     )

@@ -94,7 +94,7 @@ def decide(question: Question, policy: Policy, p_adjusted: float | None, *, limi
     """
     rule, row = question.rule, question.row
     fields: dict[str, Any] = {
-        "rule": question.number, "metric": rule.metric, **point_fields(rule.point), "k": rule.k,
+        "rule": question.number, "metric": rule.metric, **point_fields(rule.point), **_part(rule),
         "group": rule.group, "condition": rule.condition,
     }  # fmt: skip
     if row is None:
@@ -104,7 +104,7 @@ def decide(question: Question, policy: Policy, p_adjusted: float | None, *, limi
         return _finding(fields, Outcome.MISSING, reason, question, policy)
     value, base = row.value, row.base_value if isinstance(row, Difference) else None
     fields |= {
-        **point_fields(row.point), "k": row.k, "group": row.group, "condition": row.condition, "value": value,
+        **point_fields(row.point), **_part(row), "group": row.group, "condition": row.condition, "value": value,
         "base_value": base, "n_identities": row.n_identities, "n_comparisons": _comparisons(row),
     }  # fmt: skip
     z = one_sided_quantile(policy.confidence)
@@ -190,3 +190,8 @@ def _open(question: Question, fields: dict[str, Any]) -> str:
         else " No number of identities can be named that would settle it."
     )
     return f"Cannot tell: {_words(question, fields)[0].lower()}{_words(question, fields)[1:]}{more}"
+
+
+def _part(row: Rule | Difference | Estimate) -> dict[str, Any]:
+    """Return which part of a metric is meant: a rank, a class, a cut-off."""
+    return {"k": row.k, "of": row.of, "at": row.at}

@@ -35,6 +35,8 @@ def worst_first(verdict: Verdict) -> list[GateFinding]:
 def name_of(finding: GateFinding) -> str:
     """Return the measure of a finding in words."""
     words = measure(finding.metric).label
+    if finding.of is not None:
+        words = f"{words}, {finding.of}"
     if finding.k is not None:
         words = words.replace("-k", f"-{finding.k}")
     if finding.point is not None:

@@ -17,16 +17,18 @@ from facebench.measure.identification import identification
 from facebench.measure.sample import Images, Pairs, Sample, Scored, score_embeddings
 from facebench.measure.study import Points, groupings_of, points_of
 from facebench.schema import Curve, Estimate, Point, ProtocolSpec, Unmeasured
+from facebench.schema.task import TaskDetails
 from facebench.scoring import ScoreSet
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """Everything a result says about scores."""
+    """Everything a result says about scores, or about answers; of these `task` says what was answered."""
 
     estimates: tuple[Estimate, ...]
     curves: tuple[Curve, ...]
     unmeasured: tuple[Unmeasured, ...]
+    task: TaskDetails | None = None
 
     def at(self, point: Point) -> Estimate:
         """Return the pooled FMR at an operating point, which carries the threshold everything is read at.

@@ -84,11 +84,8 @@ def identification(
         parts += [(f"gallery:{n}", Roles((one,), roles.probes)) for n, one in enumerate(roles.galleries, 1)]
     for condition, part in parts:
         closed = closed_set(vectors, images, part, comparator)
-        found = _closed_estimates(closed, spec, confidence)
-        if spec.cmc is not None and closed.ranks.size and closed.smallest > 1:
-            highest = min(spec.cmc, closed.smallest)
-            y = tuple(cumulative_match(closed.ranks, highest).tolist())
-            curves.append(Curve(kind="cmc", name="all", condition=condition, x=tuple(range(1, highest + 1)), y=y))
+        found = closed_estimates(closed, spec, confidence)
+        curves += cmc_curves(closed, spec, condition)
         if spec.open_set is not None:
             found += _open_set(vectors, images, part, spec.open_set, comparator, confidence)
         estimates += [estimate.model_copy(update={"condition": condition}) for estimate in found]
@@ -125,7 +122,17 @@ def closed_set(vectors: NDArray[np.float32], images: Images, roles: Roles, compa
     return ClosedSet(np.concatenate(ranks), np.concatenate(identities), sum(sizes), min(sizes))
 
 
-def _closed_estimates(closed: ClosedSet, spec: IdentificationSpec, confidence: float) -> list[Estimate]:
+def cmc_curves(closed: ClosedSet, spec: IdentificationSpec, condition: str = "clean") -> list[Curve]:
+    """Return the CMC curve as far as the protocol asks and the gallery goes, if it asks for one."""
+    if spec.cmc is None or not closed.ranks.size or closed.smallest < 2:
+        return []
+    highest = min(spec.cmc, closed.smallest)
+    y = tuple(cumulative_match(closed.ranks, highest).tolist())
+    return [Curve(kind="cmc", name="all", condition=condition, x=tuple(range(1, highest + 1)), y=y)]
+
+
+def closed_estimates(closed: ClosedSet, spec: IdentificationSpec, confidence: float) -> list[Estimate]:
+    """Return the rank-k rates of searches for people who are enrolled."""
     if not closed.ranks.size or closed.smallest < 2:
         return [Estimate(metric="rank", k=k, value=None, flags=(Flag.NO_GENUINE,)) for k in spec.ranks]
     ranks = [k for k in spec.ranks if k <= closed.smallest]
@@ -191,6 +198,19 @@ def _open_set(
     probes = np.union1d(roles.probes, roles.enrolled[held[roles.enrolled]])
     identity = np.tile(images.identity[probes], len(roles.galleries))
     found, known = _search_galleries(vectors, images, roles, probes, held, comparator)
+    return open_estimates(found, known, identity, spec, confidence)
+
+
+def open_estimates(
+    found: Searches, known: NDArray[np.bool_], identity: Rows, spec: OpenSetSpec, confidence: float
+) -> list[Estimate]:
+    """Return fpir and fnir at each target.
+
+    Args:
+        found: S searches.
+        known: (S,) whether the person searched for is enrolled.
+        identity: (S,) of the person searched for.
+    """
     common: dict[str, Any] = {
         "n_genuine": int(known.sum()), "n_impostor": int((~known).sum()),
         "n_identities": int(np.unique(identity).size), "threshold_source": "non-mated searches",

@@ -7,7 +7,7 @@ in the same way and are read at the same thresholds, because they all ask here.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from facebench.metrics import bootstrap, verification
 from facebench.metrics.bootstrap import RankedComparisons, Totals
 from facebench.metrics.verification import OperatingPoint
 from facebench.schema import FromResult, GroupSpec, ModelCard, Point, PointSpec, ProtocolSpec, Unmeasured
+from facebench.schema.task import truth_columns
 
 
 def images_of(dataset: Dataset) -> Images:
@@ -36,6 +37,12 @@ def groupings_of(spec: ProtocolSpec, images: Images) -> tuple[list[Grouping], li
     """Return the groupings a protocol asks for, and what this data cannot give."""
     if spec.groups is None:
         return [], []
+    task = spec.task
+    if task is not None and spec.groups.attributes == "all":
+        # the truth is no demographic group, unless the protocol lists it as one
+        own = {*truth_columns(task), spec.uncertainty.unit}
+        kept = {name: column for name, column in images.attributes.items() if name not in own}
+        images = replace(images, attributes=kept)
     if not images.attributes:
         why = "the dataset has no attribute columns"
         return [], [Unmeasured(what="differentials between demographic groups", why=why)]

@@ -15,8 +15,8 @@ the mean by ``T_u / (1 - h_u)``), and raised by its own standard error. Where no
 is 0 and V is that of independent comparisons, whatever the list; so there is no switch between lists and all
 pairs. Sources: Fafchamps and Gubert, "The formation of risk sharing networks", 2007; Aronow, Samii and Assenova,
 "Cluster-robust variance estimation for dyadic data", 2015; for leverage MacKinnon and White, "Some
-heteroskedasticity-consistent covariance matrix estimators", 1985. benchmarks/coverage says how often intervals from it
-hold the truth.
+heteroskedasticity-consistent covariance matrix estimators", 1985. How often intervals from it hold the truth is
+measured by benchmarks/coverage_study.
 """
 
 from __future__ import annotations

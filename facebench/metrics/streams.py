@@ -37,6 +37,8 @@ class Stream(IntEnum):
     CALIBRATED_RATIOS = 73
     CALIBRATED_FAIR = 79
     CALIBRATED_SEARCH = 83
+    ANSWERS = 89
+    FAIR_ANSWERS = 97
 
 
 @unique

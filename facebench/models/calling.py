@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from facebench.errors import FaceBenchError, ModelError
 from facebench.models.protocol import Embeddings, Faces
+from facebench.schema import ModelCard
 
 TOLERANCE = 1e-5
 """How much an embedding of length 1 may depend on the batch it is computed in."""
@@ -25,7 +26,7 @@ def call_model(model: Any, faces: Faces) -> Embeddings:
         found = np.asarray(model.embed(faces), dtype=np.float32)
     except FaceBenchError:
         raise
-    except Exception as error:  # the model is somebody else's code; its fault must be named, not traced
+    except (Exception, SystemExit) as error:  # the model is somebody else's code; its fault is named, not traced
         raise ModelError(
             f"model {name!r} failed on a batch of {len(faces)}: {type(error).__name__}: {error}"
         ) from error
@@ -35,13 +36,13 @@ def call_model(model: Any, faces: Faces) -> Embeddings:
     return found
 
 
-def unusable(vector: NDArray[np.float32]) -> str | None:
-    """Say why a vector cannot be compared, or None."""
+def unusable(vector: NDArray[np.float32], card: ModelCard) -> str | None:
+    """Say why a vector cannot be compared, or an answer cannot be judged, or None; an answer may be zero."""
     if np.isnan(vector).any():
         return "the model returned NaN"
     if np.isinf(vector).any():
         return "the model returned infinity"
-    return None if vector.any() else "the model returned a zero vector"
+    return None if vector.any() or card.outputs else "the model returned a zero vector"
 
 
 def distances(a: Embeddings, b: Embeddings) -> NDArray[np.float32]:

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from facebench.errors import InputError, ModelError, UnknownNameError
+from facebench.errors import FaceBenchError, InputError, ModelError, UnknownNameError
 from facebench.files import is_file, read_yaml
+from facebench.models.predictions import is_prediction_reference, load_predictions
 from facebench.models.protocol import FaceModel, PrecomputedModel
 from facebench.models.zoo.catalogue import LOADERS
 from facebench.registry import Registry
@@ -86,6 +87,8 @@ def load_model(reference: str | Path, *, device: str = "cpu", trust_code: bool =
     """
     if str(reference).startswith("scores:"):
         raise InputError(f"{reference} names scores, not a model; only `facebench run` takes it")
+    if is_prediction_reference(str(reference)):
+        return load_predictions(str(reference))
     path = Path(reference)
     if path.suffix.lower() in _SUFFIXES:
         spec = ModelFile.parse(read_yaml(path, "model file"), where=f"model file {path}")
@@ -103,7 +106,16 @@ def load_model(reference: str | Path, *, device: str = "cpu", trust_code: bool =
 
 def register_model(name: str, factory: Callable[[], FaceModel]) -> None:
     """Make a model available by name in this process; a name in use is an error."""
-    models.register(name, lambda _context: factory())
+
+    def build(_context: LoadContext) -> Model:
+        try:
+            return factory()
+        except FaceBenchError:
+            raise
+        except (Exception, SystemExit) as error:  # somebody else's code may fail in any way
+            raise ModelError(f"model {name!r} cannot be built: {type(error).__name__}: {error}") from error
+
+    models.register(name, build)
 
 
 def _checked(model: object, reference: str) -> Model:

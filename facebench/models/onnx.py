@@ -12,11 +12,12 @@ from facebench.errors import InputError, ModelError
 from facebench.metrics.streams import Fixed, fixed_generator
 from facebench.models.load import LoadContext
 from facebench.models.onnx_file import hash_network
+from facebench.models.onnx_heads import answers, head_tensors
 from facebench.models.onnx_ports import check_input, choose_output, fixed, input_type
 from facebench.models.outputs import embedding_width, unequal
 from facebench.models.preprocess import embed_flipped
 from facebench.models.protocol import Embeddings, Faces
-from facebench.schema import Flip, InputSpec, Layout, ModelCard
+from facebench.schema import Colour, Flip, InputSpec, Layout, ModelCard
 
 _FREE_BATCH = 32  # faces per call when the file leaves the batch open; bounds the memory of a large `embed`
 
@@ -36,6 +37,7 @@ class OnnxModel:
         batch = session.get_inputs()[0].shape[0]
         self.fixed_batch = int(batch) if fixed(batch) else None
         self._output = output or choose_output(session, card.output, card.name)
+        self._heads = head_tensors(session, card) if card.outputs else ()
 
     def embed(self, faces: Faces) -> Embeddings:
         """Return (N, D) float32 embeddings of (N, H, W, 3) uint8 RGB aligned faces."""
@@ -81,10 +83,13 @@ class OnnxModel:
         if np.issubdtype(self._dtype, np.integer):
             padded = np.rint(padded)  # float32 holds them to rounding
         try:
-            result = self._session.run([self._output], {self._input: padded.astype(self._dtype, copy=False)})[0]
+            wanted = [tensor for tensor, _ in self._heads] or [self._output]
+            results = self._session.run(wanted, {self._input: padded.astype(self._dtype, copy=False)})
         except Exception as error:  # onnxruntime raises its own types, one per kind of failure
             raise ModelError(f"model {self.card.name}: onnxruntime failed: {error}") from error
-        found = np.asarray(result)
+        if self._heads:
+            return answers(results, self._heads, len(padded), self.card.name)[: len(chunk)]
+        found = np.asarray(results[0])
         width = embedding_width(found.shape, len(padded), f"model {self.card.name}: output {self._output}")
         return np.asarray(found.reshape(len(padded), width)[: len(chunk)], np.float32)
 
@@ -99,7 +104,9 @@ def load(context: LoadContext) -> OnnxModel:
     spec, given, weights = context.model_file(), context.input(), context.weights()
     session = _session(weights, context.device, spec.name)
     check_input(session, given, spec.name)
-    output = choose_output(session, spec.output, spec.name)
+    if spec.outputs and given.flip is not Flip.NONE:
+        raise InputError(f"model {spec.name}: mirrored faces answer something else; 'outputs' go with flip: none")
+    output = str(session.get_outputs()[0].name) if spec.outputs else choose_output(session, spec.output, spec.name)
     card = ModelCard(
         name=spec.name,
         adapter="onnx",
@@ -111,7 +118,8 @@ def load(context: LoadContext) -> OnnxModel:
         embedding_dim=1,
         comparator=spec.comparator,
         options=spec.options,
-        output=output if len(session.get_outputs()) > 1 else None,
+        output=output if len(session.get_outputs()) > 1 and not spec.outputs else None,
+        outputs=spec.outputs,
     )
     dim = _width(OnnxModel(session, card, given.model_copy(update={"flip": Flip.NONE}), output=output), given)
     dim *= 2 if given.flip is Flip.CONCAT else 1
@@ -121,7 +129,8 @@ def load(context: LoadContext) -> OnnxModel:
 def _width(probe: OnnxModel, spec: InputSpec) -> int:
     """Ask the network itself how many values it gives, on unlike faces; the file often leaves that open."""
     size = (spec.height, spec.width)
-    shape = (4, 3, *size) if spec.layout is Layout.NCHW else (4, *size, 3)
+    deep = 1 if spec.colour is Colour.GREY else 3
+    shape = (4, deep, *size) if spec.layout is Layout.NCHW else (4, *size, deep)
     low, high = ((end - np.mean(spec.mean)) / np.mean(spec.std) for end in (0, 255))
     faces = fixed_generator(Fixed.NETWORK_PROBE).uniform(low, high, shape).astype(np.float32)
     faces[0], faces[1] = low, high
@@ -134,6 +143,8 @@ def _width(probe: OnnxModel, spec: InputSpec) -> int:
 def _session(weights: Path, device: str, name: str) -> Any:
     import onnxruntime
 
+    # what it would print past Python, with names as the file has them, stands in the errors it raises as well
+    onnxruntime.set_default_logger_severity(4)
     kind, _, index = device.partition(":")
     if kind not in ("cpu", "cuda") or (index and not index.isdigit()):
         raise InputError(f"unknown device {device!r}; known: cpu, cuda, cuda:<number>")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from facebench.errors import InputError, ModelError
-from facebench.schema import InputSpec, Layout
+from facebench.schema import Colour, InputSpec, Layout
 
 _NUMBERS: dict[str, Any] = {
     "tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64,
@@ -55,7 +55,8 @@ def check_input(session: Any, spec: InputSpec, name: str) -> None:
     shape = inputs[0].shape
     if len(shape) != 4:
         raise ModelError(f"model {name}: the network's input has shape {shape}; expected four axes")
-    nchw, nhwc = (3, spec.height, spec.width), (spec.height, spec.width, 3)
+    deep = 1 if spec.colour is Colour.GREY else 3
+    nchw, nhwc = (deep, spec.height, spec.width), (spec.height, spec.width, deep)
     wanted, other = (nchw, nhwc) if spec.layout is Layout.NCHW else (nhwc, nchw)
     if _fits(shape[1:], wanted):
         return
@@ -63,8 +64,10 @@ def check_input(session: Any, spec: InputSpec, name: str) -> None:
     if _fits(shape[1:], other):
         layout = Layout.NHWC if spec.layout is Layout.NCHW else Layout.NCHW
         hint = f"write 'layout: {layout.value}' in the model file"
-    elif channels in (1, 4):
-        hint = f"a network of {channels} channel(s) is not supported: export it with a first step that takes RGB"
+    elif channels == 1:
+        hint = "write 'colour: grey' in the model file"
+    elif channels == 4:
+        hint = "a network of 4 channels is not supported: export it with a first step that takes RGB"
     else:
         hint = "correct height, width and layout in the model file"
     raise InputError(

@@ -15,10 +15,11 @@ from facebench.schema import Alignment, Colour, Flip, InputSpec, Layout
 Forward = Callable[[NDArray[np.float32]], Embeddings]
 
 _TEMPLATE_SIZE = 112
+LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def prepare(faces: Faces, spec: InputSpec) -> NDArray[np.float32]:
-    """Return the network's input of (N, H, W, 3) uint8 RGB faces: float32, (N, 3, h, w) or (N, h, w, 3) by `layout`.
+    """Return the network's input of (N, H, W, 3) uint8 RGB faces: float32, (N, C, h, w) or (N, h, w, C) by `layout`.
 
     Raises:
         InputError: the faces have another type or shape, or do not fit the alignment or the crop.
@@ -30,6 +31,8 @@ def prepare(faces: Faces, spec: InputSpec) -> NDArray[np.float32]:
     faces = _resize(faces, spec.height, spec.width)
     if spec.colour is Colour.BGR:
         faces = faces[..., ::-1]
+    elif spec.colour is Colour.GREY:
+        faces = np.rint(faces @ LUMINANCE).astype(np.uint8)[..., None]
     values = (faces.astype(np.float32) - np.asarray(spec.mean, np.float32)) / np.asarray(spec.std, np.float32)
     if spec.layout is Layout.NCHW:
         values = values.transpose(0, 3, 1, 2)

@@ -68,7 +68,7 @@ class TorchModel:
                 return self._call(self._network, torch.from_numpy(batch).to(self.device)).float().cpu().numpy()
         except FaceBenchError:
             raise
-        except Exception as error:  # the user's code may fail in any way
+        except (Exception, SystemExit) as error:  # the user's code may fail in any way
             raise ModelError(
                 f"model {self.card.name}: the network failed on {len(batch)} faces: {type(error).__name__}: {error}"
             ) from error
@@ -238,7 +238,7 @@ def _build(factory: str, code: UserCode, name: str) -> nn.Module:
     try:
         with code.active():
             network = getattr(code.import_module(module_name), function)()
-    except Exception as error:  # the user's code may fail in any way
+    except (Exception, SystemExit) as error:  # the user's code may fail in any way
         raise ModelError(f"model {name}: factory {factory} failed: {type(error).__name__}: {error}") from error
     if not isinstance(network, torch.nn.Module):
         raise ModelError(f"model {name}: factory {factory} returned {type(network).__name__}, not a torch.nn.Module")

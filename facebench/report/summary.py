@@ -26,6 +26,8 @@ _ENSEMBLE = "attack:ensemble-"
 def summary_rows(result: Result) -> list[list[str]]:
     """Return a header and one row per leading figure of each question the result answers."""
     reading = Reading(result)
+    if result.task is not None:
+        return [HEADER, *(_answer(e) for e in reading.clean() if e.group == "all")]
     topics = {topic: list(_figures(reading, topic)) for topic in _SECTIONS}
     lead = leading(result, topics)
     folds = [_row(measure(e.metric).label, e) for e in _all(reading) if e.metric in ("accuracy", "accuracy_fold_std")]
@@ -147,3 +149,12 @@ def _row(name: str, estimate: Estimate) -> list[str]:
             0, f"{write(estimate.excess)} times chance" if times else f"excess over chance {write(estimate.excess)}"
         )
     return [fmt.visible(fmt.clip(name)), write(estimate.value), limits, fmt.k_of_n(k, n), "; ".join(words)]
+
+
+def _answer(estimate: Estimate) -> list[str]:
+    """Return the row of a figure of answers: of all images, of one class, or within a tolerance."""
+    name = measure(estimate.metric).label
+    about = [name, *([] if estimate.of is None else [estimate.of])]
+    if estimate.at is not None:
+        about.append(f"within {fmt.number(estimate.at)}")
+    return _row(", ".join(about), estimate)

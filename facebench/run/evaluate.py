@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from facebench.data import Dataset, dataset_sha256, repeated_images
 from facebench.errors import InputError, NotComparableError
@@ -23,6 +26,7 @@ from facebench.execution.embedding import (
 from facebench.execution.options import Progress, RunOptions, check_options, no_progress
 from facebench.execution.repeat import reembed
 from facebench.files import cache_dir, is_folder
+from facebench.measure.answers import check_model, measure_answers
 from facebench.measure.choose_engine import measure_any
 from facebench.measure.every_score import Measurement
 from facebench.measure.sample import Images, Pairs
@@ -40,10 +44,11 @@ from facebench.measure.saved import (
 from facebench.measure.study import images_of, in_similarities
 from facebench.measure.templates import template_model, template_units
 from facebench.run.external_scores import remeasure_scores
+from facebench.run.findings import findings
 from facebench.run.needs import unmet_needs
 from facebench.run.protocols import Protocol, bind_dataset, reference
 from facebench.run.thresholds import check_development
-from facebench.schema import DataSummary, Result, Unmeasured
+from facebench.schema import DataSummary, ModelCard, ProtocolSpec, Result, Unmeasured
 from facebench.scoring import MAX_IMAGES
 from facebench.sections import sections_of
 from facebench.sections.contract import RunContext, Saved, SectionResult
@@ -66,6 +71,7 @@ def evaluate(model: Any, protocol: Protocol, data: Mapping[str, Path], options: 
     started, clock = environment.now(), time.monotonic()
     check_options(options)
     check_development(protocol.spec, model.card)
+    check_model(protocol.spec.task, model.card, f"protocol {protocol.spec.name}")
     unmet_needs(model, protocol.spec)
     dataset = bind_dataset(protocol, data)
     if options.limit is not None:
@@ -84,13 +90,11 @@ def evaluate(model: Any, protocol: Protocol, data: Mapping[str, Path], options: 
     pairs = None if listed is None else Pairs(listed.a, listed.b, listed.genuine, listed.fold)
     if templates is not None:
         images, vectors, pairs = template_units(dataset, vectors, protocol.spec)
-    comparator = model.card.comparator.value
     compute = _compute(options)
     spec = in_similarities(protocol.spec, model.card)
-    found = measure_any(
-        spec, images, vectors, pairs, comparator=comparator, seed=options.seed, compat=options.compat,
-        compute=compute,
-    )  # fmt: skip
+    found = _measure(
+        spec, model.card, images, vectors, pairs, seed=options.seed, compat=options.compat, compute=compute
+    )
     doubts = picture_doubts(dataset, model.card, embedded.failures, options.workers)
     context = RunContext(
         model, spec, dataset, images, pairs, embedded, found, options, edited,
@@ -112,7 +116,7 @@ def evaluate(model: Any, protocol: Protocol, data: Mapping[str, Path], options: 
         ),
         failures=(*embedded_all.failures, *(failure for part in parts.values() for failure in part.failures)),
         artifacts=artifacts,
-        doubts=(*doubts, *score_doubts(found.estimates, found.curves)), **_findings(found, parts),
+        doubts=(*doubts, *score_doubts(found.estimates, found.curves)), **findings(found, parts),
     ).with_id()  # fmt: skip
     save_result(result, options.out / RESULT)
     compute.clear()
@@ -138,25 +142,34 @@ def rescore(path: Path, progress: Progress = no_progress) -> tuple[Result, Resul
 def remeasure(stored: Result, folder: Path, progress: Progress = no_progress) -> dict[str, Any]:
     """Return the fields of a result that follow from the files beside it, under its own protocol."""
     if is_scored(stored):
-        return _findings(remeasure_scores(stored, folder), {})
+        return remeasure_scores(stored, folder)
     vectors, images, pairs, spec = load_inputs(stored, folder)
     own = Protocol(spec, folder)
     spec = in_similarities(spec, stored.model)
     if own.sha256 != stored.protocol.sha256:
         raise NotComparableError(f"{folder}: the protocol beside the result is not the one the result names")
-    comparator = stored.model.comparator.value
     run = stored.run
-    found = measure_any(
-        spec, images, vectors, pairs, comparator=comparator, seed=run.seed, compat=run.compat,
-        compute=Compute(progress=progress),
-    )  # fmt: skip
+    compute = Compute(progress=progress)
+    found = _measure(spec, stored.model, images, vectors, pairs, seed=run.seed, compat=run.compat, compute=compute)
     parts = {}
     for section in sections_of(spec):
         gap = why_not_at_this_size(section, images, pairs)
         progress(section.name.replace("_", " "), 0, 1)
         saved = Saved(stored, spec, images, pairs, vectors, load_section(stored, folder, section.name), found)
         parts[section.name] = section.measuring.remeasure(saved) if gap is None else SectionResult(unmeasured=(gap,))
-    return _findings(found, parts)
+    return findings(found, parts)
+
+
+def _measure(
+    spec: ProtocolSpec, card: ModelCard, images: Images, vectors: NDArray[np.float32], pairs: Pairs | None, *,
+    seed: int, compat: Sequence[str], compute: Compute | None = None,
+) -> Measurement:  # fmt: skip
+    """Measure answers where the protocol has a task, else comparisons."""
+    if spec.task is not None:
+        return measure_answers(spec, card, images, vectors, seed=seed)
+    return measure_any(
+        spec, images, vectors, pairs, comparator=card.comparator.value, seed=seed, compat=compat, compute=compute
+    )
 
 
 def _run_sections(context: RunContext) -> dict[str, SectionResult]:
@@ -176,16 +189,6 @@ def why_not_at_this_size(section: Section, images: Images, pairs: Pairs | None) 
         return None
     why = f"it needs every score at once; those of {n:,} images are not held in memory (at most {MAX_IMAGES:,})"
     return Unmeasured(what=section.name.replace("_", " "), why=why)
-
-
-def _findings(found: Measurement, parts: Mapping[str, SectionResult]) -> dict[str, Any]:
-    every: list[Measurement | SectionResult] = [found, *parts.values()]
-    return {
-        "estimates": tuple(estimate for part in every for estimate in part.estimates),
-        "curves": tuple(curve for part in every for curve in part.curves),
-        "unmeasured": tuple(gap for part in every for gap in part.unmeasured),
-        **{name: part.details for name, part in parts.items() if part.details is not None},
-    }
 
 
 def _embed(model: Any, dataset: Dataset, options: RunOptions) -> Embedded:

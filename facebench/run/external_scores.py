@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,15 +15,18 @@ from facebench.errors import InputError, NotComparableError
 from facebench.execution import environment
 from facebench.execution.options import Progress, RunOptions, check_options, no_progress
 from facebench.files import canonical_json
-from facebench.measure.every_score import Measurement, measure_scores
+from facebench.measure.every_score import measure_scores
 from facebench.measure.sample import Images, Pairs, score_listed
 from facebench.measure.sanity import file_doubts, score_doubts
 from facebench.measure.saved import RESULT, load_scores, save_result, save_scores, unnamed_samples
+from facebench.measure.searched_scores import searched_scores
 from facebench.measure.study import in_similarities
 from facebench.models.scores import ScoredModel
+from facebench.run.findings import findings
 from facebench.run.protocols import Protocol, reference
-from facebench.schema import ComparisonKind, DataSummary, ProtocolSpec, Result, Unmeasured
+from facebench.schema import ComparisonKind, DataSummary, ProtocolSpec, Result
 from facebench.sections import sections_of
+from facebench.sections.contract import Listed
 
 
 def evaluate_scores(model: ScoredModel, protocol: Protocol, options: RunOptions) -> Result:
@@ -35,7 +40,7 @@ def evaluate_scores(model: ScoredModel, protocol: Protocol, options: RunOptions)
     _check_protocol(protocol, model.table, options)
     table = model.table
     n = len(table.names) if table.names is not None else 2 * len(table.scores)
-    named = None if table.names is None else Images(table.names, table.identities, dict(table.attributes))
+    named = None if table.names is None else Images(table.names, table.identities, dict(table.attributes), table.roles)
     images = named or unnamed_samples(n)
     pairs = Pairs(table.a.astype(np.int64), table.b.astype(np.int64), table.genuine, table.fold)
     spec = in_similarities(protocol.spec, model.card)
@@ -47,17 +52,15 @@ def evaluate_scores(model: ScoredModel, protocol: Protocol, options: RunOptions)
         data=_summary(model),
         run=environment.run_info(options, started=started, wall_s=time.monotonic() - clock, embedded_images=0),
         artifacts=artifacts,
-        estimates=found.estimates,
-        curves=found.curves,
-        unmeasured=found.unmeasured,
-        doubts=(*file_doubts(table.notes), *score_doubts(found.estimates, found.curves, own_scores=True)),
+        doubts=(*file_doubts(table.notes), *score_doubts(found["estimates"], found["curves"], own_scores=True)),
+        **found,
     ).with_id()
     save_result(result, options.out / RESULT)
     return result
 
 
-def remeasure_scores(stored: Result, folder: Path) -> Measurement:
-    """Compute the numbers of a result again from the scores beside it."""
+def remeasure_scores(stored: Result, folder: Path) -> dict[str, Any]:
+    """Compute the fields of a result that hold what was found again from the scores beside it."""
     scores, images, pairs, spec = load_scores(stored, folder)
     if Protocol(spec, folder).sha256 != stored.protocol.sha256:
         raise NotComparableError(f"{folder}: the protocol beside the result is not the one the result names")
@@ -77,12 +80,17 @@ def comparisons_sha256(table: ScoreTable) -> str:
 def _measure(
     spec: ProtocolSpec, images: Images, scores: np.ndarray, pairs: Pairs, seed: int, compat: tuple[str, ...],
     progress: Progress = no_progress,
-) -> Measurement:  # fmt: skip
-    found = measure_scores(spec, images, score_listed(scores, pairs), seed=seed, compat=compat, progress=progress)
-    if spec.identification is None or images.identities is None:
-        return found
-    gap = Unmeasured(what="rank-k identification", why="a file of scores does not say what was searched for in what")
-    return Measurement(found.estimates, found.curves, (*found.unmeasured, gap))
+) -> dict[str, Any]:  # fmt: skip
+    scored = score_listed(scores, pairs)
+    searched, curves, gaps = searched_scores(spec, images, scored)
+    clean = measure_scores(spec, images, scored, searched, seed=seed, compat=compat, progress=progress)
+    clean = replace(clean, curves=(*clean.curves, *curves), unmeasured=(*clean.unmeasured, *gaps))
+    listed = Listed(spec, images, pairs, scored, clean, seed)
+    parts = {}
+    for section in sections_of(spec):
+        progress(section.name.replace("_", " "), 0, 1)
+        parts[section.name] = section.measuring.from_scores(listed)
+    return findings(clean, parts)
 
 
 def _check_protocol(protocol: Protocol, table: ScoreTable, options: RunOptions) -> None:
@@ -92,7 +100,7 @@ def _check_protocol(protocol: Protocol, table: ScoreTable, options: RunOptions) 
             f"protocol {spec.name} compares all images, but a file of scores brings its own comparisons; use the "
             "protocol `scores`, or one with comparisons: {kind: pair-list}"
         )
-    sections = [section.name for section in sections_of(spec)]
+    sections = [section.name for section in sections_of(spec) if not section.takes_scores]
     if sections:
         raise InputError(f"protocol {spec.name} asks for {', '.join(sections)}, which needs the model, not its scores")
     if options.limit is not None:

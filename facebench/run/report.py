@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from facebench.files import write_atomic
+from facebench.report import answers, recognition
 from facebench.report import format as fmt
-from facebench.report import recognition
+from facebench.report.answers_verdict import answers_verdict
 from facebench.report.html import render_page
 from facebench.report.parts import Section
 from facebench.report.provenance import provenance
@@ -42,6 +43,8 @@ def render_report(result: Result) -> str:
 
 def verdict_of(reading: Reading) -> list[Statement]:
     """Return the statements of the verdict, those of sections among them."""
+    if reading.result.task is not None:
+        return answers_verdict(reading)
     return verdict(reading, [s for section in every_section() for s in section.statements(reading)])
 
 
@@ -51,6 +54,8 @@ def verdict_sentences(result: Result) -> list[str]:
 
 
 def _parts(reading: Reading, statements: list[Statement]) -> list[Section]:
+    if reading.result.task is not None:
+        return [*answers.leading(reading), *recognition.closing(reading, ())[-2:]]
     sections = every_section()
     own = tuple(section.condition_prefix for section in sections if section.condition_prefix)
     return [

@@ -30,6 +30,8 @@ class Difference(AtPoint):
     base: str = Field(description="label of the model it is held against")
     metric: str
     fpir_target: float | None = None
+    of: str | None = Field(None, description="what part of the answers: a class, a label, a value, a bin")
+    at: float | None = Field(None, description="cut-off the figure was taken at")
     k: int | None = Field(None, description="rank, for `rank`")
     discarded: float | None = Field(None, description="share of comparisons of poorest quality left out, for `edc_…`")
     group: str = "all"
@@ -44,7 +46,8 @@ class Difference(AtPoint):
     ci_low: float | None = None
     ci_high: float | None = None
     ci_method: str | None = Field(
-        None, description="paired-bootstrap, paired-delta, paired-identity, paired-folds, unpaired-intervals, or exact"
+        None,
+        description="paired-bootstrap, -delta, -identity, -folds or -units, unpaired-intervals, or exact",
     )
     p_value: float | None = Field(None, description="two-sided, of no difference; not corrected for how many are shown")
     p_adjusted: float | None = Field(None, description="after Benjamini and Hochberg over `family_size` differences")
@@ -126,6 +129,7 @@ class Comparison(Strict):
     confidence: float = 0.95
     identical: tuple[str, ...] = Field((), description="models whose embeddings equal the base's to the last bit")
     differences: tuple[Difference, ...]
+    leading: str | None = Field(None, description="of answers: the metric the task leads with")
     family_size: int = Field(description="differences that were tested together")
     drift: tuple[Drift, ...] = ()
     ranks: tuple[Rank, ...] = ()

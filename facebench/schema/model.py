@@ -19,6 +19,7 @@ class Colour(StrEnum):
 
     RGB = "RGB"
     BGR = "BGR"
+    GREY = "grey"  # one channel: the luminance of ITU-R BT.601, rounded, as Pillow's mode L
 
 
 class Layout(StrEnum):
@@ -102,6 +103,33 @@ class InputSpec(Strict):
         return self
 
 
+class Activation(StrEnum):
+    """What the numbers of an output that classifies mean."""
+
+    PROBABILITIES = "probabilities"  # of the classes, summing to 1; of each label, from 0 to 1
+    LOGITS = "logits"  # softmax, or for labels the logistic function, makes them probabilities
+    LABEL = "label"  # 1 for what was answered, 0 for all else; words that are no class are no answer
+    VALUES = "values"  # as they are
+
+
+class OutputSpec(Strict):
+    """One head of a model that answers: what its numbers are called, never by their order alone."""
+
+    name: str = Field(min_length=1, max_length=60, pattern=r"^[A-Za-z][\w-]*$", description="what protocols call it")
+    tensor: str | None = Field(None, description="the network's own name of the output; default: the same name")
+    names: tuple[str, ...] = Field(min_length=1, description="of each number: classes, labels, or values")
+    activation: Activation = Activation.VALUES
+    unit: str = Field("", description="of values, such as degrees or years")
+    scale: float = Field(1.0, description="values are multiplied by it; 57.29578 turns radians into degrees")
+
+    @field_validator("names")
+    @classmethod
+    def _distinct(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(names)) < len(names):
+            raise ValueError("two numbers of one output have the same name")
+        return names
+
+
 class ModelFile(Strict):
     """A model as its owner describes it in a YAML file."""
 
@@ -115,6 +143,9 @@ class ModelFile(Strict):
     training_data: tuple[str, ...] = ()
     output: Annotated[str, Field(min_length=1)] | None = Field(
         None, description="onnx and torch: which output of the network is the embedding, where it has several"
+    )
+    outputs: tuple[OutputSpec, ...] | None = Field(
+        None, description="heads that answer (expression, age, ...), for protocols with a task"
     )
     factory: str | None = Field(None, description="torch only: package.module:function that returns the network")
     state_dict_key: str | None = Field(None, description="torch only: key under which the weights lie in the file")
@@ -159,6 +190,22 @@ class ModelCard(Strict):
     )
     options: dict[str, Any] = Field(default_factory=dict)
     output: str | None = Field(None, description="which of several outputs of the network is the embedding")
+    outputs: tuple[OutputSpec, ...] | None = Field(
+        None, description="heads that answer; their numbers stand side by side in each stored row"
+    )
+
+    def head(self, name: str) -> tuple[OutputSpec, slice]:
+        """Return a head and where its numbers stand in a row; a model with one head needs no name.
+
+        Raises:
+            KeyError: the model has no such head.
+        """
+        start, found = 0, self.outputs or ()
+        for output in found:
+            if output.name == name or len(found) == 1:
+                return output, slice(start, start + len(output.names))
+            start += len(output.names)
+        raise KeyError(name)
 
     @property
     def distances(self) -> bool:

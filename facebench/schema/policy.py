@@ -32,6 +32,8 @@ class Rule(AtPoint):
     fmr_target: Share | None = Field(None, description="operating point; default: the one the protocol leads with")
     operating_point: str | None = Field(None, description="name of a threshold of the protocol, in place of fmr_target")
     k: int | None = Field(None, gt=0, description="rank, for `rank`")
+    of: str | None = Field(None, description="of answers: the class, label or value; default: all together")
+    at: float | None = Field(None, description="of answers: the cut-off")
     group: str = Field("all", description="a group, or a pattern: sex=*, race=*&gender=female; for a differential sex")
     condition: str = Field("clean", description="a condition, or a pattern: corruption:*")
     margin: float | None = Field(None, ge=0, description="how much worse the candidate may be, in units of the metric")

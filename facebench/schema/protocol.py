@@ -18,6 +18,7 @@ from facebench.schema.judgements import JudgementSpec
 from facebench.schema.ood import OodSpec
 from facebench.schema.points import Fraction, Point, PointSpec
 from facebench.schema.robustness import RobustnessSpec
+from facebench.schema.task import Task
 from facebench.schema.templates import TemplateSpec
 
 
@@ -97,6 +98,15 @@ class UncertaintySpec(Strict):
 
     confidence: Fraction = 0.95
     replicates: int = Field(1000, ge=100, le=100_000, description="vertex-bootstrap replicates over identities")
+    unit: str | None = Field(
+        None, description="with a task: column of what is independent (subject, video, family); default: identity"
+    )
+
+
+_OF_COMPARISONS = (
+    "templates", "identification", "robustness", "impostor_ladder", "causal", "published_measures",
+    "error_versus_discard", "covariates", "ood", "explanation", "judgements",
+)  # fmt: skip
 
 
 class ProtocolSpec(Strict):
@@ -144,6 +154,7 @@ class ProtocolSpec(Strict):
     efficiency: EfficiencySpec | None = None
     explanation: ExplanationSpec | None = None
     judgements: JudgementSpec | None = None
+    task: Task | None = Field(None, description="judge answers (expression, age, ...) instead of comparisons")
 
     @model_validator(mode="before")
     @classmethod
@@ -201,4 +212,10 @@ class ProtocolSpec(Strict):
                 "`comparisons.kind: templates` or `template-pairs` and the key `templates` need each other, such as "
                 "templates: {normalise_first: true, detector_weight: false, flip: false}"
             )
+        if self.task is not None:
+            wrong = [name for name in _OF_COMPARISONS if getattr(self, name) is not None]
+            if wrong:
+                raise ValueError(f"a protocol with a task judges answers; {', '.join(wrong)} judges comparisons")
+        elif self.uncertainty.unit is not None:
+            raise ValueError("uncertainty.unit goes with a task; comparisons take identities as independent")
         return self

@@ -18,6 +18,7 @@ from facebench.schema.model import ModelCard
 from facebench.schema.ood import OodDetails
 from facebench.schema.points import AtPoint, Point
 from facebench.schema.robustness import RobustnessDetails
+from facebench.schema.task import TaskDetails
 
 SCHEMA_VERSION = 1
 
@@ -42,6 +43,8 @@ class Flag(StrEnum):
     CONTROL_FAILED = "control_failed"  # random labels look unlike: intervals and tests are too narrow on this data
     UNQUALIFIED = "unqualified"  # the saliency method failed a control on this model: shown, never ranked
     NOISY = "noisy"  # times scatter or drift by more than a tenth: the machine was busy, and nothing is called slower
+    UNDEFINED_CLASS = "undefined_class"  # a class of the protocol has no image here: nothing is known of it
+    COVERAGE_LOW = "coverage_low"  # the model left more than one image in twenty without an answer
     DEGENERATE_MAPS = "degenerate_maps"  # some maps were constant or NaN and are left out
 
 
@@ -51,6 +54,8 @@ class Estimate(AtPoint):
     metric: str = Field(description="tar, fnmr, fmr, eer, auc, ... as documented in docs/metrics.md")
     value: float | None = Field(description="null when it cannot be computed; a flag then says why")
     fpir_target: float | None = Field(None, description="the FPIR the threshold of a search was set for")
+    of: str | None = Field(None, description="what part of the answers: a class, a label, a value, a bin")
+    at: float | None = Field(None, description="cut-off the figure was taken at, such as 5 years")
     k: int | None = Field(None, description="rank, for `rank` and `fnir`")
     discarded: float | None = Field(None, description="share of comparisons of poorest quality left out, for `edc_…`")
     group: str = Field(
@@ -130,7 +135,7 @@ class Estimate(AtPoint):
 class Curve(Strict):
     """Points of a curve or bars of a histogram, for the report."""
 
-    kind: Literal["det", "histogram", "cmc", "edc", "epc"]
+    kind: Literal["det", "histogram", "cmc", "edc", "epc", "reliability", "risk-coverage", "error-by-value"]
     name: str = Field(description="det and cmc: all; histogram: genuine or impostor")
     group: str = "all"
     condition: str = "clean"
@@ -295,6 +300,7 @@ class Result(Strict):
     impostor_ladder: LadderDetails | None = None
     causal: CausalDetails | None = None
     ood: OodDetails | None = None
+    task: TaskDetails | None = Field(None, description="what was answered, where the protocol has a task")
 
     def with_id(self) -> Result:
         """Return the same result with `result_id` filled in."""

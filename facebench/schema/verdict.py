@@ -27,6 +27,8 @@ class GateFinding(AtPoint):
     rule: int = Field(ge=1, description="number of the rule in the policy, from 1")
     metric: str
     k: int | None = None
+    of: str | None = None
+    at: float | None = None
     group: str
     condition: str
     outcome: Outcome

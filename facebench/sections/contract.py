@@ -1,7 +1,7 @@
 """What passes between a run and a section: what it may use, and what it gives back.
 
 The module ``measure`` of a section has two functions: ``run(context)`` measures it with the model, ``remeasure(saved)``
-computes its numbers again from the files beside the result.
+computes its numbers again from the files beside the result. One that takes scores also has ``from_scores(listed)``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from facebench.execution.counterfactuals import Edited
 from facebench.execution.embedding import Embedded
 from facebench.execution.options import RunOptions
 from facebench.measure.every_score import Measurement
-from facebench.measure.sample import Images, Pairs
+from facebench.measure.sample import Images, Pairs, Scored
 from facebench.schema import Artifact, Curve, Estimate, Failure, ProtocolSpec, Result, Strict, Unmeasured
 
 Tensors = Mapping[str, NDArray[Any]]
@@ -84,6 +84,27 @@ class Saved:
     vectors: NDArray[np.float32]
     tensors: Tensors
     clean: Measurement
+
+
+@dataclass(frozen=True, eq=False)
+class Listed:
+    """What a section may use of a file of scores, in a run and when its numbers are computed again.
+
+    Attributes:
+        spec: the protocol, its thresholds as similarities.
+        images: the samples compared.
+        pairs: the comparisons of the file.
+        scored: their scores.
+        clean: the clean measurement.
+        seed: of the run.
+    """
+
+    spec: ProtocolSpec
+    images: Images
+    pairs: Pairs
+    scored: Scored
+    clean: Measurement
+    seed: int
 
 
 @dataclass(frozen=True)

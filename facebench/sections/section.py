@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from facebench.report.parts import Section as Part
     from facebench.report.reading import Reading
     from facebench.report.statement import Statement
-    from facebench.sections.contract import RunContext, Saved, SectionResult
+    from facebench.sections.contract import Listed, RunContext, Saved, SectionResult
 
 
 class Measuring(Protocol):
@@ -29,6 +29,10 @@ class Measuring(Protocol):
         """Compute estimates and details again; what needs the model itself is copied from the stored result."""
         ...
 
+    def from_scores(self, listed: Listed) -> SectionResult:
+        """Measure the section on a file of scores; only sections that take scores have this."""
+        ...
+
 
 class Reporting(Protocol):
     """The module ``report`` of a section; it may also define ``statements(reading)``, which join the verdict."""
@@ -45,6 +49,7 @@ class Section:
     Attributes:
         name: the protocol key, the field of `Result` that holds its details, and the folder.
         needs_model: whether stored embeddings are not enough.
+        takes_scores: whether a file of scores is enough.
         needs_every_score: whether it goes back to single comparisons, of which all must be held in memory.
         condition_prefix: of the conditions of its estimates, which its own tables show; empty for none.
         has_report: whether the page has parts of its own for it; other estimates are listed as further ones.
@@ -53,6 +58,7 @@ class Section:
 
     name: str
     needs_model: bool = True
+    takes_scores: bool = False
     needs_every_score: bool = False
     condition_prefix: str = ""
     has_report: bool = True

@@ -1,10 +1,10 @@
-"""Do intervals of differentials hold the truth? A short version of `python -m benchmarks.coverage`."""
+"""Do intervals of differentials hold the truth? A short version of `python -m benchmarks.coverage_study`."""
 
 import pytest
 from scipy.stats import binom
 
-from benchmarks.coverage.designs import DESIGNS
-from benchmarks.coverage.study import LOWEST, count, study
+from benchmarks.coverage_study.designs import DESIGNS
+from benchmarks.coverage_study.study import LOWEST, count, study
 
 RUNS = 200
 
@@ -13,7 +13,7 @@ RUNS = 200
 @pytest.mark.parametrize("name", ["all pairs, three fair groups", "dense list, three unfair groups"])
 def test_intervals_of_differentials_cover(name):
     design = next(d for d in DESIGNS if d.name == name)
-    counts = count(design, study(design, "differentials", runs=RUNS, seed=7, replicates=100))
+    counts = count(design, study(design, "groups", runs=RUNS, seed=7, replicates=100))
     assert len(counts) > 30
     for each in counts:
         # exact binomial limit, .01 shared by all kinds

@@ -1,4 +1,4 @@
-"""Every kind of interval holds the truth about as often as it promises: 200 runs here, 2,000 by benchmarks/coverage."""
+"""Every interval holds the truth about as often as it promises: 200 runs here, 2,000 by benchmarks/coverage_study."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ ROOT = Path(__file__).resolve().parents[2]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-from benchmarks.coverage import study  # noqa: E402 - found only from the root of the repository
-from benchmarks.coverage.designs import Design, Group  # noqa: E402
+from benchmarks.coverage_study import study  # noqa: E402 - found only from the root of the repository
+from benchmarks.coverage_study.designs import Design, Group  # noqa: E402
 
 RUNS = 200
 PEOPLE = Group("all", 40)

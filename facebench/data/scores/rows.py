@@ -41,6 +41,7 @@ class ScoreTable:
         genuine: (P,) same identity.
         scores: (P,) float64, higher is more alike; ``-inf`` where the comparison failed.
         fold: (P,) 0..folds-1, or None.
+        roles: (N,) gallery or probe, where every probe was searched for among the gallery; None when none was.
         notes: what the reader noticed.
         left_out: what it left out.
     """
@@ -56,6 +57,7 @@ class ScoreTable:
     fold: NDArray[np.int64] | None = None
     notes: tuple[str, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
+    roles: tuple[str | None, ...] | None = None
 
     @property
     def n_failed(self) -> int:

@@ -129,6 +129,8 @@ def _number(word: str) -> float:
 def read_cmc(path: Path, match: Path) -> ScoreTable:
     """Read pyeer's ``query template score`` with a list ``query template`` of the genuine comparisons.
 
+    Queries are probes and templates the gallery, unless a name stands on both sides.
+
     Raises:
         InputError: with file and line; also a listed pair that has no score.
     """
@@ -153,7 +155,11 @@ def read_cmc(path: Path, match: Path) -> ScoreTable:
             f"{match}, line {line}: {query} {template} has no score in {path} ({len(unseen):,} such pairs); a query "
             "without a score would vanish from the rates"
         )
-    return identities_from_genuine(rows.table("query, template, score", identities=None), str(path))
+    table = identities_from_genuine(rows.table("query, template, score", identities=None), str(path))
+    probes, gallery = set(table.b.tolist()), set(table.a.tolist())
+    if probes & gallery:
+        return table
+    return replace(table, roles=tuple("probe" if n in probes else "gallery" for n in range(len(table.names or ()))))
 
 
 def read_nist(path: Path, impostor: Path | None) -> ScoreTable:

@@ -9,7 +9,7 @@ Pure data: nothing is imported but the exception tree and the registry, so that 
 from __future__ import annotations
 
 from facebench.errors import InputError, did_you_mean
-from facebench.metrics.catalogue import differentials, explanations, sections, verification
+from facebench.metrics.catalogue import answers, differentials, explanations, sections, verification
 from facebench.metrics.catalogue.definition import Counted, Direction, Format, Kind, MetricDef, Topic
 from facebench.registry import Registry
 
@@ -21,6 +21,8 @@ for _definition in (
     *sections.METRICS,
     *differentials.METRICS,
     *explanations.METRICS,
+    *answers.METRICS,
+    *answers.GAPS,
 ):
     _METRICS.register(_definition.name, _definition)
 

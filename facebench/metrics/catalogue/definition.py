@@ -71,6 +71,7 @@ class Topic(StrEnum):
     SEARCH = "search"
     ATTACK = "attack"
     EXPLANATION = "explanation"
+    ANSWERS = "answers"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

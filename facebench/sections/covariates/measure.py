@@ -6,8 +6,9 @@ variances over identities. Odds ratios are given per step that the protocol stat
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +20,10 @@ from facebench.measure.sample import Images
 from facebench.measure.study import attributes_of
 from facebench.metrics import regression
 from facebench.metrics.uncertainty import normal_quantile
+from facebench.metrics.verification import held
 from facebench.schema import Estimate, Flag, ProtocolSpec, Unmeasured, point_fields
 from facebench.scoring import similarity
-from facebench.sections.contract import PlanRow, RunContext, Saved, SectionResult
+from facebench.sections.contract import Listed, PlanRow, RunContext, Saved, SectionResult
 
 MIN_ERRORS = 30
 Floats = NDArray[np.float64]
@@ -34,17 +36,36 @@ def plan(spec: ProtocolSpec, n_images: int, seconds_per_image: float) -> list[Pl
 
 def run(context: RunContext) -> SectionResult:
     """Regress false matches and missed genuine comparisons at the primary target on each covariate."""
-    comparator = context.model.card.comparator.value
-    return _measured(context.spec, context.images, context.embedded.vectors, comparator, context.clean)
+    errors = partial(_errors, context.embedded.vectors, context.images, context.model.card.comparator.value)
+    return _measured(context.spec, context.images, errors, _Impostors, context.clean)
 
 
 def remeasure(saved: Saved) -> SectionResult:
     """Fit again from the embeddings."""
-    return _measured(saved.spec, saved.images, saved.vectors, saved.result.model.comparator.value, saved.clean)
+    errors = partial(_errors, saved.vectors, saved.images, saved.result.model.comparator.value)
+    return _measured(saved.spec, saved.images, errors, _Impostors, saved.clean)
+
+
+def from_scores(listed: Listed) -> SectionResult:
+    """Fit on the comparisons of a file."""
+    scores = listed.scored.scores
+
+    def errors(threshold: float) -> _Errors:
+        false = scores.impostor >= held(threshold, scores.impostor.dtype)
+        missed = scores.genuine < held(threshold, scores.genuine.dtype)
+        ends = scores.impostor_ends[false].astype(np.int64)
+        return _Errors(ends, scores.genuine_ends.astype(np.int64), np.asarray(missed))
+
+    impostors = partial(_ListedImpostors, scores.impostor_ends.astype(np.int64))
+    return _measured(listed.spec, listed.images, errors, impostors, listed.clean)
 
 
 def _measured(
-    spec: ProtocolSpec, images: Images, vectors: NDArray[np.float32], comparator: str, clean: Measurement
+    spec: ProtocolSpec,
+    images: Images,
+    errors_at: Callable[[float], _Errors],
+    impostors: Callable[[NDArray[np.int64], Floats, NDArray[np.int64]], _Regression],
+    clean: Measurement,
 ) -> SectionResult:
     assert spec.covariates is not None
     if images.identities is None:
@@ -52,7 +73,7 @@ def _measured(
         return SectionResult(unmeasured=(Unmeasured(what="regression on covariates", why=why),))
     point = clean.at(spec.primary)
     attributes = attributes_of(spec, images)
-    errors = _errors(vectors, images, comparator, point.threshold or 0.0)
+    errors = errors_at(point.threshold or 0.0)
     estimates: list[Estimate] = []
     for name, step in spec.covariates.items():
         if name not in attributes:
@@ -62,7 +83,7 @@ def _measured(
         values = np.array([np.nan if v is None else float(v) for v in attributes[name]])
         common: dict[str, object] = {"group": name, **point_fields(point.point), "threshold": point.threshold}
         common["threshold_source"] = point.threshold_source
-        estimates += _Impostors(images.identity, values / step, errors.impostor).estimates(spec, common)
+        estimates += impostors(images.identity, values / step, errors.impostor).estimates(spec, common)
         estimates += _Genuines(images.identity, values / step, errors).estimates(spec, common)
     return SectionResult(estimates=tuple(estimates))
 
@@ -198,6 +219,50 @@ class _Impostors(_Regression):
         return regression.dyadic_meat(per_identity, products, self.n_identities)
 
 
+class _ListedImpostors(_Regression):
+    """False matches over listed impostor comparisons with two known values."""
+
+    rate, method = "fmr", "dyadic-robust"
+
+    def __init__(
+        self, ends: NDArray[np.int64], identity: NDArray[np.int64], values: Floats, false: NDArray[np.int64]
+    ) -> None:
+        kept = ~np.isnan(values[ends]).any(axis=1)
+        n = identity.size
+        wrong = np.isin(ends[:, 0] * n + ends[:, 1], false[:, 0] * n + false[:, 1])
+        ends, self._wrong = ends[kept], wrong[kept].astype(np.float64)
+        self.n, self.n_errors = len(ends), int(self._wrong.sum())
+        centre = values[ends].mean() if self.n else 0.0
+        self._x = _design(values[ends[:, 0]] - centre, values[ends[:, 1]] - centre)
+        people = np.sort(identity[ends], axis=1)
+        self._people, place = np.unique(people, return_inverse=True)
+        self._ends = place.reshape(-1, 2)
+        self.n_identities = self._people.size
+
+    def fit(self) -> regression.Fit | None:
+        """Fit on the whole design."""
+        return _fit_design(self._x, self._wrong, self._meat)
+
+    def _meat(self, beta: Floats) -> Floats:
+        scores = self._x * (self._wrong - 1 / (1 + np.exp(-self._x @ beta)))[:, None]
+        pair = np.unique(self._ends[:, 0] * self.n_identities + self._ends[:, 1], return_inverse=True)[1]
+        together, per_identity = np.zeros((pair.max() + 1, 3)), np.zeros((self.n_identities, 3))
+        np.add.at(together, pair, scores)
+        for side in self._ends.T:
+            np.add.at(per_identity, side, scores)
+        return regression.dyadic_meat(per_identity, together.T @ together, self.n_identities)
+
+
+def _fit_design(x: Floats, errors: Floats, meat: Callable[[Floats], Floats]) -> regression.Fit | None:
+    rate = float(errors.mean())
+
+    def derivatives(beta: Floats) -> tuple[Floats, Floats]:
+        p = 1 / (1 + np.exp(-x @ beta))
+        return x.T @ (errors - p), (x * (p * (1 - p))[:, None]).T @ x
+
+    return regression.fit_logistic(derivatives, meat, np.array([np.log(rate / (1 - rate)), 0.0, 0.0]))
+
+
 class _Genuines(_Regression):
     """Missed genuine comparisons with two known values."""
 
@@ -214,12 +279,7 @@ class _Genuines(_Regression):
 
     def fit(self) -> regression.Fit | None:
         """Fit on the whole design."""
-        rate = self.n_errors / self.n
-        return regression.fit_logistic(self._derivatives, self._meat, np.array([np.log(rate / (1 - rate)), 0.0, 0.0]))
-
-    def _derivatives(self, beta: Floats) -> tuple[Floats, Floats]:
-        p = 1 / (1 + np.exp(-self._x @ beta))
-        return self._x.T @ (self._missed - p), (self._x * (p * (1 - p))[:, None]).T @ self._x
+        return _fit_design(self._x, self._missed, self._meat)
 
     def _meat(self, beta: Floats) -> Floats:
         scores = self._x * (self._missed - 1 / (1 + np.exp(-self._x @ beta)))[:, None]

@@ -2,4 +2,6 @@
 
 from facebench.sections.section import Section
 
-SECTION = Section("error_versus_discard", needs_model=False, needs_every_score=True, condition_prefix="quality:")
+SECTION = Section(
+    "error_versus_discard", needs_model=False, takes_scores=True, needs_every_score=True, condition_prefix="quality:"
+)

@@ -11,13 +11,15 @@ from facebench.errors import InputError, UnknownNameError
 from facebench.measure.every_score import Measurement
 from facebench.measure.groups import Column
 from facebench.measure.rates import Rate
-from facebench.measure.sample import Images, Pairs, make_scores
+from facebench.measure.sample import Images, make_scores
 from facebench.measure.study import attributes_of
 from facebench.metrics.bootstrap import vertex_weights
 from facebench.metrics.quality import DiscardCurve, error_versus_discard
 from facebench.metrics.streams import Stream, generator
+from facebench.metrics.verification import held
 from facebench.schema import Curve, Estimate, Flag, ProtocolSpec, Unmeasured, point_fields
-from facebench.sections.contract import PlanRow, RunContext, Saved, SectionResult
+from facebench.scoring import ScoreSet
+from facebench.sections.contract import Listed, PlanRow, RunContext, Saved, SectionResult
 
 NORM = "norm"
 POINTS = 101
@@ -31,40 +33,45 @@ def plan(spec: ProtocolSpec, n_images: int, seconds_per_image: float) -> list[Pl
 
 def run(context: RunContext) -> SectionResult:
     """Draw the curve of each quality the protocol names."""
-    comparator = context.model.card.comparator.value
-    return _measured(
-        context.spec, context.images, context.pairs, context.embedded.vectors, comparator, context.clean,
-        context.options.seed,
-    )  # fmt: skip
+    vectors = context.embedded.vectors
+    scores = make_scores(vectors, context.images, context.pairs, context.model.card.comparator.value)
+    return _measured(context.spec, context.images, scores, vectors, context.clean, context.options.seed)
 
 
 def remeasure(saved: Saved) -> SectionResult:
     """Draw them again from the embeddings."""
-    comparator, seed = saved.result.model.comparator.value, saved.result.run.seed
-    return _measured(saved.spec, saved.images, saved.pairs, saved.vectors, comparator, saved.clean, seed)
+    scores = make_scores(saved.vectors, saved.images, saved.pairs, saved.result.model.comparator.value)
+    return _measured(saved.spec, saved.images, scores, saved.vectors, saved.clean, saved.result.run.seed)
+
+
+def from_scores(listed: Listed) -> SectionResult:
+    """Draw them from the scores of a file and the qualities it gives its samples."""
+    return _measured(listed.spec, listed.images, listed.scored.scores, None, listed.clean, listed.seed)
 
 
 def _measured(
     spec: ProtocolSpec,
     images: Images,
-    pairs: Pairs | None,
-    vectors: NDArray[np.float32],
-    comparator: str,
+    scores: ScoreSet,
+    vectors: NDArray[np.float32] | None,
     clean: Measurement,
     seed: int,
 ) -> SectionResult:
     asked = spec.error_versus_discard
     assert asked is not None
-    scores = make_scores(vectors, images, pairs, comparator)
     if not scores.genuine.size:
         why = "there are no genuine comparisons"
         return SectionResult(unmeasured=(Unmeasured(what="error versus discard", why=why),))
     point = clean.at(spec.primary)
-    missed = scores.genuine < np.float32(point.threshold or 0.0)
+    missed = scores.genuine < held(point.threshold or 0.0, scores.genuine.dtype)
     estimates: list[Estimate] = []
     curves: list[Curve] = []
     unmeasured: list[Unmeasured] = []
     for name in asked.quality:
+        if name == NORM and vectors is None:
+            why = "a file of scores holds no embeddings, whose length it is"
+            unmeasured.append(Unmeasured(what=f"error versus discard by {name}", why=why))
+            continue
         quality = _quality(name, attributes_of(spec, images), vectors)
         poorer = quality[scores.genuine_ends].min(axis=1)
         known = ~np.isnan(poorer)
@@ -94,9 +101,9 @@ def _measured(
     return SectionResult(estimates=tuple(estimates), curves=tuple(curves), unmeasured=tuple(unmeasured))
 
 
-def _quality(name: str, attributes: Mapping[str, Column], vectors: NDArray[np.float32]) -> NDArray[np.float64]:
+def _quality(name: str, attributes: Mapping[str, Column], vectors: NDArray[np.float32] | None) -> NDArray[np.float64]:
     """Return (N,) the quality of each image; NaN where it is not known."""
-    if name == NORM:
+    if name == NORM and vectors is not None:
         return np.asarray(np.linalg.norm(vectors.astype(np.float64), axis=1), np.float64)
     if name not in attributes:
         known = [*attributes, NORM]

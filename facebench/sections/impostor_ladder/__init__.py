@@ -2,4 +2,6 @@
 
 from facebench.sections.section import Section
 
-SECTION = Section("impostor_ladder", needs_model=False, needs_every_score=True, condition_prefix="impostors:")
+SECTION = Section(
+    "impostor_ladder", needs_model=False, takes_scores=True, needs_every_score=True, condition_prefix="impostors:"
+)

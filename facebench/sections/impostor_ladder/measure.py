@@ -6,8 +6,9 @@ model are not zero-effort impostors, so they have a metric of their own and neve
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,12 @@ from numpy.typing import NDArray
 from facebench.errors import InputError, UnknownNameError
 from facebench.files import is_folder
 from facebench.measure.every_score import Measurement
-from facebench.measure.pairwise import Block, Inside, count_rates
+from facebench.measure.pairwise import Inside, count_rates
 from facebench.measure.rates import Rate, impostor_rate, rate_estimate
 from facebench.measure.sample import Images
 from facebench.measure.saved import load_inputs, load_result
 from facebench.measure.study import attributes_of
+from facebench.metrics.verification import held
 from facebench.schema import (
     Estimate,
     Flag,
@@ -33,19 +35,22 @@ from facebench.schema import (
     point_fields,
 )
 from facebench.scoring import compare_pairs, similarity
-from facebench.sections.contract import PlanRow, RunContext, Saved, SectionResult
+from facebench.sections.contract import Listed, PlanRow, RunContext, Saved, SectionResult
 
 LOOKALIKES = "impostors:look-alikes"
 METRIC = "lookalike_match_rate"
+Rows = NDArray[np.int64]
+Alike = Callable[[Rows, Rows], NDArray[np.bool_]]  # of two images, or of arrays of them that fit together
+Counted = list[list[tuple[Rate | None, int]]]  # per rung and operating point: the rate, and the people in it
 
 
 @dataclass(frozen=True)
 class Rung:
-    """One rung: the condition of its estimates, what it asks, and the comparisons it keeps."""
+    """One rung: the condition of its estimates, what it asks, and the impostor comparisons it keeps."""
 
     condition: str
     words: str
-    keeps: Inside
+    keeps: Alike
 
 
 def plan(spec: ProtocolSpec, n_images: int, seconds_per_image: float) -> list[PlanRow]:  # noqa: ARG001 - no image is embedded
@@ -62,26 +67,84 @@ def run(context: RunContext) -> SectionResult:
     path = context.options.second_model
     if spec.neighbours is not None and path is not None:
         chosen, second = _lookalikes(path, context.images, spec.neighbours)
-    comparator = context.model.card.comparator.value
-    return _measured(context.spec, context.images, context.embedded.vectors, comparator, context.clean, chosen, second)
+    faces = _Faces(context.images, context.embedded.vectors, context.model.card.comparator.value)
+    return _measured(context.spec, context.images, faces.rates, context.clean, faces.lookalikes(chosen), second)
 
 
 def remeasure(saved: Saved) -> SectionResult:
     """Count again; the look-alikes are those chosen in the run."""
     stored = saved.result.impostor_ladder
     second = None if stored is None else stored.second_model
-    comparator = saved.result.model.comparator.value
-    return _measured(saved.spec, saved.images, saved.vectors, comparator, saved.clean, saved.tensors, second)
+    faces = _Faces(saved.images, saved.vectors, saved.result.model.comparator.value)
+    return _measured(saved.spec, saved.images, faces.rates, saved.clean, faces.lookalikes(saved.tensors), second)
+
+
+def from_scores(listed: Listed) -> SectionResult:
+    """Count on the impostor comparisons of a file; look-alikes are found by embeddings only."""
+    why = "look-alikes are chosen by embeddings, of which a file of scores has none"
+    return _measured(listed.spec, listed.images, partial(_listed_rates, listed), listed.clean, None, None, why_none=why)
+
+
+@dataclass(frozen=True)
+class _Lookalikes:
+    """Pairs chosen by a second model, and the rate at which they are taken for one person."""
+
+    tensors: Mapping[str, NDArray[Any]]
+    rate: Callable[[Estimate, float], tuple[Rate | None, int]]
+
+
+@dataclass(frozen=True, eq=False)
+class _Faces:
+    """All images compared with each other."""
+
+    images: Images
+    vectors: NDArray[np.float32]
+    comparator: str
+
+    def rates(self, rungs: Sequence[Rung], thresholds: Sequence[float], effects: Sequence[float]) -> Counted:
+        """Return the rates of each rung at each threshold."""
+        inside = [_of_block(rung.keeps) for rung in rungs]
+        return count_rates(self.vectors, self.images, self.comparator, thresholds, inside, effects)
+
+    def lookalikes(self, chosen: Mapping[str, NDArray[Any]]) -> _Lookalikes | None:
+        """Return the pairs chosen, None where there are none."""
+        rate = partial(_lookalike_rate, self.vectors, self.images, self.comparator, chosen)
+        return _Lookalikes(chosen, rate) if chosen else None
+
+
+def _of_block(keeps: Alike) -> Inside:
+    return lambda block: block.impostor & keeps(block.rows[:, None], block.columns[None, :])
+
+
+def _listed_rates(
+    listed: Listed, rungs: Sequence[Rung], thresholds: Sequence[float], effects: Sequence[float]
+) -> Counted:
+    """Return the rates of each rung at each threshold, over the impostor comparisons of a file."""
+    scores, identity = listed.scored.scores, listed.images.identity
+    first, second = scores.impostor_ends[:, 0].astype(np.int64), scores.impostor_ends[:, 1].astype(np.int64)
+    found: Counted = []
+    for rung in rungs:
+        kept = rung.keeps(first, second)
+        ends = identity[first[kept]], identity[second[kept]]
+        people = int(np.unique(np.concatenate(ends)).size)
+        row: list[tuple[Rate | None, int]] = []
+        for threshold, effect in zip(thresholds, effects, strict=True):
+            errors = scores.impostor[kept] >= held(threshold, scores.impostor.dtype)
+            rate = impostor_rate(errors, *ends, design_effect=effect) if errors.size else None
+            row.append((rate, people))
+        found.append(row)
+    return found
 
 
 def _measured(
     protocol: ProtocolSpec,
     images: Images,
-    vectors: NDArray[np.float32],
-    comparator: str,
+    count: Callable[[Sequence[Rung], Sequence[float], Sequence[float]], Counted],
     clean: Measurement,
-    chosen: Mapping[str, NDArray[Any]],
+    chosen: _Lookalikes | None,
     second: SecondModel | None,
+    *,
+    why_none: str = "no second model was given; name its result with --second-model",
 ) -> SectionResult:
     spec = protocol.impostor_ladder
     assert spec is not None
@@ -93,25 +156,24 @@ def _measured(
     points = [e for e in points if e.threshold is not None and e.condition == "clean" and e.rule == "strict"]
     thresholds = [e.threshold for e in points if e.threshold is not None]
     effects = [_design_effect(e) for e in points]
-    counted = count_rates(vectors, images, comparator, thresholds, [rung.keeps for rung in rungs], effects)
     confidence = protocol.uncertainty.confidence
     estimates = [
         _estimate("fmr", rung.condition, rate, people, point, confidence)
-        for rung, row in zip(rungs, counted, strict=True)
+        for rung, row in zip(rungs, count(rungs, thresholds, effects), strict=True)
         for (rate, people), point in zip(row, points, strict=True)
     ]
     words = {rung.condition: rung.words for rung in rungs}
     unmeasured = []
-    if chosen:
+    if chosen is not None:
         words[LOOKALIKES] = f"each image's {spec.neighbours} nearest strangers, by a second model"
         for point, effect in zip(points, effects, strict=True):
-            rate, people = _lookalike_rate(vectors, images, comparator, chosen, point, effect)
+            rate, people = chosen.rate(point, effect)
             estimates.append(_estimate(METRIC, LOOKALIKES, rate, people, point, confidence))
     elif spec.neighbours is not None:
-        why = "no second model was given; name its result with --second-model"
-        unmeasured.append(Unmeasured(what="false matches of look-alikes", why=why))
+        unmeasured.append(Unmeasured(what="false matches of look-alikes", why=why_none))
+    tensors = {} if chosen is None else dict(chosen.tensors)
     return SectionResult(
-        estimates=tuple(estimates), unmeasured=tuple(unmeasured), tensors=dict(chosen),
+        estimates=tuple(estimates), unmeasured=tuple(unmeasured), tensors=tensors,
         details=LadderDetails(rungs=words, second_model=second),
     )  # fmt: skip
 
@@ -122,8 +184,8 @@ def _design_effect(e: Estimate) -> float:
 
 def _rungs(spec: LadderSpec, attributes: Mapping[str, Sequence[str | float | None]]) -> list[Rung]:
     """Return the rungs, each with the conditions of the one before it."""
-    kept: list[Inside] = [lambda block: block.impostor]
-    rungs = [Rung("impostors:random", "any two people", kept[0])]
+    kept: list[Alike] = []
+    rungs = [Rung("impostors:random", "any two people", _all_of(()))]
     said: list[str] = []
     names: list[str] = []
     for kind, column in (("sex", spec.sex), ("race", spec.race), ("age", spec.age)):
@@ -139,29 +201,34 @@ def _rungs(spec: LadderSpec, attributes: Mapping[str, Sequence[str | float | Non
     return rungs
 
 
-def _all_of(conditions: tuple[Inside, ...]) -> Inside:
-    return lambda block: np.logical_and.reduce([condition(block) for condition in conditions])
-
-
-def _same(column: Sequence[str | float | None]) -> Inside:
-    values = {value: i for i, value in enumerate(dict.fromkeys(column)) if value is not None}
-    code = np.array([values.get(value, -1) for value in column])  # type: ignore[arg-type]
-
-    def keeps(block: Block) -> NDArray[np.bool_]:
-        left, right = code[block.rows][:, None], code[block.columns][None, :]
-        return np.asarray((left == right) & (left >= 0))
+def _all_of(conditions: tuple[Alike, ...]) -> Alike:
+    def keeps(first: Rows, second: Rows) -> NDArray[np.bool_]:
+        found = np.ones(np.broadcast_shapes(first.shape, second.shape), bool)
+        for condition in conditions:
+            found &= condition(first, second)
+        return found
 
     return keeps
 
 
-def _within(name: str, column: Sequence[str | float | None], width: float) -> Inside:
+def _same(column: Sequence[str | float | None]) -> Alike:
+    values = {value: i for i, value in enumerate(dict.fromkeys(column)) if value is not None}
+    code = np.array([values.get(value, -1) for value in column])  # type: ignore[arg-type]
+
+    def keeps(first: Rows, second: Rows) -> NDArray[np.bool_]:
+        return np.asarray((code[first] == code[second]) & (code[first] >= 0))
+
+    return keeps
+
+
+def _within(name: str, column: Sequence[str | float | None], width: float) -> Alike:
     if any(isinstance(value, str) for value in column):
         raise InputError(f"impostor_ladder.age: the column {name!r} holds words; it must hold numbers")
     age = np.array([np.nan if value is None else float(value) for value in column])
 
-    def keeps(block: Block) -> NDArray[np.bool_]:
+    def keeps(first: Rows, second: Rows) -> NDArray[np.bool_]:
         with np.errstate(invalid="ignore"):
-            return np.asarray(np.abs(age[block.rows][:, None] - age[block.columns][None, :]) <= width)
+            return np.asarray(np.abs(age[first] - age[second]) <= width)
 
     return keeps
 

@@ -7,16 +7,17 @@ between two groups, with their sign.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facebench.errors import InputError
 from facebench.measure.differentials import inverted_fields
-from facebench.measure.every_score import Measurement
 from facebench.measure.groups import Grouping
 from facebench.measure.rates import spread
 from facebench.measure.sample import Images, Pairs
@@ -29,7 +30,7 @@ from facebench.metrics.paired_change import mean_change
 from facebench.metrics.streams import Stream, generator
 from facebench.schema import Estimate, Flag, ProtocolSpec, Unmeasured
 from facebench.scoring import compare_pairs, failed_rows, similarity
-from facebench.sections.contract import PlanRow, RunContext, Saved, SectionResult
+from facebench.sections.contract import Listed, PlanRow, RunContext, Saved, SectionResult
 
 MAX_GROUPS = 10  # differences of every two groups
 Floats = NDArray[np.float64]
@@ -42,14 +43,18 @@ def plan(spec: ProtocolSpec, n_images: int, seconds_per_image: float) -> list[Pl
 
 @dataclass(frozen=True, eq=False)
 class _Case:
-    """What both families of measures are computed from."""
+    """What both families of measures are computed from.
+
+    Attributes:
+        scores: (P,) of the listed comparisons, in their order; asked for only where there are such.
+        ranks: (N,) see `first_mate_ranks`; None where the comparisons at hand do not tell.
+    """
 
     spec: ProtocolSpec
     images: Images
     pairs: Pairs | None
-    vectors: NDArray[np.float32]
-    comparator: str
-    clean: Measurement
+    scores: Callable[[Pairs], NDArray[np.floating[Any]]]
+    ranks: Callable[[], Floats | None]
     seed: int
 
     def rng(self, part: int) -> np.random.Generator:
@@ -59,15 +64,31 @@ class _Case:
 
 def run(context: RunContext) -> SectionResult:
     """Compute the measures asked for."""
-    comparator = context.model.card.comparator.value
-    seed, vectors = context.options.seed, context.embedded.vectors
-    return _measured(_Case(context.spec, context.images, context.pairs, vectors, comparator, context.clean, seed))
+    comparator, seed = context.model.card.comparator.value, context.options.seed
+    return _of_embeddings(context.spec, context.images, context.pairs, context.embedded.vectors, comparator, seed)
 
 
 def remeasure(saved: Saved) -> SectionResult:
     """Compute them again from the embeddings."""
     comparator, seed = saved.result.model.comparator.value, saved.result.run.seed
-    return _measured(_Case(saved.spec, saved.images, saved.pairs, saved.vectors, comparator, saved.clean, seed))
+    return _of_embeddings(saved.spec, saved.images, saved.pairs, saved.vectors, comparator, seed)
+
+
+def from_scores(listed: Listed) -> SectionResult:
+    """Compute them from the scores of a file."""
+    scores = listed.scored.listed
+    assert scores is not None
+    ranks = partial(ranks_of_listed, scores, listed.pairs, listed.images.identity)
+    return _measured(_Case(listed.spec, listed.images, listed.pairs, lambda _: scores, ranks, listed.seed))
+
+
+def _of_embeddings(
+    spec: ProtocolSpec, images: Images, pairs: Pairs | None, vectors: NDArray[np.float32], comparator: str, seed: int
+) -> SectionResult:
+    ranks = partial(first_mate_ranks, vectors, images.identity, comparator)
+    return _measured(
+        _Case(spec, images, pairs, lambda each: compare_pairs(vectors, each.a, each.b, comparator), ranks, seed)
+    )
 
 
 def _measured(case: _Case) -> SectionResult:
@@ -83,7 +104,11 @@ def _measured(case: _Case) -> SectionResult:
         elif case.images.identities is None:
             unmeasured.append(Unmeasured(what="FR-NAS disparities", why="the dataset names no identities"))
         else:
-            ranks = first_mate_ranks(case.vectors, case.images.identity, case.comparator)
+            ranks = case.ranks()
+            if ranks is None:
+                why = "a rank needs every image compared with every other one, and the file leaves comparisons out"
+                unmeasured.append(Unmeasured(what="FR-NAS disparities", why=why))
+                continue
             for number, grouping in enumerate(groupings):
                 estimates += _fr_nas(case, grouping, ranks, number)
     return SectionResult(estimates=tuple(estimates), unmeasured=tuple(unmeasured))
@@ -94,7 +119,7 @@ def _measured(case: _Case) -> SectionResult:
 
 def _rfw(case: _Case, pairs: Pairs, grouping: Grouping, number: int) -> list[Estimate]:
     """Return accuracy per group, their standard deviation and the skewed error ratio."""
-    scores = compare_pairs(case.vectors, pairs.a, pairs.b, case.comparator)
+    scores = case.scores(pairs)
     correct: list[NDArray[np.bool_]] = []
     weights: list[Floats] = []
     estimates, names = [], []
@@ -141,7 +166,7 @@ def _over_groups(
 
 
 def _decisions(
-    scores: NDArray[np.float32], genuine: NDArray[np.bool_], fold: NDArray[np.int64] | None
+    scores: NDArray[np.floating[Any]], genuine: NDArray[np.bool_], fold: NDArray[np.int64] | None
 ) -> NDArray[np.bool_]:
     """Return which pairs are decided rightly, at the best threshold of the other folds, or of all without folds."""
     right = np.zeros(scores.size, bool)
@@ -213,6 +238,20 @@ def first_mate_ranks(vectors: NDArray[np.float32], identity: NDArray[np.int64], 
         found[failed[rows] | np.isneginf(best)] = float((~same).sum(1).max(initial=0))
         ranks[rows] = np.where(mates, found, np.nan)
     return ranks
+
+
+def ranks_of_listed(scores: NDArray[np.floating[Any]], pairs: Pairs, identity: NDArray[np.int64]) -> Floats | None:
+    """Return what `first_mate_ranks` does from listed scores; None unless all images are compared with each other."""
+    n = identity.size
+    if pairs.a.size != n * (n - 1) // 2:
+        return None
+    image, genuine = np.concatenate([pairs.a, pairs.b]), np.tile(pairs.genuine, 2)
+    score = np.tile(scores.astype(np.float64), 2)
+    best = np.full(n, -np.inf)
+    np.maximum.at(best, image[genuine], score[genuine])
+    found = np.bincount(image[~genuine & (score >= best[image])], minlength=n).astype(np.float64)
+    found[np.isneginf(best)] = float(np.bincount(image[~genuine], minlength=n).max(initial=0))
+    return np.where(np.bincount(image[genuine], minlength=n) > 0, found, np.nan)
 
 
 def _fr_nas(case: _Case, grouping: Grouping, ranks: Floats, number: int) -> list[Estimate]:

@@ -1,7 +1,7 @@
 """Measure the coverage of every kind of interval, record it, and write its table into docs/metrics.md.
 
-python -m benchmarks.coverage --runs 2000    measures and records; hours on one core (`--only`, `--source`: a part)
-python -m benchmarks.coverage --table        writes the table of docs/metrics.md from the recorded study
+python -m benchmarks.coverage_study --runs 2000   measures and records; an hour on a core (`--only`, `--source`: a part)
+python -m benchmarks.coverage_study --table       writes the table of docs/metrics.md from the recorded study
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from importlib.metadata import version
 
-from benchmarks.coverage import study
-from benchmarks.coverage.designs import DESIGNS
-from benchmarks.coverage.table import DOCS, RECORD, inserted
+from benchmarks.coverage_study import study
+from benchmarks.coverage_study.designs import DESIGNS
+from benchmarks.coverage_study.table import DOCS, RECORD, inserted
 
 CHUNK = 50
 
 
 def main() -> None:
     """Run the command."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.coverage", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.coverage_study", description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=2000, help="runs of each design")
     parser.add_argument("--only", default="", help="designs whose name holds this text")
     parser.add_argument("--source", default="", help="only this source of intervals")

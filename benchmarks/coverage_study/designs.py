@@ -160,7 +160,7 @@ DESIGNS = (
     Design("all pairs, two unlike groups", (
         Group("a", 80, 3), Group("b", 25, 3, lift=0.4, separation=2.6)), target=0.02),
     Design("all pairs, six groups, one apart", (
-        *(Group(name, 30, 3) for name in "abcde"), Group("f", 30, 3, lift=0.5, separation=2.5)), target=0.02),
+        *(Group(name, 30) for name in "abcde"), Group("f", 30, lift=0.5, separation=2.5)), target=0.02),
     Design("sparse list, three fair groups", tuple(
         Group(g.name, 240, 2) for g in FAIR), "sparse", target=0.05),
     Design("sparse list, 600 people", (Group("all", 600),), "sparse", target=0.05),

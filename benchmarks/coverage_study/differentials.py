@@ -7,8 +7,8 @@ from math import isfinite
 
 import numpy as np
 
-from benchmarks.coverage import truths
-from benchmarks.coverage.designs import Design, draw
+from benchmarks.coverage_study import truths
+from benchmarks.coverage_study.designs import Design, draw
 from facebench.measure import overall
 from facebench.measure.grouped import GroupMeasurer
 from facebench.measure.groups import make_groupings
@@ -23,7 +23,7 @@ ALIKE = {name: measure.alike for name, measure in disparity.OF_BOTH.items()} | {
 
 
 def estimates(design: Design, rng: np.random.Generator, replicates: int) -> list[Estimate]:
-    """Return every differential of one draw of a design; none for a single group."""
+    """Return every estimate of groups of one draw of a design; none for a single group."""
     if len(design.groups) < 2:
         return []
     drawn = draw(design, rng)
@@ -35,7 +35,7 @@ def estimates(design: Design, rng: np.random.Generator, replicates: int) -> list
         sample, points, overall.pooled_cutoffs(sample, points), policy="pooled", confidence=0.95, min_identities=2,
         design_effects=[1.0], seed=seed,
     )  # fmt: skip
-    return [e for e in measurer.estimates() if e.group == "group"]
+    return measurer.estimates()
 
 
 def truth(design: Design, metric: str) -> float | None:
@@ -63,7 +63,7 @@ def printed(design: Design, found: list[Estimate]) -> Iterator[Printed]:
     Groups that are alike have no excess; of others the truth of an excess is its mean over all runs.
     """
     for e in found:
-        if e.value is None or e.ci_low is None:
+        if e.group != "group" or e.value is None or e.ci_low is None:
             continue
         known = truth(design, e.metric)
         if known is not None and isfinite(known):

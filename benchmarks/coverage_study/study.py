@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.coverage import differentials, truths
-from benchmarks.coverage.designs import Design, draw
+from benchmarks.coverage_study import differentials, truths
+from benchmarks.coverage_study.designs import Design, draw
 from facebench.measure.every_score import measure_scores
-from facebench.schema import Estimate, GroupSpec, ProtocolSpec
+from facebench.schema import Estimate, ProtocolSpec
 
 LOWEST, HIGHEST = 0.92, 0.99
 TOLERANCE = 1e-9
@@ -37,12 +37,11 @@ Source = Callable[[Design, np.random.Generator, int], Iterator[Judged]]
 
 def protocol(design: Design, *, replicates: int, **more: Any) -> ProtocolSpec:
     """Return the protocol every design is measured under."""
-    groups = GroupSpec(attributes="all", intersections="none", min_identities=2) if len(design.groups) > 1 else None
     return ProtocolSpec.model_validate(
         {
             "name": "coverage", "title": "coverage", "fmr_targets": (design.target,),
             "primary_fmr_target": design.target,
-            "groups": groups, "uncertainty": {"replicates": replicates}, **more,
+            "groups": None, "uncertainty": {"replicates": replicates}, **more,
         }
     )  # fmt: skip
 
@@ -66,7 +65,7 @@ def judged(design: Design, estimates: Iterable[Estimate]) -> Iterator[Judged]:
 
 
 def verification(design: Design, rng: np.random.Generator, replicates: int) -> Iterator[Judged]:
-    """Yield what a run prints of scores."""
+    """Yield what a run prints of all comparisons together."""
     drawn = draw(design, rng)
     found = measure_scores(
         protocol(design, replicates=replicates), drawn.images, drawn.models[0], seed=int(rng.integers(2**31))
@@ -74,13 +73,14 @@ def verification(design: Design, rng: np.random.Generator, replicates: int) -> I
     yield from judged(design, found.estimates)
 
 
-def between_groups(design: Design, rng: np.random.Generator, replicates: int) -> Iterator[Judged]:
-    """Yield what a run prints of how far groups lie apart."""
+def groups(design: Design, rng: np.random.Generator, replicates: int) -> Iterator[Judged]:
+    """Yield what a run prints of groups, and of how far they lie apart."""
     found = differentials.estimates(design, rng, replicates)
+    yield from judged(design, found)
     yield from (Judged(*each) for each in differentials.printed(design, found))
 
 
-SOURCES: dict[str, Source] = {"verification": verification, "differentials": between_groups}
+SOURCES: dict[str, Source] = {"verification": verification, "groups": groups}
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from scipy.integrate import quad
 from scipy.optimize import brentq
 from scipy.stats import norm
 
-from benchmarks.coverage.designs import Design, Group
+from benchmarks.coverage_study.designs import Design, Group
 from facebench.schema import Estimate
 
 Truth = Callable[[Design, Estimate], float | None]

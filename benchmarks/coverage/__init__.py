@@ -1,1 +1,0 @@
-"""Do the intervals FaceBench prints hold the truth as often as they promise? See `python -m benchmarks.coverage -h`."""

@@ -1,0 +1,164 @@
+"""The verdict on answers: how well, what is mistaken for what, for whom it is worse."""
+
+from __future__ import annotations
+
+from facebench.metrics.catalogue import Direction, Kind, metric
+from facebench.report import format as fmt
+from facebench.report.answers import headline_estimate
+from facebench.report.reading import Reading, grouping_label, short_label
+from facebench.report.statement import Statement, Tone
+from facebench.report.wording import measure
+from facebench.schema import Estimate, Flag
+from facebench.schema.task import Shape, TaskDetails
+
+REGULATED = (
+    "Recognising emotions at work or in education, and sorting people by sensitive traits, is restricted by law in "
+    "some places, such as Article 5 of the EU AI Act. This result says nothing about whether a use is allowed."
+)
+
+
+def answers_verdict(reading: Reading) -> list[Statement]:
+    """Return the statements of a result of a task, in the order they are read."""
+    details = reading.result.task
+    assert details is not None
+    return [
+        _measured(reading, details),
+        _quality(reading, details),
+        *_mistakes(details),
+        *_groups(reading),
+        *_cautions(reading, details),
+    ]
+
+
+def _measured(reading: Reading, details: TaskDetails) -> Statement:
+    result = reading.result
+    kind = "rendered faces" if result.data.phantom else "face images"
+    asked = ", ".join(fmt.clip(name, 40) for name in details.truth[:3])
+    headline = f"FaceBench judged the answers of {fmt.clip(result.model.name)} on {fmt.count(details.n_judged)} {kind}."
+    detail = f"Asked for: {asked}. Protocol: {fmt.clip(result.protocol.title)}, version {result.protocol.version}."
+    return Statement("Measured", Tone.PLAIN, headline, detail)
+
+
+def _quality(reading: Reading, details: TaskDetails) -> Statement:
+    found = headline_estimate(reading)
+    if found is None or found.value is None:
+        return Statement("Answers", Tone.UNKNOWN, "How well it answers cannot be told.", _why(found, details))
+    words = measure(found.metric)
+    limits = fmt.interval(found.ci_low, found.ci_high, words.write)
+    within = f" ({fmt.percent(reading.result.protocol.confidence)} interval {limits})" if limits != fmt.MISSING else ""
+    headline = f"{_plain(found, words.write(found.value))}{within}."
+    beside = ""
+    if found.nulls:
+        name, null = next(iter(found.nulls.items()))
+        beside = f"An answer that ignores the picture ({name}) scores {words.write(null)}. "
+    missing = details.n_judged - details.n_answered
+    if missing:
+        beside += f"{fmt.k_of_n(missing, details.n_judged)} images were left without an answer. "
+    if Flag.NAIVE_INTERVAL in found.flags:
+        beside += "The data does not say which images belong together, so the interval is too narrow."
+    return Statement("Answers", Tone.PLAIN, headline, beside.strip())
+
+
+def _plain(found: Estimate, written: str) -> str:
+    name = measure(found.metric).label
+    if found.metric in ("uar", "top1_accuracy") and found.value is not None:
+        per = "in each class, on average" if found.metric == "uar" else "over all images"
+        return f"Right in {round(100 * found.value)} of 100 images {per}: {name} {written}"
+    if found.metric == "mae":
+        return f"Answers are off by {written} on average: {name}"
+    return f"{name} {written}"
+
+
+def _why(found: Estimate | None, details: TaskDetails) -> str:
+    if found is not None and Flag.UNDEFINED_CLASS in found.flags and details.shape is Shape.CLASSIFY:
+        return "A class of the protocol has no image here; see the mean over the classes that are present."
+    return "The result holds no value for it."
+
+
+def _mistakes(details: TaskDetails) -> list[Statement]:
+    counts = details.confusion.get("all")
+    if counts is None:
+        return []
+    worst = max(
+        (
+            (row[j] / sum(row), i, j)
+            for i, row in enumerate(counts)
+            if sum(row)
+            for j in range(len(details.names))
+            if j != i
+        ),
+        default=None,
+    )
+    if worst is None or worst[0] == 0:
+        return []
+    share, i, j = worst
+    row = counts[i]
+    shown, said = (fmt.clip(details.names[k], 40) for k in (i, j))
+    headline = f"It most often mistakes {shown} for {said}: in {round(100 * share)} of 100 images of {shown}."
+    return [Statement("Mistakes", Tone.PLAIN, headline, f"{fmt.k_of_n(row[j], sum(row))} images.")]
+
+
+def _groups(reading: Reading) -> list[Statement]:
+    gaps = [e for e in reading.clean() if metric(e.metric).kind is Kind.GAP and e.value is not None]
+    if not gaps:
+        return [Statement("Groups", Tone.UNKNOWN, "Not measured: this result compares no groups.")]
+    alpha = 1 - reading.result.protocol.confidence
+    details = reading.result.task
+    assert details is not None
+    led = [e for e in gaps if e.metric == f"{details.primary}_gap"] or gaps
+    if Flag.NAIVE_INTERVAL in led[0].flags:
+        headline = "Cannot tell whether groups differ: the data does not say which images belong together."
+        return [Statement("Groups", Tone.UNKNOWN, headline)]
+    family = len(led)
+    beyond = [e for e in led if e.p_value is not None and e.p_value * family < alpha and (e.ci_low or 0) > 0]
+    if not beyond:
+        widest = max(led, key=lambda e: e.ci_high or 0)
+        unseen = f"A gap of up to {measure(widest.metric).write(widest.ci_high)} may have gone unseen."
+        return [Statement("Groups", Tone.PLAIN, "No differential between groups that can be told from chance.", unseen)]
+    top = max(beyond, key=lambda e: e.excess or 0)
+    return [Statement("Groups", Tone.FINDING, _told(reading, top), _evidence(top, family), top.group)]
+
+
+def _told(reading: Reading, gap: Estimate) -> str:
+    name = gap.metric.removesuffix("_gap")
+    rows = [
+        e
+        for e in reading.clean()
+        if e.metric == name and e.of is None and e.value is not None and _grouping(e.group) == gap.group
+    ]
+    by = fmt.clip(grouping_label(gap.group), 80)
+    if len(rows) < 2:
+        return f"A differential: answers differ by {by}, more than chance explains."
+    lower = metric(name).direction is Direction.LOWER
+    rows.sort(key=lambda e: e.value or 0.0, reverse=lower)
+    worst, best = rows[0], rows[-1]
+    write = measure(name).write
+    return (
+        f"A differential: {measure(name).label} is {write(worst.value)} for {fmt.clip(short_label(worst.group), 60)} "
+        f"and {write(best.value)} for {fmt.clip(short_label(best.group), 60)}, more than chance explains."
+    )
+
+
+def _grouping(group: str) -> str:
+    return "&".join(part.partition("=")[0] for part in group.split("&"))
+
+
+def _evidence(gap: Estimate, family: int) -> str:
+    write = measure(gap.metric).write
+    asked = f", corrected for {family} groupings" if family > 1 else ""
+    p = min(1.0, (gap.p_value or 0.0) * family)
+    return (
+        f"The gap is {write(gap.value)} ({fmt.interval(gap.ci_low, gap.ci_high, write)}); chance alone would show "
+        f"about {write(gap.expected_if_fair)}. Test that all are alike: {fmt.p_statement(p)}{asked}."
+    )
+
+
+def _cautions(reading: Reading, details: TaskDetails) -> list[Statement]:
+    found = []
+    if reading.result.data.phantom:
+        found.append("Phantom data: the faces are rendered. This result says nothing about people.")
+    if details.shape is not Shape.REGRESS or {"valence", "arousal"} & set(details.truth):
+        found.append(REGULATED)
+    if reading.result.run.limit is not None:
+        found.append(f"Only the first {fmt.count(reading.result.run.limit)} images were used: this result never ranks.")
+    return [Statement("Caution", Tone.CAUTION, words) for words in found]

@@ -1,0 +1,135 @@
+"""What a protocol asks of a model's answers: expression, age, valence, action units, pose and their like."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from itertools import pairwise
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from facebench.schema._base import Strict
+
+Names = Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+class Shape(StrEnum):
+    """What one answer looks like, and so how it is counted."""
+
+    CLASSIFY = "classify"  # one of K classes
+    MULTILABEL = "multilabel"  # any of M labels, each by a score
+    REGRESS = "regress"  # D numbers
+
+
+class _Task(Strict):
+    """What tasks of every shape have."""
+
+    head: str = Field("answer", description="which of the model's outputs answers; a model with one needs no name")
+    primary: str | None = Field(None, description="the metric the report, the gate and the leaderboard lead with")
+
+
+class ClassifyTask(_Task):
+    """One of K classes: expressions, age groups, one attribute."""
+
+    shape: Literal[Shape.CLASSIFY]
+    truth: str = Field(description="column of the manifest that holds the true class")
+    classes: tuple[str, ...] = Field(min_length=2, description="all classes, by name; the set is fixed here")
+    ignore: tuple[str, ...] = Field((), description="true values that are left out and counted as left out")
+    merge: dict[str, str] = Field(
+        default_factory=dict, description="other words for a class, of the truth and of the model: {disgusted: disgust}"
+    )
+    calibration_bins: int = Field(15, ge=2, le=1000, description="equal bins of confidence, for `ece`")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        _distinct(self.classes, "classes")
+        wrong = [word for word in self.merge.values() if word not in self.classes and word not in self.ignore]
+        if wrong:
+            raise ValueError(f"merge leads to {wrong[0]!r}, which is no class: {', '.join(self.classes)}")
+        return self
+
+
+class MultilabelTask(_Task):
+    """Any of M labels, each by a score: action units, attributes."""
+
+    shape: Literal[Shape.MULTILABEL]
+    truth: dict[str, str] = Field(min_length=1, description="label to column of the manifest: {AU12: au12}")
+    positive_from: float = Field(0.5, description="a true value from here on is positive; DISFA intensities: 2")
+    ignore_values: tuple[float, ...] = Field((), description="true values that mean not coded, such as 9 or -1")
+    threshold: float = Field(0.5, description="a score from here on says yes")
+
+
+class RegressTask(_Task):
+    """D numbers per image: valence and arousal, age, head pose, intensities, traits."""
+
+    shape: Literal[Shape.REGRESS]
+    truth: Names = Field(description="columns of the manifest, in the order of the model's values")
+    range: tuple[float, float] | None = Field(None, description="lowest and highest true value there can be")
+    clip: bool = Field(False, description="cut answers to the range before they are judged")
+    wrap: Literal["none", "360"] = Field("none", description="360: angles in degrees, 359 is two from 1")
+    ignore_values: tuple[float, ...] = Field((), description="true values that mean not annotated, such as -2")
+    within: tuple[Annotated[float, Field(gt=0)], ...] = Field(
+        (), description="tolerances: the share of answers at most so far off, CS@k of age"
+    )
+    sigma: str | None = Field(None, description="column of the annotators' deviation, for the epsilon error of age")
+    bins: tuple[float, ...] = Field(
+        (), description="edges over the true value: error by value, and the mean over bins; lower <= value < upper"
+    )
+
+    @field_validator("truth", mode="before")
+    @classmethod
+    def _one(cls, value: object) -> object:
+        return (value,) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        _distinct(self.truth, "truth")
+        if self.range is not None and self.range[0] >= self.range[1]:
+            raise ValueError("range is lowest, highest")
+        if self.clip and self.range is None:
+            raise ValueError("clip needs range")
+        if self.bins and (len(self.bins) < 2 or any(b <= a for a, b in pairwise(self.bins))):
+            raise ValueError("bins must be at least two rising edges")
+        if self.sigma is not None and len(self.truth) > 1:
+            raise ValueError("sigma goes with one true column")
+        return self
+
+
+Task = Annotated[ClassifyTask | MultilabelTask | RegressTask, Field(discriminator="shape")]
+
+
+def truth_columns(task: ClassifyTask | MultilabelTask | RegressTask) -> tuple[str, ...]:
+    """Return the columns of the manifest that hold the truth; they are no demographic groups unless asked for."""
+    if isinstance(task, ClassifyTask):
+        return (task.truth,)
+    if isinstance(task, MultilabelTask):
+        return tuple(task.truth.values())
+    return (*task.truth, *(() if task.sigma is None else (task.sigma,)))
+
+
+def _distinct(names: tuple[str, ...], what: str) -> None:
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise ValueError(f"{what} name {twice[0]!r} twice")
+
+
+class TaskDetails(Strict):
+    """What was answered, beside the estimates.
+
+    Counts of `confusion`: rows are true classes, columns the classes answered and, last, no class of the protocol.
+    """
+
+    shape: Shape
+    head: str
+    truth: tuple[str, ...]
+    names: tuple[str, ...] = Field(description="classes, labels or values, in the order of the answers")
+    primary: str
+    unit: str = Field(description="what the intervals take as independent: identity, a column, or image")
+    n_units: int = Field(description="how many of these there are")
+    n_judged: int = Field(description="images with a truth that counts")
+    n_answered: int = Field(description="of these, images the model answered; others count as wrong where that can be")
+    left_out: dict[str, int] = Field(default_factory=dict, description="images without a truth that counts, by reason")
+    confusion: dict[str, tuple[tuple[int, ...], ...]] = Field(
+        default_factory=dict, description="counts by group; `all` holds all images"
+    )
+    baseline: str = Field("", description="what an answer that ignores the picture scores, in words")
