@@ -33,7 +33,6 @@ IN_PLACE = {
     "save_file",
 }
 PROBES = {
-    "execution/options.py",
     "phantoms/dataset.py",
 }  # an empty file, written to see whether a folder can be written
 

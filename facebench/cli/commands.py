@@ -55,6 +55,7 @@ def run(
     """
     from facebench.cli.progress import ProgressPrinter
     from facebench.cli.streams import prints_aside
+    from facebench.execution.lock import refuse_second_run
     from facebench.execution.options import RunOptions
     from facebench.models import load_model
     from facebench.models.scores import is_score_reference, load_scored_model
@@ -67,6 +68,7 @@ def run(
 
     bound = bindings(data or [])
     loaded_protocol = load_protocol(protocol)
+    refuse_second_run(out)
     with ProgressPrinter("start") as progress, prints_aside():
         options = RunOptions(
             out=out, seed=seed, limit=limit, device=device, workers=workers, batch_size=batch_size,

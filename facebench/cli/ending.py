@@ -18,8 +18,8 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from facebench.errors import ExitCode, FaceBenchError
-from facebench.files import cache_dir, printable
+from facebench.errors import ExitCode, FaceBenchError, WriteError
+from facebench.files import cache_dir, printable, write_atomic
 
 _GO_ON = "what is finished is kept: run the same command again to go on from here"
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -100,9 +100,8 @@ def _write_report(text: str) -> Path | None:
     content = (facts + command + text).encode("utf-8", "backslashreplace")
     name = f"defect-{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.getpid()}.txt"
     for folder in (cache_dir() / "defects", Path(tempfile.gettempdir())):
-        with suppress(OSError):
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_bytes(content)
+        with suppress(WriteError):
+            write_atomic(folder / name, content)
             return folder / name
     return None
 

@@ -6,9 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from facebench.errors import InputError, WriteError
+from facebench.errors import InputError
 from facebench.execution import check_executor
-from facebench.files import explain_write_failure
 from facebench.metrics.compat import RULES
 
 Progress = Callable[[str, int, int], None]
@@ -41,16 +40,8 @@ def check_options(options: RunOptions) -> None:
 
     Raises:
         InputError: an unknown compatibility rule, or an executor that cannot work here.
-        WriteError: the result could not be written.
     """
     for rule in options.compat:
         if rule not in RULES:
             raise InputError(f"unknown compatibility rule {rule!r}; known: {', '.join(RULES)}")
     check_executor(options.executor)
-    try:
-        options.out.mkdir(parents=True, exist_ok=True)
-        probe = options.out / ".writable"
-        probe.write_bytes(b"")
-        probe.unlink()
-    except OSError as error:
-        raise WriteError(explain_write_failure(options.out, error)) from error

@@ -23,6 +23,7 @@ from facebench.execution.embedding import (
     runtime_of,
     store_root,
 )
+from facebench.execution.lock import only_run_in
 from facebench.execution.options import Progress, RunOptions, check_options, no_progress
 from facebench.execution.repeat import reembed
 from facebench.files import cache_dir, is_folder
@@ -66,10 +67,16 @@ def evaluate(model: Any, protocol: Protocol, data: Mapping[str, Path], options: 
         options: where to write, and how to run.
 
     Raises:
+        IncompleteError: another run is in progress in that folder.
         FaceBenchError: bad input, a failing model, a full disk; whatever was embedded is kept.
     """
-    started, clock = environment.now(), time.monotonic()
     check_options(options)
+    with only_run_in(options.out):
+        return _evaluate(model, protocol, data, options)
+
+
+def _evaluate(model: Any, protocol: Protocol, data: Mapping[str, Path], options: RunOptions) -> Result:
+    started, clock = environment.now(), time.monotonic()
     check_development(protocol.spec, model.card)
     check_model(protocol.spec.task, model.card, f"protocol {protocol.spec.name}")
     unmet_needs(model, protocol.spec)

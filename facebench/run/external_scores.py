@@ -13,6 +13,7 @@ import numpy as np
 from facebench.data.scores import ScoreTable
 from facebench.errors import InputError, NotComparableError
 from facebench.execution import environment
+from facebench.execution.lock import only_run_in
 from facebench.execution.options import Progress, RunOptions, check_options, no_progress
 from facebench.files import canonical_json
 from facebench.measure.every_score import measure_scores
@@ -35,8 +36,13 @@ def evaluate_scores(model: ScoredModel, protocol: Protocol, options: RunOptions)
     Raises:
         InputError: the protocol asks for something scores cannot give, or promises other counts.
     """
-    started, clock = environment.now(), time.monotonic()
     check_options(options)
+    with only_run_in(options.out):
+        return _evaluate(model, protocol, options)
+
+
+def _evaluate(model: ScoredModel, protocol: Protocol, options: RunOptions) -> Result:
+    started, clock = environment.now(), time.monotonic()
     _check_protocol(protocol, model.table, options)
     table = model.table
     n = len(table.names) if table.names is not None else 2 * len(table.scores)

@@ -154,7 +154,7 @@ def test_what_is_kept_is_found_again_only_for_the_same_question(run, tmp_path) -
         before = len(made)
         ask(Kept(tmp_path, basis), words, about)
         assert len(made) == before + 1
-    for path in tmp_path.glob("*.npz"):
+    for path in tmp_path.glob("*.safetensors"):
         path.write_bytes(path.read_bytes()[:40])  # a damaged file is made again, not believed
     ask(Kept(tmp_path, "model a"), ["occlusion"], subject)
     assert len(made) == 6

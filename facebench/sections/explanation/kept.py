@@ -1,11 +1,8 @@
-"""What is dear to compute, kept by content below the run's folder, so that a killed run resumes where it stopped."""
+"""What is expensive to compute, kept by content below the run's folder, so that a killed run goes on."""
 
 from __future__ import annotations
 
 import hashlib
-import io
-import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facebench.files import canonical_json, write_atomic
+from facebench.files import canonical_json
 from facebench.probes.saliency import Explained, Saliency
+from facebench.store import CheckedFolder
 
 Arrays = NDArray[Any]
 
@@ -28,7 +26,7 @@ class Kept:
     """
 
     def __init__(self, folder: Path, basis: Any) -> None:
-        self._folder = folder
+        self._files = CheckedFolder(folder)
         self._basis = canonical_json(basis).encode()
 
     def saliency(self, words: Any, subject: Explained, make: Callable[[], Saliency]) -> Saliency:
@@ -48,19 +46,17 @@ class Kept:
         record: dict[str, Any] | None = None,
     ) -> tuple[Arrays, dict[str, Any]]:  # fmt: skip
         """Return an array that follows from a subject and other arrays, with its record; made only if not kept."""
-        path = self._folder / f"{self._name(words, subject, inputs)}.npz"
-        found = _read(path)
-        if found is None:
-            values = make()
-            found = values, record or {}
-            buffer = io.BytesIO()
-            np.savez_compressed(buffer, values=values, record=np.frombuffer(json.dumps(found[1]).encode(), np.uint8))
-            write_atomic(path, buffer.getvalue())
-        return found
+        name = self._name(words, subject, inputs)
+        found = self._files.get(name)
+        if found is not None:
+            return found[0]["values"], found[1]
+        values, about = make(), record or {}
+        self._files.put(name, {"values": values}, about)
+        return values, about
 
     def clear(self) -> None:
         """Remove everything: the section is finished, and its maps lie in its own file."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._files.clear()
 
     def _name(self, words: Any, subject: Explained, inputs: tuple[Arrays, ...]) -> str:
         digest = hashlib.sha256(self._basis)
@@ -73,16 +69,3 @@ class Kept:
 
 
 _ABOUT = ("method", "convention", "flag", "why", "forwards", "backwards", "settings")
-
-
-def _read(path: Path) -> tuple[Arrays, dict[str, Any]] | None:
-    """Return what a file holds; None when there is none, or when it is damaged and has to be made again."""
-    import zipfile
-
-    if not path.is_file():
-        return None
-    try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as found:
-            return found["values"], json.loads(found["record"].tobytes())
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        return None

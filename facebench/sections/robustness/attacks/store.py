@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from facebench.files import canonical_json, sha256_bytes, write_atomic
+from facebench.files import canonical_json, sha256_bytes
+from facebench.store import CheckedFolder
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,33 +26,21 @@ class BatchStore:
     """A folder of attacked batches."""
 
     def __init__(self, root: Path, described: dict[str, Any]) -> None:
-        self._folder = root / "attacks" / sha256_bytes(canonical_json([FORMAT, described]).encode())
+        self._files = CheckedFolder(root / "attacks" / sha256_bytes(canonical_json([FORMAT, described]).encode()))
 
     def path(self, content: Any) -> Path:
         """Return where the batch with this content lies."""
-        return self._folder / f"{sha256_bytes(canonical_json(content).encode())}.safetensors"
+        return self._files.path(_name(content))
 
     def get(self, content: Any) -> Batch | None:
-        """Return a batch stored before, or None; a damaged file counts as absent."""
-        from safetensors import SafetensorError, safe_open
-
-        path = self.path(content)
-        if not path.is_file():
-            return None
-        try:
-            with safe_open(path, "np") as stored:
-                arrays = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - not a mapping
-                return Batch(arrays, json.loads(stored.metadata()["counts"]))
-        except (SafetensorError, OSError, KeyError, ValueError):
-            return None
+        """Return a batch stored before, or None."""
+        found = self._files.get(_name(content))
+        return None if found is None else Batch(*found)
 
     def put(self, content: Any, batch: Batch) -> None:
-        """Store a batch atomically.
+        """Store a batch; see `CheckedFolder.put`."""
+        self._files.put(_name(content), batch.arrays, batch.counts)
 
-        Raises:
-            WriteError: the disk is full or the folder cannot be written.
-        """
-        from safetensors.numpy import save
 
-        arrays = {name: np.ascontiguousarray(value) for name, value in batch.arrays.items()}
-        write_atomic(self.path(content), save(arrays, {"counts": json.dumps(batch.counts)}))
+def _name(content: Any) -> str:
+    return sha256_bytes(canonical_json(content).encode())
