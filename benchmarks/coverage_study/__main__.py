@@ -9,10 +9,13 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from importlib.metadata import version
+
+from scipy.stats import binom
 
 from benchmarks.coverage_study import study
 from benchmarks.coverage_study.designs import DESIGNS
@@ -30,14 +33,20 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--table", action="store_true", help="only write the table from the record")
-    parser.add_argument("--dry", action="store_true", help="print, and leave the record as it is")
+    parser.add_argument(
+        "--dry", action="store_true", help="print, leave the record as it is, and fail where a kind covers too little"
+    )
     arguments = parser.parse_args()
+    wrong: list[study.Count] = []
     if not arguments.table:
         for counts in _measure(arguments):
+            wrong += [
+                each for each in counts if each.loose or binom.cdf(each.covered, each.intervals, study.LOWEST) < 1e-4
+            ]
             if not arguments.dry:
                 _record(counts, arguments)
     if arguments.dry:
-        return
+        sys.exit("\n".join(f"covers too little: {each}" for each in wrong) or 0)
     DOCS.write_text(inserted(DOCS.read_text(encoding="utf-8"), json.loads(RECORD.read_text("utf-8"))), encoding="utf-8")
 
 
