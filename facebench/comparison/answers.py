@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facebench.comparison.comparable import Loaded
-from facebench.measure.answers.truth import Judged, judged
+from facebench.measure.answers.columns import Judged
+from facebench.measure.answers.paired import paired_variance
+from facebench.measure.answers.truth import judged
 from facebench.measure.answers.units import Cell, Resampled, units_of
 from facebench.measure.groups import Grouping
 from facebench.measure.study import groupings_of
@@ -93,7 +95,7 @@ class _Pair:
             values = [cell.value(figure) for cell, figure in zip(cells, figures, strict=True)]
             if key[0] == "uar_present" and found[-1].metric == "uar" and found[-1].difference is not None:
                 continue  # all classes are there, and it is the same
-            variance = _variance(cells, figures)
+            variance = paired_variance(cells, figures)
             fields = {"group": group, "of": key[1], "at": key[2], "n_comparisons": inside.size}
             if key[0] == "top1_accuracy":
                 fields |= changed
@@ -155,21 +157,6 @@ class _Pair:
             difference=d, standard_error=sqrt(variance), ci_low=max(d - margin, least), ci_high=min(d + margin, most),
             ci_method="paired-units", p_value=_p_value(d, variance, n_units), flags=flags, **common,
         )  # fmt: skip
-
-
-def _variance(cells: Sequence[Cell], figures: Sequence[Figure]) -> float | None:
-    """Return the variance of the difference of one figure over units, which both models share."""
-    n = cells[0].n_units
-    if n < 2:
-        return None
-    if cells[0].drawn is None or cells[1].drawn is None:
-        each = [own.influences(figure.value, cell.sums) for cell, figure in zip(cells, figures, strict=True)]
-        change = each[1] - each[0]
-        return float(change @ change) * n / (n - 1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        change = figures[1].value(cells[1].drawn) - figures[0].value(cells[0].drawn)
-    found = own.replicate_variance(lambda x: x, change)
-    return None if found is None else found * n / (n - 1)
 
 
 def _gap(values: Sequence[float]) -> float:

@@ -271,7 +271,7 @@ def _trade_off(
     for p in points:
         note = "" if p.label in front else "another model is better in both"
         rows.append([tables.text(p.label), _value(p.x, p.x_limits), _value(p.y, p.y_limits), tables.Cell(note)])
-    data = tables.table(title, ["Model", f"#{x_title}", f"#{title}", "Notes"], rows)
+    data = tables.table(title, ["Model", f"#{x_title}", f"#{title}", "~Notes"], rows)
     return [Chart(drawing, f"Accuracy against {title}", data)]
 
 

@@ -12,7 +12,7 @@ from facebench.report.tables import Cell, Table, plain, table, text
 from facebench.report.wording import flag_words, measure
 from facebench.schema import Comparison, Difference, Point, Rank
 
-COLUMNS = ["Measure", "#Base", "#Model", "#Difference", "Changed sides", "Told apart", "Notes"]
+COLUMNS = ["Measure", "#Base", "#Model", "#Difference", "Changed sides", "Told apart", "~Notes"]
 
 
 def differences(caption: str, rows: Sequence[Difference], alpha: float, *, by: str = "measure") -> Table:

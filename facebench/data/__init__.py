@@ -8,7 +8,7 @@ from facebench.data.left_out import repeated_images
 from facebench.data.load import load_dataset
 from facebench.data.make_pairs import make_pairs, write_pairs
 from facebench.data.pairs import OWN_PAIRS, OWN_TEMPLATE_PAIRS
-from facebench.data.parallel import LoadedImage, decode_batches, hash_images, iter_images
+from facebench.data.parallel import LoadedImage, decode_batches, hash_images, hash_present_images, iter_images
 from facebench.data.sources import BytesSource, FileSource, ImageError, ImageSource, PixelSource
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "decode",
     "decode_batches",
     "hash_images",
+    "hash_present_images",
     "iter_images",
     "load_dataset",
     "make_pairs",

@@ -199,7 +199,7 @@ def left_out_words(item: LeftOut) -> str:
     return f"{item.what}: {item.count:,}{shown}" + (f", {item.effect}" if item.effect else "")
 
 
-def dataset_sha256(dataset: Dataset, image_sha256s: Sequence[str | Failure]) -> str:
+def dataset_sha256(dataset: Dataset, image_sha256s: Sequence[str | Failure | None]) -> str:
     """Return the sha256 that names a dataset: of what its rows say and of the bytes of its images.
 
     It covers, in order, image ids, identities, attributes, template and media ids, landmarks, the sha256 of each

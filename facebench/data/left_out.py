@@ -49,7 +49,7 @@ def left_out(what: str, names: Iterable[str], effect: str) -> tuple[LeftOut, ...
 
 def with_left_out(dataset: Dataset, tree: Tree, pairs_read: bool) -> Dataset:
     """Return the dataset with what lies beside its images and was not read."""
-    used = {_stored(source) for source in dataset.images}
+    used = {stored_in(source) for source in dataset.images}
     names = tree.neighbours(used)
     beside = [name for name in names if tree.source(name) not in used and is_image(tree, name)]
     lists = [] if pairs_read else [name for name in tree.top() if _PAIR_LIST.fullmatch(name)]
@@ -62,9 +62,9 @@ def with_left_out(dataset: Dataset, tree: Tree, pairs_read: bool) -> Dataset:
     return replace(dataset, left_out=found)
 
 
-def _stored(source: ImageSource) -> ImageSource:
+def stored_in(source: ImageSource) -> ImageSource:
     """Return the file or member an image is cut out of, or itself."""
-    return _stored(source.image) if isinstance(source, AlignedSource | BoxSource) else source
+    return stored_in(source.image) if isinstance(source, AlignedSource | BoxSource) else source
 
 
 def repeated_images(dataset: Dataset, contents: Sequence[Hashable | None]) -> tuple[LeftOut, ...]:

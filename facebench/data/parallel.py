@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,7 +11,8 @@ from typing import Literal, TypeVar
 
 from facebench.data.dataset import Dataset
 from facebench.data.decode import Pixels, decode
-from facebench.data.sources import ImageError
+from facebench.data.left_out import stored_in
+from facebench.data.sources import FileSource, ImageError
 from facebench.files import sha256_bytes
 from facebench.schema import Failure
 
@@ -51,6 +53,40 @@ def hash_images(dataset: Dataset, workers: int) -> list[str | Failure]:
     """Return the sha256 of each image's encoded bytes, or why it cannot be read; nothing is decoded."""
     loaded = iter_images(dataset, range(len(dataset)), workers=workers, want=_never)
     return [image.failure or str(image.sha256) for image in loaded]
+
+
+def hash_present_images(dataset: Dataset, workers: int) -> list[str | None]:
+    """Return the sha256 of each image's encoded bytes, None where it cannot be read.
+
+    For embeddings made elsewhere, whose images often are not there at all: where their folder is missing or empty, they
+    are not looked for one by one.
+    """
+    empty: dict[str, bool] = {}
+
+    def absent(index: int) -> bool:
+        source = stored_in(dataset.images[index])
+        if not isinstance(source, FileSource):
+            return False
+        folder = source.path.rpartition("/")[0]
+        if folder not in empty:
+            empty[folder] = _is_empty(folder)
+        return empty[folder]
+
+    found: list[str | None] = [None] * len(dataset)
+    rows = (index for index in range(len(dataset)) if not absent(index))
+    for image in iter_images(dataset, rows, workers=workers, want=_never):
+        found[image.index] = image.sha256
+    return found
+
+
+def _is_empty(folder: str) -> bool:
+    try:
+        with os.scandir(folder or ".") as entries:
+            return next(entries, None) is None
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:  # each image says what is wrong
+        return False
 
 
 def decode_batches(

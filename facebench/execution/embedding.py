@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facebench.data import Dataset, decode_batches, hash_images
+from facebench.data import Dataset, decode_batches, hash_images, hash_present_images
 from facebench.errors import ModelError
 from facebench.execution import environment
 from facebench.execution.options import Progress, RunOptions
@@ -28,13 +28,13 @@ class Embedded:
     Attributes:
         vectors: (N, D) float32; NaN rows for failed images.
         failures: one per failed image, in the order of the images.
-        sha256s: of each image's bytes, or the failure to read them.
+        sha256s: of each image's bytes, or the failure to read them; None where embeddings come from elsewhere.
         n_embedded: images the model was run on now; the rest came from the store.
     """
 
     vectors: NDArray[np.float32]
     failures: tuple[Failure, ...]
-    sha256s: list[str | Failure]
+    sha256s: Sequence[str | Failure | None]
     n_embedded: int
 
 
@@ -160,7 +160,7 @@ def _size(image: Pixels) -> str:
 
 
 def _refuse_total_failure(vectors: NDArray[np.float32], failures: Sequence[Failure]) -> None:
-    if vectors.size and np.isnan(vectors).any(axis=1).all():
+    if vectors.size and len(failures) == len(vectors):
         reasons = sorted({f"{failure.stage}: {failure.reason}" for failure in failures})
         more = f" and {len(reasons) - 3} more reasons" if len(reasons) > 3 else ""
         raise ModelError(
@@ -171,18 +171,30 @@ def _refuse_total_failure(vectors: NDArray[np.float32], failures: Sequence[Failu
 
 def lookup_embeddings(model: Any, dataset: Dataset, *, workers: int) -> Embedded:
     """Take the embeddings of a dataset from a model that only knows image ids."""
-    vectors = np.array(model.lookup(dataset.image_ids), dtype=np.float32)
+    vectors = np.asarray(model.lookup(dataset.image_ids), np.float32)
+    doubtful = _doubtful_rows(vectors)
     failures = []
-    for row, image_id in enumerate(dataset.image_ids):
+    if doubtful.size:
+        vectors = vectors.copy()  # the model keeps its own
+    for row in doubtful.tolist():
         reason = unusable(vectors[row], model.card)
         if reason:
             text = reason.replace("the model returned", "the embedding is")
             if np.isnan(vectors[row]).all():
                 text = "there is no embedding of this image"
             vectors[row] = np.nan
-            failures.append(Failure(image_id=image_id, stage="embed", reason=text))
+            failures.append(Failure(image_id=dataset.image_ids[row], stage="embed", reason=text))
     _refuse_total_failure(vectors, failures)
-    return Embedded(vectors, tuple(failures), hash_images(dataset, workers), 0)
+    return Embedded(vectors, tuple(failures), hash_present_images(dataset, workers), 0)
+
+
+def _doubtful_rows(vectors: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Return the rows that hold a number that is not finite, or nothing but zeros; looked for block by block."""
+    found = []
+    for start in range(0, len(vectors), 4096):
+        block = vectors[start : start + 4096]
+        found.append(start + np.flatnonzero(~np.isfinite(block).all(axis=1) | ~block.any(axis=1)))
+    return np.concatenate(found) if found else np.zeros(0, np.int64)
 
 
 def store_root(card: Any, cache: Path, out: Path) -> Path:

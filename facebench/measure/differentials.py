@@ -166,6 +166,8 @@ def _mape(kind: Kind, context: Context) -> Inverted:
 
     Its expectation is that of groups that all have the target for their rate.
     """
+    if not context.target:  # a threshold that accepts no impostor: there is nothing to be relative to
+        return Inverted(None)
     measure = disparity.mean_absolute_error(context.target)
     if kind.counted is None:
         return _inverted(measure, None, context.confidence, kind)

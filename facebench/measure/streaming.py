@@ -18,6 +18,7 @@ from facebench.measure.rates import Rate, complement, design_effect, genuine_rat
 from facebench.measure.sample import Images
 from facebench.measure.streaming_counts import Tallied, false_non_match_rate, independent_pairs
 from facebench.measure.streaming_groups import LargeGroups
+from facebench.measure.streaming_separation import separation_estimates
 from facebench.measure.study import groupings_of, points_of
 from facebench.metrics import clusters
 from facebench.metrics.uncertainty import wilson_from_variance
@@ -60,7 +61,8 @@ def measure_large(
         raise InputError("there are no impostor comparisons: the data holds fewer than two identities")
     tallied = Tallied(images, vectors, [*groupings, *controls], points, comparator, compute)
     at_targets, rates = _at_targets(tallied, confidence)
-    estimates = [*at_targets, *_crossing(tallied, confidence), *_zero_fmr(tallied, confidence), *searched]
+    estimates = [*at_targets, *_crossing(tallied, confidence), *separation_estimates(tallied, confidence)]
+    estimates += [*_zero_fmr(tallied, confidence), *searched]
     if failed_rows(vectors).any():
         working = Tallied(images, vectors, [], points, comparator, compute, drop_failed=True)
         estimates += _at_targets(working, confidence, failures="excluded")[0]
@@ -79,11 +81,7 @@ def measure_large(
 
 def _not_at_this_size(images: Images, compat: Sequence[str], compute: Compute) -> list[Unmeasured]:
     why = f"it needs every score at once; {_too_many(images, compute)}"
-    found = [Unmeasured(what=name, why=why) for name in ("AUC", "d'", "Cllr and minimum Cllr")]
-    found += [Unmeasured(what=f"TAR under the rule {rule}", why=why) for rule in compat]
-    whole = f"they come from bootstrap replicates, which need every score at once; {_too_many(images, compute)}"
-    found.append(Unmeasured(what="intervals of Gini, SEDG, MAPE, FDR, IR, GARBE, WERM and equalised odds", why=whole))
-    return found
+    return [Unmeasured(what=f"TAR under the rule {rule}", why=why) for rule in compat]
 
 
 def _too_many(images: Images, compute: Compute) -> str:

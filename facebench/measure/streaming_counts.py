@@ -13,6 +13,7 @@ from facebench.execution.compute import Compute
 from facebench.measure.groups import Grouping
 from facebench.measure.rates import Rate
 from facebench.measure.sample import Images, Partition
+from facebench.measure.streaming_functions import functions_of
 from facebench.measure.study import Points
 from facebench.metrics import clusters, uncertainty
 from facebench.metrics.verification import false_accept_budget, held
@@ -51,6 +52,8 @@ class Tallied(Partition):
         thresholds: (T,) one per operating point, then the one above all impostor scores, then that at which FMR and
             FNMR cross, if there are genuine comparisons.
         genuine, genuine_ends: all genuine comparisons; ``-inf`` where an image failed.
+        n_lowest: impostor comparisons with an image that failed.
+        functions: of the score, that were summed for `facebench.measure.streaming_separation`.
     """
 
     def __init__(
@@ -79,7 +82,8 @@ class Tallied(Partition):
         self._select(rows, compute)
         n_groups = tuple(len(grouping.groups) for grouping in self.groupings)
         self.layout = engine.Cells(n_groups, self.sizes[self.arrangement.identity])
-        self.counts = engine.count(self.arrangement, self.layout, self.thresholds, run=compute.run)
+        self.functions = None if drop_failed else functions_of(self.selection, self.genuine, self.n_lowest)
+        self.counts = engine.count(self.arrangement, self.layout, self.thresholds, self.functions, run=compute.run)
 
     def _select(self, rows: NDArray[np.int64], compute: Compute) -> None:
         self.n = int(self.n_impostor[0])
@@ -88,7 +92,8 @@ class Tallied(Partition):
         self.resolvable = [*(rank >= 1 for rank in ranks), *(True for _ in self.points.named)]
         ranks = [min(rank, self.n - 1) for rank in ranks]
         failed = self._failed_genuine(rows)
-        lowest = self.n - computed, len(failed)
+        self.n_lowest = self.n - computed
+        lowest = self.n_lowest, len(failed)
         self.selection = engine.select(self.arrangement, [*ranks, 0], lowest, run=compute.run)
         found = self.selection
         ends = rows[found.genuine_ends.astype(np.int64)].reshape(-1, 2)
@@ -174,23 +179,36 @@ class Tallied(Partition):
         own = g == h
         k = self._accepted(s, g, h, t) if own else self._accepted(s, g, h, t) + self._accepted(s, h, g, t)
         errors, n = int(k.sum()) // 2, int(self.n_impostor[i])
-        a, b = self._images(s, g), self._images(s, h)
-        if own:
+        rate = errors / n if n else 0.0
+        squares, products = float(self.counts.squares[i, t]), float(self.counts.products[i, t])
+        self._known[i, t] = Influence(errors, n, self.influence(i, k, rate, squares, products))
+        return self._known[i, t]
+
+    def influence(self, i: int, k: Floats, mean: float, squares: float, products: float) -> clusters.Influence:
+        """Return the influence of the mean of a function over the impostor comparisons of a cell.
+
+        Args:
+            i: the cell.
+            k: (I,) sum of the function over the comparisons of each identity.
+            mean: of the function.
+            squares, products: sums over pairs of identities of k_uv² and k_uv m_uv, m_uv their comparisons.
+        """
+        cell = self.cells[i]
+        a, b = self._images(cell.grouping, cell.first), self._images(cell.grouping, cell.second)
+        if cell.first == cell.second:
             each = a * (a.sum() - a)
             every = (float(a @ a) ** 2 - float((a * a) @ (a * a))) / 2
         else:
             each = a * (b.sum() - b) + b * (a.sum() - a)
             every = float(a @ a) * float(b @ b) + float(a @ b) ** 2 - 2 * float((a * b) @ (a * b))
-        p, size = errors / n if n else 0.0, max(n, 1)
-        squares = float(self.counts.squares[i, t]) - 2 * p * float(self.counts.products[i, t]) + p * p * every
+        size = max(int(self.n_impostor[i]), 1)
+        squares = max(0.0, squares - 2 * mean * products + mean * mean * every)
         share = each / size
         kept = 1 - np.minimum(share, clusters.MOST_LEVERAGE)
         # the squares of each identity are not counted: they are divided by its comparisons, which sum to twice theirs
-        of_rate = clusters.Influence(
-            (k - p * each) / kept / size, share * squares / kept**2 / size**2, squares / size**2
+        return clusters.Influence(
+            (k - mean * each) / kept / size, share * squares / kept**2 / size**2, squares / size**2
         )
-        self._known[i, t] = Influence(errors, n, of_rate)
-        return self._known[i, t]
 
     def _accepted(self, grouping: int, own: int, partner: int, t: int) -> Floats:
         """Return (I,) accepted comparisons of each identity's images in one group with partners in another."""

@@ -35,28 +35,50 @@ def pool(
         detector: (N,) scores of the face detector, for ``detector_weight``.
     """
     rows = np.flatnonzero((template >= 0) & ~failed_rows(vectors))
+    rows = rows[np.lexsort((media[rows], template[rows]))]  # stable: images of one media item stay in their order
+    n = int(template.max(initial=-1)) + 1
+    starts = np.searchsorted(template[rows], np.arange(n + 1))
+    pooled = np.full((n, vectors.shape[1]), np.nan, np.float32)
+    first = 0
+    while first < n:
+        # as many templates as fit a block, and one at least
+        after = max(first + 1, int(np.searchsorted(starts, starts[first] + _BLOCK, side="right")) - 1)
+        block = rows[starts[first] : starts[after]]
+        pooled[first:after] = _pool_block(vectors, template[block] - first, media, block, after - first, spec, detector)
+        first = after
+    return pooled
+
+
+_BLOCK = 4096  # images pooled at a time: their embeddings in float64 stay small
+
+
+def _pool_block(
+    vectors: Vectors, owner: Ints, media: Ints, rows: Ints, n: int, spec: TemplateSpec,
+    detector: NDArray[np.float64] | None,
+) -> Vectors:  # fmt: skip
+    """Pool some rows, sorted by template and media item, to the templates 0 to n - 1 that `owner` names."""
     kept = vectors[rows].astype(np.float64)
     if spec.normalise_first:
         kept /= np.linalg.norm(kept, axis=1, keepdims=True)
     if spec.detector_weight:
         assert detector is not None
         kept *= detector[rows, None]
-    owner = np.full(int(media.max(initial=-1)) + 1, -1, np.int64)
-    owner[media[rows]] = template[rows]
-    items = _mean(kept, media[rows], owner.size)
-    seen = owner >= 0
-    pooled = _mean(items[seen], owner[seen], int(template.max(initial=-1)) + 1)
+    opens = np.flatnonzero(np.diff(media[rows], prepend=-1))
+    items = _means(kept, np.append(opens, rows.size))
+    pooled = _means(items, np.searchsorted(owner[opens], np.arange(n + 1)))
     with np.errstate(invalid="ignore", divide="ignore"):
         found = pooled / np.linalg.norm(pooled, axis=1, keepdims=True)
     return np.asarray(found, np.float32)  # 0 / 0 is NaN: embeddings that cancel out leave nothing to compare
 
 
-def _mean(values: NDArray[np.float64], index: Ints, n: int) -> NDArray[np.float64]:
-    """Return (n, D) means of the rows with each index; NaN where there is none."""
-    total = np.zeros((n, values.shape[1]))
-    np.add.at(total, index, values)
+def _means(values: NDArray[np.float64], edges: Ints) -> NDArray[np.float64]:
+    """Return (S, D) means of consecutive rows between edges (S + 1); NaN where there are none."""
+    from scipy.sparse import csr_array
+
+    rows = values.shape[0]
+    sums = csr_array((np.ones(rows), np.arange(rows), edges), (edges.size - 1, rows)) @ values
     with np.errstate(invalid="ignore"):
-        means: NDArray[np.float64] = total / np.bincount(index, minlength=n)[:, None]
+        means: NDArray[np.float64] = sums / np.diff(edges)[:, None]
     return means
 
 

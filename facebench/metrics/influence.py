@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from facebench.metrics.verification import Scores, area_under_curve, pool_adjacent_violators
+from facebench.metrics.verification import PooledScores, Scores, area_under_curve, pool_adjacent_violators
 
 Influence = tuple[NDArray[np.float64], NDArray[np.float64]]
 """First-order effect of each genuine and each impostor comparison on a statistic; each has mean zero."""
@@ -71,7 +71,12 @@ def min_cllr_optimism(genuine: Scores, impostor: Scores) -> float:
     Source: the number of blocks is the degrees of freedom of isotonic regression; Meyer and Woodroofe, "On the degrees
     of freedom in shape-restricted regression", 2000.
     """
-    pooled = pool_adjacent_violators(genuine, impostor)
-    shares = pooled.genuine / genuine.size, pooled.impostor / impostor.size
+    return pooled_optimism(pool_adjacent_violators(genuine, impostor))
+
+
+def pooled_optimism(pooled: PooledScores) -> float:
+    """Return the same for scores that were pooled in blocks."""
+    n_genuine, n_impostor = pooled.genuine.sum(), pooled.impostor.sum()
+    shares = pooled.genuine / n_genuine, pooled.impostor / n_impostor
     w = shares[0] / (shares[0] + shares[1])
-    return float(((1 - w) / genuine.size + w / impostor.size).sum() / (2 * np.log(2)))
+    return float(((1 - w) / n_genuine + w / n_impostor).sum() / (2 * np.log(2)))

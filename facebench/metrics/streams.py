@@ -50,6 +50,7 @@ class Fixed(IntEnum):
     ALTERED_FAIR_DRAWS = 2
     TIMED_VECTORS = 3
     DIVERSE_INPUTS = 7
+    SPLIT_RATERS = 11
 
 
 FIXED_SEED = 0

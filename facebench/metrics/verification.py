@@ -272,24 +272,35 @@ class PooledScores:
 
 def pool_adjacent_violators(genuine: Scores, impostor: Scores) -> PooledScores:
     """Return the best rising fit of the genuine share to the score (PAV), as blocks of pooled scores."""
-    from scipy.optimize import isotonic_regression
-
     values, index = np.unique(np.concatenate([genuine, impostor]), return_inverse=True)
     n_genuine = np.bincount(index[: genuine.size], minlength=values.size).astype(np.float64)
-    n_all = np.bincount(index, minlength=values.size).astype(np.float64)
+    n_impostor = np.bincount(index[genuine.size :], minlength=values.size).astype(np.float64)
+    return pool_counts(n_genuine, n_impostor)
+
+
+def pool_counts(n_genuine: NDArray[np.float64], n_impostor: NDArray[np.float64]) -> PooledScores:
+    """Return the best rising fit of the genuine share to (B,) counts of scores, scores rising; none may be empty."""
+    from scipy.optimize import isotonic_regression
+
+    n_all = n_genuine + n_impostor
     starts = isotonic_regression(n_genuine / n_all, weights=n_all).blocks[:-1]
-    return PooledScores(np.add.reduceat(n_genuine, starts), np.add.reduceat(n_all - n_genuine, starts))
+    return PooledScores(np.add.reduceat(n_genuine, starts), np.add.reduceat(n_impostor, starts))
 
 
 def min_cllr(genuine: Scores, impostor: Scores) -> float:
     """Return the Cllr left after the best rising recalibration of the scores (PAV), ties pooled, in bits."""
     genuine = as_scores(genuine, "genuine scores")
     impostor = as_scores(impostor, "impostor scores")
-    pooled = pool_adjacent_violators(genuine, impostor)
+    return pooled_cllr(pool_adjacent_violators(genuine, impostor))
+
+
+def pooled_cllr(pooled: PooledScores) -> float:
+    """Return the Cllr of scores that were recalibrated block by block, in bits."""
+    n_genuine, n_impostor = pooled.genuine.sum(), pooled.impostor.sum()
     with np.errstate(divide="ignore"):
-        llr = np.log(pooled.genuine / genuine.size) - np.log(pooled.impostor / impostor.size)
-    miss = np.sum(_weighted(pooled.genuine, np.logaddexp(0.0, -llr))) / genuine.size
-    false_alarm = np.sum(_weighted(pooled.impostor, np.logaddexp(0.0, llr))) / impostor.size
+        llr = np.log(pooled.genuine / n_genuine) - np.log(pooled.impostor / n_impostor)
+    miss = np.sum(_weighted(pooled.genuine, np.logaddexp(0.0, -llr))) / n_genuine
+    false_alarm = np.sum(_weighted(pooled.impostor, np.logaddexp(0.0, llr))) / n_impostor
     return float((miss + false_alarm) / (2 * np.log(2)))
 
 

@@ -21,14 +21,20 @@ _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0
 
 
 def read_npy(path: Path) -> NDArray[Any]:
-    """Read an array.
+    """Map an array into memory, for reading only; parts of it are read when they are used.
 
     Raises:
         InputError: no such file, damaged, of Python objects, or shorter or longer than its header says.
     """
     size = check_file(path, "array")
     with path.open("rb") as stream:
-        return _array(stream, size, str(path))
+        shape, fortran, dtype, start = _header(stream, size, str(path))
+        wanted = math.prod(shape) * dtype.itemsize
+        if size != start + wanted:
+            raise InputError(f"{path}: promises {wanted:,} bytes of values; there are {size - start:,}")
+        if not wanted:
+            return np.zeros(shape, dtype)
+        return np.asarray(np.memmap(stream, dtype, "r", start, shape, "F" if fortran else "C"))
 
 
 def read_npz(path: Path) -> dict[str, NDArray[Any]]:
@@ -56,7 +62,8 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]]:
         raise InputError(f"{path}: not an .npz file that can be read: {error or type(error).__name__}") from error
 
 
-def _array(stream: IO[bytes], size: int, where: str) -> NDArray[Any]:
+def _header(stream: IO[bytes], size: int, where: str) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
+    """Return shape, whether in Fortran's order, type and place of the values; a file of `size` bytes can hold them."""
     try:
         version = npy.read_magic(stream)
         shape, fortran, dtype = _HEADERS[version](stream)
@@ -68,6 +75,12 @@ def _array(stream: IO[bytes], size: int, where: str) -> NDArray[Any]:
     wanted = math.prod(shape) * dtype.itemsize
     if any(length < 0 for length in shape) or not wanted <= size - start:
         raise InputError(f"{where}: promises the shape {shape} of {dtype}, {wanted:,} bytes; there are {size:,} in all")
+    return shape, fortran, dtype, stream.tell()
+
+
+def _array(stream: IO[bytes], size: int, where: str) -> NDArray[Any]:
+    shape, fortran, dtype, _ = _header(stream, size, where)
+    wanted = math.prod(shape) * dtype.itemsize
     data = stream.read(wanted + 1)
     if len(data) != wanted:
         raise InputError(f"{where}: promises {wanted:,} bytes of values; there are {len(data):,} or more")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -30,7 +31,8 @@ class StoredEmbeddings:
     ) -> None:
         self.card = card
         self.mirrored_half = mirrored_half  # the second half of each row belongs to the mirrored face
-        self._vectors = vectors
+        self._vectors = vectors.view()
+        self._vectors.flags.writeable = False  # `lookup` may hand it out as it is
         self._row = {image_id: row for row, image_id in enumerate(ids)}
         self._missing_fail = missing_fail
 
@@ -47,10 +49,11 @@ class StoredEmbeddings:
         missing = [image_id for image_id in image_ids if image_id not in rows]
         if missing and (not self._missing_fail or len(missing) == len(image_ids)):
             raise InputError(self._refusal(missing, len(image_ids)))
-        found = np.full((len(image_ids), self._vectors.shape[1]), np.nan, np.float32)
-        for place, image_id in enumerate(image_ids):
-            if image_id in rows:
-                found[place] = self._vectors[rows[image_id]]
+        row = np.array([rows.get(image_id, -1) for image_id in image_ids], np.int64)
+        if np.array_equal(row, np.arange(len(self._vectors))):
+            return self._vectors
+        found = self._vectors[row]
+        found[row < 0] = np.nan
         return found
 
     def _rows(self, image_ids: Sequence[str]) -> dict[str, int]:
@@ -102,7 +105,7 @@ def load(context: LoadContext) -> StoredEmbeddings:
         raise InputError(f"{path}: expected (N, D) floats, found {vectors.shape} {vectors.dtype}")
     if len(ids) != len(vectors):
         raise InputError(f"{path}: {len(vectors)} embeddings, but {len(ids)} image ids")
-    repeated = {image_id for image_id in ids if ids.count(image_id) > 1} if len(set(ids)) < len(ids) else set()
+    repeated = {image_id for image_id, times in Counter(ids).items() if times > 1}
     if repeated:
         raise InputError(f"{path}: image ids given twice: {', '.join(sorted(repeated)[:5])}")
     card = ModelCard(
@@ -117,7 +120,7 @@ def load(context: LoadContext) -> StoredEmbeddings:
         options=spec.options,
     )
     return StoredEmbeddings(
-        vectors.astype(np.float32), ids, card, mirrored_half=_mirrored(spec, found, path),
+        vectors.astype(np.float32, copy=False), ids, card, mirrored_half=_mirrored(spec, found, path),
         missing_fail=spec.missing == "failures",
     )  # fmt: skip
 

@@ -15,7 +15,20 @@ from facebench.report.wording import measure
 from facebench.schema import Curve, Estimate
 from facebench.schema.task import Shape, TaskDetails
 
-EACH = {Shape.CLASSIFY: "Class", Shape.MULTILABEL: "Label", Shape.REGRESS: "Value"}
+EACH = {
+    Shape.CLASSIFY: "Class",
+    Shape.DISTRIBUTION: "Class",
+    Shape.MULTILABEL: "Label",
+    Shape.REGRESS: "Value",
+    Shape.SCORE: "Species",
+}
+TITLES = {
+    Shape.CLASSIFY: "Classes",
+    Shape.DISTRIBUTION: "Classes",
+    Shape.MULTILABEL: "Labels",
+    Shape.REGRESS: "Values",
+    Shape.SCORE: "Species",
+}
 MAX_NULLS = 2
 
 
@@ -54,6 +67,8 @@ def _figures(reading: Reading, details: TaskDetails) -> Section:
     )
     if details.n_answered < details.n_judged:
         lead += f" {fmt.count(details.n_judged - details.n_answered)} of them were left without an answer."
+    if details.threshold is not None:
+        lead += f" Threshold: {fmt.number(details.threshold)}, {details.threshold_source}; intervals take it as given."
     left = "; ".join(f"{fmt.count(n)}: {why}" for why, n in details.left_out.items())
     if left:
         lead += f" Left out ({left})."
@@ -71,7 +86,7 @@ def _unit(details: TaskDetails) -> str:
 def _table(caption: str, rows: Iterable[Estimate]) -> Table:
     return tables.table(
         caption,
-        ["Measure", "#Value", "#Ignoring the picture", "#Counts", "Notes"],
+        ["Measure", "#Value", "#Ignoring the picture", "#Counts", "~Notes"],
         [
             [
                 Cell(_name(e)), tables.value(e, measure(e.metric).write), _nulls(e), _counted(e), tables.notes(e),
@@ -92,7 +107,7 @@ def _counted(e: Estimate) -> Cell:
 
 def _name(e: Estimate) -> str:
     words = measure(e.metric).label
-    return words if e.at is None else f"{words}, within {fmt.number(e.at)}"
+    return words if e.at is None else f"{words}, {'within' if e.metric == 'within' else 'at'} {fmt.number(e.at)}"
 
 
 def _nulls(e: Estimate) -> Cell:
@@ -127,10 +142,12 @@ def _parts_of(reading: Reading, details: TaskDetails) -> list[Section]:
             caption = f"Each {head.lower()}"
             drawn = _dots(found, names, chosen[0], head)
             blocks.append(Block(charts=drawn, tables=(tables.table(caption, [head, *titles, "#Images"], body),)))
-    title = {"classify": "Classes", "multilabel": "Labels", "regress": "Values"}[details.shape]
     return [
-        Section("each", title, f"The figures of each {EACH[details.shape].lower()}, with intervals.", tuple(blocks))
-    ]
+        Section(
+            "each", TITLES[details.shape], f"The figures of each {EACH[details.shape].lower()}, with intervals.",
+            tuple(blocks),
+        )
+    ]  # fmt: skip
 
 
 def _shown(
@@ -225,11 +242,11 @@ def _groups(reading: Reading, details: TaskDetails) -> list[Section]:
             ]
             for name in names
         ]
-        heads = ["Group", *(f"#{measure(m).short}" for m in metrics), "#Images", "Notes"]
+        heads = ["Group", *(f"#{measure(m).short}" for m in metrics), "#Images", "~Notes"]
         each = tables.table(f"By {fmt.clip(grouping_label(grouping), 80)}", heads, rows)
         between = tables.table(
             "How far these groups lie apart",
-            ["Measure", "#Gap", "#Expected if all alike", "#Excess", "#p", "Notes"],
+            ["Measure", "#Gap", "#Expected if all alike", "#Excess", "#p", "~Notes"],
             [
                 [
                     Cell(measure(e.metric).label), tables.value(e, measure(e.metric).write),

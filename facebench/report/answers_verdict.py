@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from facebench.metrics.catalogue import Direction, Kind, metric
 from facebench.report import format as fmt
 from facebench.report.answers import headline_estimate
@@ -16,9 +18,13 @@ REGULATED = (
     "some places, such as Article 5 of the EU AI Act. This result says nothing about whether a use is allowed."
 )
 
+SPECIES = (
+    "Attacks of a species that is not in this data may fare otherwise; nothing here bounds what a new instrument does."
+)
 
-def answers_verdict(reading: Reading) -> list[Statement]:
-    """Return the statements of a result of a task, in the order they are read."""
+
+def answers_verdict(reading: Reading, further: Sequence[Statement] = ()) -> list[Statement]:
+    """Return the statements of a result of a task, in the order they are read; `further` ones before the cautions."""
     details = reading.result.task
     assert details is not None
     return [
@@ -26,6 +32,7 @@ def answers_verdict(reading: Reading) -> list[Statement]:
         _quality(reading, details),
         *_mistakes(details),
         *_groups(reading),
+        *further,
         *_cautions(reading, details),
     ]
 
@@ -47,6 +54,8 @@ def _quality(reading: Reading, details: TaskDetails) -> Statement:
     limits = fmt.interval(found.ci_low, found.ci_high, words.write)
     within = f" ({fmt.percent(reading.result.protocol.confidence)} interval {limits})" if limits != fmt.MISSING else ""
     headline = f"{_plain(found, words.write(found.value))}{within}."
+    if details.shape is Shape.SCORE:
+        headline = f"{_attacks(reading, found, details)}{within}."
     beside = ""
     if found.nulls:
         name, null = next(iter(found.nulls.items()))
@@ -67,6 +76,21 @@ def _plain(found: Estimate, written: str) -> str:
     if found.metric == "mae":
         return f"Answers are off by {written} on average: {name}"
     return f"{name} {written}"
+
+
+def _attacks(reading: Reading, found: Estimate, details: TaskDetails) -> str:
+    """Say what an attacker finds and what the honest pay, where the task leads with the worst species."""
+    each = [e for e in reading.clean() if (e.metric, e.group) == ("apcer", "all") and e.value is not None]
+    honest = next((e for e in reading.clean() if (e.metric, e.group) == ("bpcer", "all")), None)
+    if found.metric != "apcer_worst" or not each or honest is None or honest.value is None:
+        return _plain(found, measure(found.metric).write(found.value))
+    worst = max(each, key=lambda e: e.value or 0.0)
+    kinds = f", the worst of {len(details.names)} species" if len(details.names) > 1 else ""
+    return (
+        f"Rejects {fmt.k_of_n(honest.errors, honest.n_images)} bona fide presentations, and accepts "
+        f"{fmt.k_of_n(worst.errors, worst.n_images)} attacks of {fmt.clip(str(worst.of), 40)}{kinds}: APCER "
+        f"{measure(found.metric).write(found.value)}"
+    )
 
 
 def _why(found: Estimate | None, details: TaskDetails) -> str:
@@ -157,8 +181,15 @@ def _cautions(reading: Reading, details: TaskDetails) -> list[Statement]:
     found = []
     if reading.result.data.phantom:
         found.append("Phantom data: the faces are rendered. This result says nothing about people.")
-    if details.shape is not Shape.REGRESS or {"valence", "arousal"} & set(details.truth):
+    if details.shape not in (Shape.REGRESS, Shape.SCORE) or {"valence", "arousal"} & set(details.truth):
         found.append(REGULATED)
+    if details.shape is Shape.SCORE:
+        found.append(SPECIES)
+    if reading.seen(Flag.THRESHOLD_ON_TEST):
+        found.append(
+            "The threshold was set on the judged images themselves, so every figure at it looks better than it is: "
+            "this result never ranks."
+        )
     if reading.result.run.limit is not None:
         found.append(f"Only the first {fmt.count(reading.result.run.limit)} images were used: this result never ranks.")
     return [Statement("Caution", Tone.CAUTION, words) for words in found]

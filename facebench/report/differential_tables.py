@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from facebench.metrics.catalogue import Kind, metric
 from facebench.report import format as fmt
-from facebench.report.reading import Reading, grouping_label, short_label
+from facebench.report.reading import Reading, grouping_label
 from facebench.report.tables import CONTROL, Cell, Table, Write, limits, notes, plain, table
-from facebench.report.wording import Measure, flag_words, measure
+from facebench.report.wording import Measure, estimate_words, measure
 from facebench.schema import Estimate
 
 
@@ -25,10 +25,10 @@ def differentials(reading: Reading, grouping: str) -> Table:
                 _excess(e, write),
                 Cell(fmt.p_value(e.p_value), _corrected(e), e.p_value),
                 Cell(_alike(e, words)),
-                Cell(flag_words(e.flags), (*_left_out(e), *_power(e))),
+                Cell(estimate_words(e), _power(e)),
             ]
         )
-    columns = ["Measure", "#Value", "#Expected if all alike", "#Excess", "#p", "~How to read it", "Notes"]
+    columns = ["Measure", "#Value", "#Expected if all alike", "#Excess", "#p", "~How to read it", "~Notes"]
     caption = f"Differential measures by {grouping_label(grouping)}"
     family = next((e.family for e in reading.differentials(grouping) if e.family), None)
     note = "Each p-value is for its own measure; none is corrected for the number of measures shown."
@@ -56,10 +56,6 @@ def _alike(e: Estimate, words: Measure) -> str:
         return words.reading
     found = f"{words.reading.rstrip('.')} if the true rates were known; in samples of this size alike groups show about"
     return f"{found} {words.write(e.expected_if_fair)}."
-
-
-def _left_out(e: Estimate) -> tuple[str, ...]:
-    return (f"without {fmt.clip(', '.join(short_label(g) for g in e.left_out))}",) if e.left_out else ()
 
 
 def _between(low: float | None, high: float | None, write: Write) -> tuple[str, ...]:
@@ -96,5 +92,5 @@ def controls(reading: Reading) -> Table:
                 notes(e),
             ]
         )
-    columns = ["Measure", "#Value", "#Expected if all alike", "#Excess", "#p", "Notes"]
+    columns = ["Measure", "#Value", "#Expected if all alike", "#Excess", "#p", "~Notes"]
     return table("Groups of people with shuffled labels", columns, rows)

@@ -15,13 +15,15 @@ PLAIN_EXPONENTS = range(-3, 5)  # numbers from 0.001 to 99,999 are written out, 
 def number(value: float | None, digits: int = 3) -> str:
     """Write a number with so many significant digits.
 
-    >>> number(0.04512), number(12345.6), number(0.000213), number(0.0)
-    ('0.0451', '12,346', '2.13e-4', '0')
+    >>> number(0.04512), number(12345.6), number(0.000213), number(0.0), number(-0.5)
+    ('0.0451', '12,346', '2.13e-4', '0', '−0.500')
     """
     if value is None:
         return MISSING
     if value == 0:
         return "0"
+    if value < 0:
+        return f"−{number(-value, digits)}"
     _, _, exponent = f"{value:.{digits - 1}e}".partition("e")
     power = int(exponent)
     if power not in PLAIN_EXPONENTS:
@@ -35,6 +37,8 @@ def scientific(value: float, digits: int = 2) -> str:
     >>> scientific(0.00123), scientific(0.99999)
     ('1.2e-3', '1.0')
     """
+    if value < 0:
+        return f"−{scientific(-value, digits)}"
     mantissa, _, exponent = f"{value:.{digits - 1}e}".partition("e")
     return mantissa if int(exponent) == 0 else f"{mantissa}e{int(exponent)}"
 

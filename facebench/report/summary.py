@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from facebench.metrics.catalogue import Direction, Topic
 from facebench.report import format as fmt
-from facebench.report.reading import Reading, comparisons, short_label
-from facebench.report.wording import flag_words, measure
-from facebench.schema import Estimate, Result
+from facebench.report.reading import Reading, comparisons, is_bound, upper_bound
+from facebench.report.wording import estimate_words, measure
+from facebench.schema import Estimate, Flag, Result
 
+Write = Callable[[float | None], str]
 HEADER = ["measure", "value", "interval", "counts", "notes"]
 MOST = 12
 """Rows of one topic; how many more the report holds is said."""
@@ -140,15 +141,29 @@ def _row(name: str, estimate: Estimate) -> list[str]:
     n, k = comparisons(estimate), estimate.errors
     if definition.direction is Direction.HIGHER and n is not None and k is not None:
         k = n - k
-    words = [flag_words(estimate.flags)] if estimate.flags else []
-    if estimate.left_out:
-        words.insert(0, f"leaves out {fmt.clip(', '.join(short_label(group) for group in estimate.left_out))}")
-    if estimate.excess is not None:
-        times = estimate.excess_as == "ratio"
-        words.insert(
-            0, f"{write(estimate.excess)} times chance" if times else f"excess over chance {write(estimate.excess)}"
-        )
-    return [fmt.visible(fmt.clip(name)), write(estimate.value), limits, fmt.k_of_n(k, n), "; ".join(words)]
+    words = [_excess(estimate, write), estimate_words(estimate)]
+    shown = _led(estimate, write)
+    return [fmt.visible(fmt.clip(name)), shown, limits, fmt.k_of_n(k, n), "; ".join(word for word in words if word)]
+
+
+def _excess(estimate: Estimate, write: Write) -> str:
+    """Say how far a differential lies above what chance alone would show."""
+    if estimate.excess is None:
+        return ""
+    limits = fmt.interval(estimate.excess_low, estimate.excess_high, write)
+    within = "" if limits == fmt.MISSING else f" ({limits})"
+    if estimate.excess_as == "ratio":
+        return f"{write(estimate.excess)} times chance{within}"
+    return f"excess over chance {write(estimate.excess)}{within}"
+
+
+def _led(estimate: Estimate, write: Write) -> str:
+    """Return the value, or where no error was seen the bound that leads the report as well."""
+    if is_bound(estimate):
+        return f"≤ {write(upper_bound(estimate))}"
+    if estimate.metric == "tar" and estimate.ci_low is not None and Flag.ZERO_ERRORS in estimate.flags:
+        return f"≥ {write(estimate.ci_low)}"
+    return write(estimate.value)
 
 
 def _answer(estimate: Estimate) -> list[str]:
@@ -156,5 +171,5 @@ def _answer(estimate: Estimate) -> list[str]:
     name = measure(estimate.metric).label
     about = [name, *([] if estimate.of is None else [estimate.of])]
     if estimate.at is not None:
-        about.append(f"within {fmt.number(estimate.at)}")
+        about.append(f"{'within' if estimate.metric == 'within' else 'at'} {fmt.number(estimate.at)}")
     return _row(", ".join(about), estimate)

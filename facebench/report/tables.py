@@ -18,7 +18,7 @@ from facebench.report.reading import (
     short_label,
     upper_bound,
 )
-from facebench.report.wording import flag_words, measure, rule_words
+from facebench.report.wording import estimate_words, measure, rule_words
 from facebench.schema import Curve, Estimate, Point, Result
 from facebench.schema.robustness import family_of
 
@@ -129,10 +129,9 @@ def plain(number: float | None, write: Write = fmt.count) -> Cell:
 
 def notes(*estimates: Estimate | None) -> Cell:
     """Return a cell that says what to know before trusting the row."""
-    flags = tuple(dict.fromkeys(flag for e in estimates if e for flag in e.flags))
     near = max((e.near_threshold or 0 for e in estimates if e), default=0)
     close = (f"{fmt.plural(near, 'comparison')} within 2e-6 of the threshold",) if near else ()
-    return Cell(flag_words(flags), close)
+    return Cell(estimate_words(*estimates), close)
 
 
 def operating_points(reading: Reading) -> Table:
@@ -140,7 +139,7 @@ def operating_points(reading: Reading) -> Table:
     excluded = any(e.failures == "excluded" and e.group == "all" for e in reading.clean())
     first = "#Operating point" if any(isinstance(t, str) for t in reading.targets) else "#FMR target"
     columns = [
-        first, "#TAR", "#FNMR", "#Genuine missed", "#Achieved FMR", "#False matches", "#Threshold", "Notes",
+        first, "#TAR", "#FNMR", "#Genuine missed", "#Achieved FMR", "#False matches", "#Threshold", "~Notes",
     ]  # fmt: skip
     if excluded:
         columns.insert(1, "Failed images")
@@ -202,7 +201,7 @@ def single_figures(reading: Reading) -> Table:
         if e.fpir_target is not None:
             suffix = f"at FPIR target {fmt.target(e.fpir_target)}"
         rows.append([text(label, suffix), value(e, words.write), Cell(words.reading), notes(e)])
-    return table("Figures without an FMR target", ["Figure", "#Value", "~What it says", "Notes"], rows)
+    return table("Figures without an FMR target", ["Figure", "#Value", "~What it says", "~Notes"], rows)
 
 
 def compatibility(reading: Reading) -> Table:
@@ -227,7 +226,7 @@ def _under_rule(reading: Reading, target: Point, rule: str) -> Cell:
 def groups(reading: Reading, grouping: str, sparks: dict[tuple[str, str], Markup]) -> Table:
     """Tabulate the rates of the groups at the primary operating point; `sparks` are small charts by rate and group."""
     rows = [_group_row(reading, group, sparks) for group in reading.groupings[grouping]]
-    columns = ["Group", "#Identities", "#FMR", "#False matches", "#FNMR", "#Genuine missed", "#Failed images", "Notes"]
+    columns = ["Group", "#Identities", "#FMR", "#False matches", "#FNMR", "#Genuine missed", "#Failed images", "~Notes"]
     caption = f"Error rates by {grouping_label(grouping)} at {fmt.point(reading.primary)}"
     return table(fmt.clip(caption), columns, rows)
 
@@ -272,7 +271,9 @@ def cross_groups(reading: Reading, grouping: str) -> Table:
     ]
     cells.sort(key=lambda item: -(item[2].value or 0.0))
     rows = [[text(short_label(a)), text(short_label(b)), value(e, fmt.fmr), counted(e), notes(e)] for a, b, e in cells]
-    return table("False match rate between groups", ["Group", "Compared with", "#FMR", "#False matches", "Notes"], rows)
+    return table(
+        "False match rate between groups", ["Group", "Compared with", "#FMR", "#False matches", "~Notes"], rows
+    )
 
 
 def remaining(reading: Reading, own_conditions: tuple[str, ...]) -> Table:
@@ -292,7 +293,7 @@ def remaining(reading: Reading, own_conditions: tuple[str, ...]) -> Table:
         label = f"{words.label} at {fmt.target(e.point)}" if e.point else words.label
         who = f"{e.group} with {e.group_b}" if e.group_b else e.group
         rows.append([text(label), text(e.condition), text(who), value(e, words.write), counted(e), notes(e)])
-    return table("Further estimates", ["Measure", "Condition", "Group", "#Value", "#Counts", "Notes"], rows)
+    return table("Further estimates", ["Measure", "Condition", "Group", "#Value", "#Counts", "~Notes"], rows)
 
 
 def failures(result: Result) -> Table:

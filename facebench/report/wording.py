@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from facebench.metrics.catalogue import Direction, Format, MetricDef, metric
 from facebench.report import format as fmt
-from facebench.schema import Flag
+from facebench.report.reading import short_label
+from facebench.schema import Estimate, Flag
 
 WRITERS: dict[Format, Callable[[float | None], str]] = {
     Format.NUMBER: fmt.number,
@@ -61,6 +62,7 @@ FLAGS = {
     Flag.DEGENERATE_MAPS: "constant maps are left out",
     Flag.UNDEFINED_CLASS: "a class without images, so nothing is known of it",
     Flag.COVERAGE_LOW: "more than one image in twenty was left without an answer",
+    Flag.THRESHOLD_ON_TEST: "the judged images set the threshold themselves: better than it is; never ranks",
     Flag.CONTROL_FAILED: "groups with shuffled labels look unlike: intervals are too narrow on this data",
     Flag.NOISY: "times scatter or drift by more than a tenth: the machine was busy with other work",
     Flag.UNRELIABLE: "a check for hidden gradients failed: the attack may have been misled, so the row is not ranked",
@@ -76,7 +78,7 @@ SHORT_FLAGS = {
     Flag.FEW_IDENTITIES: "few identities",
     Flag.NO_GENUINE: "no genuine comparisons",
     Flag.NO_IMPOSTOR: "no impostor comparisons",
-    Flag.INSUFFICIENT: "undefined, or without an expectation",
+    Flag.INSUFFICIENT: "undefined on these counts",
     Flag.GROUPS_LEFT_OUT: "leaves groups out",
     Flag.NAIVE_INTERVAL: "interval too narrow",
     Flag.NO_INTERVAL: "no interval",
@@ -85,15 +87,48 @@ SHORT_FLAGS = {
     Flag.DEGENERATE_MAPS: "constant maps left out",
     Flag.UNDEFINED_CLASS: "a class without images",
     Flag.COVERAGE_LOW: "many without an answer",
+    Flag.THRESHOLD_ON_TEST: "threshold set on test images",
     Flag.CONTROL_FAILED: "negative control failed",
     Flag.NOISY: "noisy",
     Flag.UNRELIABLE: "unreliable",
 }
 
 
+_OF_THE_ROW = frozenset(
+    SHORT_FLAGS[flag]
+    for flag in (
+        Flag.UNRESOLVABLE, Flag.FEW_FALSE_MATCHES, Flag.NO_GENUINE, Flag.NO_IMPOSTOR, Flag.FEW_IDENTITIES,
+        Flag.NAIVE_INTERVAL, Flag.LABELS_INCOMPLETE,
+    )
+)  # fmt: skip
+
+
 def flag_words(flags: tuple[Flag, ...]) -> str:
-    """Return the flags of an estimate as one short line; the page explains each once."""
+    """Return flags as one short line; the page explains each once."""
     return "; ".join(SHORT_FLAGS[flag] for flag in flags)
+
+
+def estimate_words(*estimates: Estimate | None) -> str:
+    """Return the flags of estimates as one short line; a flag of some of several rates says whose it is."""
+    present = [e for e in estimates if e is not None]
+    holders: dict[str, list[Estimate]] = {}
+    for e in present:
+        for flag in e.flags:
+            holders.setdefault(_short_flag(flag, e), []).append(e)
+    said = []
+    for words, whose in holders.items():
+        some = len(whose) < len(present) and words not in _OF_THE_ROW
+        names = ", ".join(dict.fromkeys(metric(e.metric).short for e in whose)) if some else ""
+        said.append(f"{words} ({names})" if some else words)
+    return "; ".join(said)
+
+
+def _short_flag(flag: Flag, e: Estimate) -> str:
+    if flag is Flag.INSUFFICIENT and e.value is not None:
+        return "what alike groups would show is undefined"
+    if flag is Flag.GROUPS_LEFT_OUT and e.left_out:
+        return f"leaves out {fmt.clip('; '.join(short_label(group) for group in e.left_out))}"
+    return SHORT_FLAGS[flag]
 
 
 _EXCEEDS = "it may exceed the target"

@@ -43,9 +43,8 @@ def render_report(result: Result) -> str:
 
 def verdict_of(reading: Reading) -> list[Statement]:
     """Return the statements of the verdict, those of sections among them."""
-    if reading.result.task is not None:
-        return answers_verdict(reading)
-    return verdict(reading, [s for section in every_section() for s in section.statements(reading)])
+    further = [s for section in every_section() for s in section.statements(reading)]
+    return answers_verdict(reading, further) if reading.result.task is not None else verdict(reading, further)
 
 
 def verdict_sentences(result: Result) -> list[str]:
@@ -55,7 +54,8 @@ def verdict_sentences(result: Result) -> list[str]:
 
 def _parts(reading: Reading, statements: list[Statement]) -> list[Section]:
     if reading.result.task is not None:
-        return [*answers.leading(reading), *recognition.closing(reading, ())[-2:]]
+        further = [part for section in every_section() for part in section.parts(reading)]
+        return [*answers.leading(reading), *further, *recognition.closing(reading, ())[-2:]]
     sections = every_section()
     own = tuple(section.condition_prefix for section in sections if section.condition_prefix)
     return [

@@ -104,7 +104,7 @@ class UncertaintySpec(Strict):
 
 
 _OF_COMPARISONS = (
-    "templates", "identification", "robustness", "impostor_ladder", "causal", "published_measures",
+    "templates", "identification", "impostor_ladder", "causal", "published_measures",
     "error_versus_discard", "covariates", "ood", "explanation", "judgements",
 )  # fmt: skip
 

@@ -45,6 +45,7 @@ class Flag(StrEnum):
     NOISY = "noisy"  # times scatter or drift by more than a tenth: the machine was busy, and nothing is called slower
     UNDEFINED_CLASS = "undefined_class"  # a class of the protocol has no image here: nothing is known of it
     COVERAGE_LOW = "coverage_low"  # the model left more than one image in twenty without an answer
+    THRESHOLD_ON_TEST = "threshold_on_test"  # the judged images set the threshold themselves: never ranks
     DEGENERATE_MAPS = "degenerate_maps"  # some maps were constant or NaN and are left out
 
 

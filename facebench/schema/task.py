@@ -6,7 +6,7 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from facebench.schema._base import Strict
 
@@ -19,6 +19,8 @@ class Shape(StrEnum):
     CLASSIFY = "classify"  # one of K classes
     MULTILABEL = "multilabel"  # any of M labels, each by a score
     REGRESS = "regress"  # D numbers
+    DISTRIBUTION = "distribution"  # K shares, against the votes of several people
+    SCORE = "score"  # one number, higher for bona fide
 
 
 class _Task(Strict):
@@ -59,6 +61,34 @@ class MultilabelTask(_Task):
     threshold: float = Field(0.5, description="a score from here on says yes")
 
 
+class DistributionTask(_Task):
+    """Shares of K classes, judged against the votes of several people: FER+, distributions of age labels."""
+
+    shape: Literal[Shape.DISTRIBUTION]
+    truth: dict[str, str] = Field(min_length=2, description="class to the column with its votes: {neutral: neutral}")
+    other: tuple[str, ...] = Field((), description="columns with votes for no class, such as unknown: [unknown, NF]")
+    rule: Literal["most-votes", "ferplus-majority"] = Field(
+        "most-votes",
+        description="which class is the majority: the one with most votes; or, after single votes are dropped, the one "
+        "with more than half. Images without one are left out and counted",
+    )
+    merge: dict[str, str] = Field(default_factory=dict, description="the model's words for a class: {happy: happiness}")
+    calibration_bins: int = Field(15, ge=2, le=1000, description="equal bins of confidence, for `ece`")
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """All classes, by name."""
+        return tuple(self.truth)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        _distinct((*self.truth.values(), *self.other), "truth and other")
+        wrong = [word for word in self.merge.values() if word not in self.truth]
+        if wrong:
+            raise ValueError(f"merge leads to {wrong[0]!r}, which is no class: {', '.join(self.truth)}")
+        return self
+
+
 class RegressTask(_Task):
     """D numbers per image: valence and arousal, age, head pose, intensities, traits."""
 
@@ -95,13 +125,62 @@ class RegressTask(_Task):
         return self
 
 
-Task = Annotated[ClassifyTask | MultilabelTask | RegressTask, Field(discriminator="shape")]
+class ThresholdRule(Strict):
+    """A threshold that is set on part of the data."""
+
+    model_config = ConfigDict(populate_by_name=True, serialize_by_alias=True)
+
+    source: Literal["dev", "test"] = Field(
+        alias="from",
+        description="the split it is set on; test makes every figure at it better than it is, and flags it",
+    )
+    rule: Literal["eer"] = Field("eer", description="where attacks accepted and bona fide rejected lie nearest")
 
 
-def truth_columns(task: ClassifyTask | MultilabelTask | RegressTask) -> tuple[str, ...]:
+class ScoreTask(_Task):
+    """One number per image or video: presentation attacks (liveness), deepfakes."""
+
+    shape: Literal[Shape.SCORE]
+    truth: str = Field(description="column of the manifest that holds the species of attack instrument, or bona fide")
+    bona_fide: str = Field("bona_fide", description="its word for bona fide presentations; every other is an attack")
+    ignore: tuple[str, ...] = Field((), description="words of the column that are left out and counted as left out")
+    score: str | None = Field(
+        None, description="which of the numbers of the head is the score, where it has several; default: `bona_fide`"
+    )
+    higher: Literal["bona_fide", "attack"] = Field(
+        "bona_fide", description="what high scores mean; scores of attacks are negated before they are judged"
+    )
+    threshold: float | ThresholdRule = Field(description="accept from this score on, or {from: dev, rule: eer}")
+    split: str | None = Field(None, description="column of the manifest that says which images are dev and which test")
+    dev: str = Field("dev", description="its word for images that set the threshold")
+    test: str = Field("test", description="its word for images that are judged")
+    video: str | None = Field(
+        None, description="column that says which frames are one presentation: their mean score is judged"
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if isinstance(self.threshold, ThresholdRule) and self.threshold.source == "dev" and self.split is None:
+            raise ValueError(
+                "a threshold from dev needs `split`, the column that says which images are dev and which test"
+            )
+        if self.dev == self.test:
+            raise ValueError("dev and test are two words of the column `split`")
+        return self
+
+
+AnyTask = ClassifyTask | MultilabelTask | DistributionTask | RegressTask | ScoreTask
+Task = Annotated[AnyTask, Field(discriminator="shape")]
+
+
+def truth_columns(task: AnyTask) -> tuple[str, ...]:
     """Return the columns of the manifest that hold the truth; they are no demographic groups unless asked for."""
     if isinstance(task, ClassifyTask):
         return (task.truth,)
+    if isinstance(task, DistributionTask):
+        return (*task.truth.values(), *task.other)
+    if isinstance(task, ScoreTask):
+        return tuple(name for name in (task.truth, task.split, task.video) if name is not None)
     if isinstance(task, MultilabelTask):
         return tuple(task.truth.values())
     return (*task.truth, *(() if task.sigma is None else (task.sigma,)))
@@ -132,4 +211,6 @@ class TaskDetails(Strict):
     confusion: dict[str, tuple[tuple[int, ...], ...]] = Field(
         default_factory=dict, description="counts by group; `all` holds all images"
     )
+    threshold: float | None = Field(None, description="of scores: accept from here on")
+    threshold_source: str = Field("", description="where the threshold comes from, in words")
     baseline: str = Field("", description="what an answer that ignores the picture scores, in words")

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from facebench.errors import InputError
 from facebench.scoring.comparators import PLAIN, pair_comparator
+from facebench.scoring.listed import ROWS, by_pair, by_tile
 
 Vectors = NDArray[np.floating[Any]]
 Ints = NDArray[np.integer[Any]]
@@ -41,7 +42,10 @@ class ScoreSet:
 
 def failed_rows(vectors: Vectors) -> NDArray[np.bool_]:
     """Return (N,) which images have no usable embedding (NaN rows)."""
-    return np.asarray(np.isnan(vectors).any(axis=1))
+    failed = np.empty(vectors.shape[0], bool)
+    for start in range(0, failed.size, ROWS):  # in blocks: the mask of all of them is a quarter of the embeddings
+        failed[start : start + ROWS] = np.isnan(vectors[start : start + ROWS]).any(axis=1)
+    return failed
 
 
 def similarity(probes: Vectors, gallery: Vectors, comparator: str) -> NDArray[np.float32]:
@@ -101,11 +105,20 @@ def compare_all(vectors: Vectors, identity: Ints, comparator: str = "cosine") ->
 
 def compare_pairs(vectors: Vectors, a: Ints, b: Ints, comparator: str = "cosine") -> NDArray[np.float32]:
     """Return (P,) scores of listed pairs of images."""
-    scores = np.empty(a.size, np.float32)
-    for start in range(0, a.size, 1 << 16):
-        rows = slice(start, start + (1 << 16))
-        scores[rows] = _rowwise(vectors[a[rows]], vectors[b[rows]], comparator)
-    return scores
+
+    def rowwise(left: Vectors, right: Vectors) -> NDArray[np.float32]:
+        return _rowwise(left, right, comparator)
+
+    if comparator not in ("cosine", "dot"):  # the product of a tile would round distances otherwise
+        return by_pair(vectors, a, b, rowwise)
+
+    def combine(products: NDArray[np.float64], left: Vectors, right: Vectors) -> NDArray[np.float64]:
+        if comparator == "cosine":
+            with np.errstate(invalid="ignore", divide="ignore"):
+                products /= np.linalg.norm(left, axis=1)[:, None] * np.linalg.norm(right, axis=1)[None, :]
+        return products
+
+    return by_tile(vectors, a, b, rowwise, combine)
 
 
 def _rowwise(left: Vectors, right: Vectors, comparator: str) -> NDArray[np.float32]:

@@ -3,7 +3,8 @@
 The scores are computed twice, block by block, with the same bits. The first pass finds exact order statistics of the
 impostor scores by a radix histogram on their ordered bits, and keeps the genuine scores; the second counts what
 each threshold accepts, per group and identity. A sample says beforehand in which digits the order statistics will
-lie; should one lie elsewhere, the first pass is run once more, for that digit.
+lie; should one lie elsewhere, the first pass is run once more, for that digit. The second pass also sums functions of
+the score that the first made known, see `facebench.scoring.sums`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from facebench.errors import InputError
 from facebench.metrics.verification import NEAR_THRESHOLD, just_above
 from facebench.scoring.arrange import Arrangement, blocks
 from facebench.scoring.digits import LONGEST_LIST, Places, digit_at, digits_of
+from facebench.scoring.sums import Functions, PanelSums, SumCollector, Sums
 
 Tensors = dict[str, NDArray[Any]]
 Run = Callable[[str, Callable[[Any, Any], Tensors], Any, Sequence[tuple[int, int]]], Iterator[tuple[int, Tensors]]]
@@ -72,12 +74,14 @@ class Counts:
         squares: (C, T) sum over pairs of identities of k², k their accepted comparisons within a cell.
         products: (C, T) the same of k m, m all their comparisons within the cell.
         near: (T,) impostor comparisons within 2e-6 of the threshold.
+        sums: of functions of the score, if any were asked for.
     """
 
     per_segment: NDArray[np.int32]
     squares: NDArray[np.int64]
     products: NDArray[np.int64]
     near: NDArray[np.int64]
+    sums: Sums | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -293,13 +297,21 @@ def thresholds(selection: Selection) -> tuple[float, ...]:
 # ---- second pass
 
 
-def count(arrangement: Arrangement, cells: Cells, cutoffs: Sequence[float], *, run: Run = run_here) -> Counts:
+def count(
+    arrangement: Arrangement,
+    cells: Cells,
+    cutoffs: Sequence[float],
+    functions: Functions | None = None,
+    *,
+    run: Run = run_here,
+) -> Counts:
     """Count what each threshold accepts, per group and cell.
 
     Args:
         arrangement: the images.
         cells: how groups are numbered; in the order of the groupings in ``arrangement.labels``.
         cutoffs: (T,) thresholds that float32 holds exactly.
+        functions: of the score, to be summed; the first grouping of `cells` is that of all images.
         run: runs the tasks.
     """
     order = np.argsort(-np.asarray(cutoffs, np.float64), kind="stable")
@@ -309,7 +321,8 @@ def count(arrangement: Arrangement, cells: Cells, cutoffs: Sequence[float], *, r
     squares = np.zeros((len(cells.ends), falling.size), np.int64)
     products, near = np.zeros_like(squares), np.zeros(falling.size, np.int64)
     tasks = arrangement.tasks()
-    shared = (arrangement, cells, cells.table(), _plain(arrangement, cells), falling)
+    shared = (arrangement, cells, cells.table(), _plain(arrangement, cells), falling, functions)
+    collector = None if functions is None else SumCollector(arrangement, functions.values.shape[1])
     for number, found in run("count", count_panels, shared, tasks):
         a, b = tasks[number]
         per_segment[arrangement.segments(a)] += found["rows"]
@@ -317,10 +330,13 @@ def count(arrangement: Arrangement, cells: Cells, cutoffs: Sequence[float], *, r
         squares += found["squares"]
         products += found["products"]
         near += found["near"]
+        if collector is not None:
+            collector.add(number, found)
     back = np.argsort(order)
     for array in (per_segment, squares, products):
         np.cumsum(array, axis=-1, out=array)
-    return Counts(per_segment[..., back], squares[:, back], products[:, back], near[back])
+    sums = None if collector is None else collector.sums()
+    return Counts(per_segment[..., back], squares[:, back], products[:, back], near[back], sums)
 
 
 def _plain(arrangement: Arrangement, cells: Cells) -> NDArray[np.int32]:
@@ -336,17 +352,19 @@ def _plain(arrangement: Arrangement, cells: Cells) -> NDArray[np.int32]:
 
 
 def count_panels(
-    shared: tuple[Arrangement, Cells, NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]], task: tuple[int, int]
+    shared: tuple[Arrangement, Cells, NDArray[np.int32], NDArray[np.int32], NDArray[np.float32], Functions | None],
+    task: tuple[int, int],
 ) -> Tensors:
     """Count what each threshold accepts in a pair of panels."""
     from facebench.scoring.kernels import count_accepted
 
-    arrangement, cells, table, plain, cutoffs = shared
+    arrangement, cells, table, plain, cutoffs, functions = shared
     own = [arrangement.segments(panel) for panel in task]
     width, n_targets = sum(cells.n_groups), cutoffs.size
     rows_found, columns_found = (np.zeros((s.stop - s.start, width, n_targets), np.int32) for s in own)
     squares = np.zeros((len(cells.ends), n_targets), np.int64)
     products, near = np.zeros_like(squares), np.zeros(n_targets, np.int64)
+    sums = None if functions is None else PanelSums(arrangement, functions, cells.sizes[:, 0], task)
     for rows, columns in blocks(arrangement, task):
         scores = arrangement.scores(rows, columns)
         diagonal = rows.start == columns.start
@@ -357,4 +375,7 @@ def count_panels(
             plain, cutoffs, NEAR_THRESHOLD, cells.offsets, table, rows_found[row_segment[0] - own[0].start :],
             columns_found[column_segment[0] - own[1].start :], squares, products, near,
         )  # fmt: skip
-    return {"rows": rows_found, "columns": columns_found, "squares": squares, "products": products, "near": near}
+        if sums is not None:
+            sums.add(scores, starts, rows, columns)
+    found = {"rows": rows_found, "columns": columns_found, "squares": squares, "products": products, "near": near}
+    return found if sums is None else {**found, **sums.tensors()}

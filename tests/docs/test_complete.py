@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -44,3 +46,8 @@ def test_every_command_and_option_is_documented(text: str) -> None:
         if option != "--help" and not re.search(rf"{re.escape(option)}\b", text)
     ]
     assert not missing
+
+
+def test_the_table_of_rooms_is_that_of_the_code() -> None:
+    done = subprocess.run([sys.executable, str(ROOT / "docs" / "rooms.py"), "--check"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -14,6 +14,7 @@ from PIL import Image
 from facebench.data import load_dataset
 from facebench.errors import InputError
 from facebench.execution.options import RunOptions
+from facebench.measure import templates
 from facebench.measure.templates import WithMirrored, pool, template_units
 from facebench.models import load_model
 from facebench.run.evaluate import evaluate, rescore
@@ -63,7 +64,10 @@ def test_against_a_loop(data: st.DataObject) -> None:
     media = [3 * t + int(m) for t, m in zip(template, rng.integers(0, 3, n), strict=True)]
     spec = options(data.draw(st.sampled_from(["", "N", "D", "ND"])))
     weights = rng.random(n) + 0.1
-    found = pool(vectors, np.array(template), np.array(media), spec, weights)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(templates, "_BLOCK", data.draw(st.integers(1, 6)))
+        found = pool(vectors, np.array(template), np.array(media), spec, weights)
+    assert found.tobytes() == pool(vectors, np.array(template), np.array(media), spec, weights).tobytes()
     assert np.allclose(found, naive(vectors, template, media, spec, weights), atol=1e-5, equal_nan=True)
 
 

@@ -351,7 +351,7 @@ def hostile() -> Result:
     estimates += per_group(groups, RACE_FMRS[:3], RACE_FNMRS[:3], identities=100, images=4)
     estimates += differentials("race", RACE_FMRS[:3], RACE_FNMRS[:3], p=0.001)
     estimates += [
-        Estimate(metric="tar", value=0.5, condition=HOSTILE),
+        Estimate(metric="eer", value=0.5, condition=HOSTILE),
         Estimate(metric="tar", value=0.5, rule=HOSTILE),
     ]
     base = frame(estimates)

@@ -12,7 +12,7 @@ numbers = st.floats(min_value=-1e12, max_value=1e12, allow_subnormal=False).filt
 
 
 def parse(text: str) -> float:
-    return float(text.replace(",", ""))
+    return float(text.replace(",", "").replace("−", "-"))
 
 
 @given(numbers)

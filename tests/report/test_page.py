@@ -12,8 +12,9 @@ from facebench.errors import WriteError
 from facebench.files import asset_dir
 from facebench.report import heatmap
 from facebench.report.summary import summary_rows
+from facebench.report.wording import estimate_words
 from facebench.run.report import render_report, write_report
-from facebench.schema import Curve, Result
+from facebench.schema import Curve, Doubt, Estimate, Flag, Result
 
 from . import factory
 
@@ -297,3 +298,27 @@ def test_importing_the_report_stays_light() -> None:
     code = f"import sys, facebench.report; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_doubt_is_the_first_sentence_and_is_not_said_twice() -> None:
+    doubts = tuple(Doubt(about=about, seen=f"seen {about}", cause="why?") for about in ("reversed", "alignment"))
+    text = render_report(factory.full().model_copy(update={"doubts": doubts}))
+    assert text.index("seen reversed") < text.index("FaceBench measured")
+    assert text.count("seen reversed") == text.count("seen alignment") == 1
+    assert text.index("Probably broken") < text.index("About the data"), "cautions of other kinds have their own block"
+
+
+def test_notes_of_two_rates_say_whose_they_are() -> None:
+    tar = Estimate(metric="tar", value=0.0, flags=(Flag.ALL_ERRORS, Flag.FEW_FALSE_MATCHES))
+    far = Estimate(metric="fmr", value=0.0, flags=(Flag.ZERO_ERRORS,))
+    assert (
+        estimate_words(tar, far)
+        == "nothing but errors (TAR); threshold from fewer than 30 false matches; no error seen (FMR)"
+    )
+    gap = Estimate(
+        metric="fnmr_gap", group="race", value=0.1, left_out=("race=a", "race=b"), flags=(Flag.GROUPS_LEFT_OUT,)
+    )
+    assert estimate_words(gap) == "leaves out a; b"
+    ratio = Estimate(metric="fnmr_max_min", group="race", value=2.0, flags=(Flag.INSUFFICIENT,))
+    assert estimate_words(ratio) == "what alike groups would show is undefined"
+    assert estimate_words(ratio.model_copy(update={"value": None})) == "undefined on these counts"

@@ -7,7 +7,7 @@ from facebench.report.reading import Reading
 from facebench.report.statement import Statement, Tone
 from facebench.run.report import verdict_of as verdict
 from facebench.run.report import verdict_sentences
-from facebench.schema import Estimate, Flag, Result
+from facebench.schema import Estimate, Flag, LeftOut, Result
 
 from . import factory
 
@@ -168,3 +168,42 @@ def test_an_empty_result_still_gets_a_verdict() -> None:
     sentences = verdict_sentences(factory.frame([], curves=()))
     assert any("cannot be told" in s for s in sentences)
     assert any("compares no demographic groups" in s for s in sentences)
+
+
+def test_no_error_in_any_group_is_told_by_the_bound() -> None:
+    result = factory.zero_cells()
+    for e in result.estimates:
+        if e.metric == "fmr" and e.group.startswith("race=") and e.group_b is None:
+            result = altered(result, "fmr", e.group, value=0.0, errors=0, ci_low=0.0, ci_high=0.02)
+    for metric, changes in (
+        ("fmr_gap", {"value": 0.0, "excess": -1e-4}),
+        ("fmr_max_min", {"value": None, "ci_low": 1.0}),
+    ):
+        result = altered(result, metric, "race", **changes)
+    detail = statement(result, "False matches").detail
+    assert "No false match was seen in any group; a group's rate may be as high as 2.0e-2." in detail
+    assert "same in all groups" not in detail
+    assert "times the lowest" not in detail, "that the highest is at least once the lowest says nothing"
+
+
+def test_where_every_genuine_comparison_is_missed_the_bound_leads() -> None:
+    result = altered(factory.full(), "tar", "all", value=0.0, ci_low=0.0, ci_high=0.031, flags=(Flag.ALL_ERRORS,))
+    found = statement(result, "Recognition")
+    assert found.headline.startswith("No genuine comparison was accepted: true accept rate (TAR) at most 0.0310,")
+    assert "only a lower bound" not in found.detail
+
+
+def test_the_excess_and_the_ratio_bring_their_intervals() -> None:
+    result = altered(factory.full(), "fmr_gap", "race", excess_low=2e-4, excess_high=2.5e-3)
+    detail = statement(result, "False matches").detail
+    assert "an excess of 1.3e-3 (95% interval 2.0e-4 to 2.5e-3)." in detail
+    assert "7.00 times the lowest (95% interval 4.20 to 12.6)." in detail
+
+
+def test_data_left_out_stands_in_the_verdict() -> None:
+    result = factory.full()
+    left = tuple(LeftOut(what=f"kind {i} of file", count=3 + i, effect="not read") for i in range(7))
+    result = result.model_copy(update={"data": result.data.model_copy(update={"left_out": left})})
+    said = verdict_sentences(result)
+    assert "Kind 0 of file: 3; not read. Provenance names them." in said
+    assert "2 more kinds of data left out are listed under provenance." in said

@@ -18,6 +18,7 @@ from facebench.comparison.page import render_comparison
 from facebench.errors import InputError
 from facebench.measure.saved import load_result
 from facebench.schema import Estimate, Flag, Result
+from tests.models import onnx_writer as onnx
 
 CLASSES = ["calm", "joy", "fear"]
 PROTOCOL = """
@@ -259,3 +260,90 @@ def test_two_models_are_compared_and_gated_on_the_same_images(tmp_path: Path, fa
         for names in (("good", "bad"), ("good", "good"), ("bad", "good"))
     }
     assert gates == {("good", "bad"): 1, ("good", "good"): 0, ("bad", "good"): 0}
+
+
+@pytest.fixture
+def network(tmp_path: Path) -> Path:
+    """A small network with two heads' worth of numbers: three logits."""
+    rng = np.random.default_rng(11)
+    first = rng.standard_normal((3, 3, 3, 3)).astype(np.float32)
+    nodes = [
+        onnx.node("Conv", ["x", "a"], ["h"], (onnx.ints("strides", [2, 2]), onnx.ints("pads", [1, 1, 1, 1]))),
+        onnx.node("GlobalAveragePool", ["h"], ["j"]),
+        onnx.node("Reshape", ["j", "s"], ["y"]),
+    ]
+    shape = np.array([1, 3], np.int64)
+    content = onnx.model(
+        nodes, [onnx.tensor("a", first), onnx.tensor("s", shape)], [onnx.value("x", [1, 3, 24, 24])],
+        [onnx.value("y", [1, 3])],
+    )  # fmt: skip
+    (tmp_path / "n.onnx").write_bytes(content)
+    card = {
+        "name": "small", "adapter": "onnx", "weights": "n.onnx",
+        "input": {"height": 24, "width": 24, "alignment": "none"},
+        "outputs": [{"name": "expression", "names": ["fear", "calm", "joy"], "activation": "logits"}],
+    }  # fmt: skip
+    (tmp_path / "n.yaml").write_text(json.dumps(card))
+    return tmp_path / "n.yaml"
+
+
+def test_altered_pictures_are_judged_again_and_their_loss_is_paired(tmp_path: Path, faces: Path, network: Path) -> None:
+    asked = "robustness: {conditions: ['corruption:gaussian_noise', 'corruption:jpeg'], severities: [5]}\n"
+    result = judge(tmp_path, faces, str(network), PROTOCOL + asked)
+    noise = "corruption:gaussian_noise:5"
+    values = {e.condition: e.value for e in result.estimates if (e.metric, e.group, e.of) == ("uar", "all", None)}
+    assert set(values) == {"clean", noise, "corruption:jpeg:5"}
+    (loss,) = (e for e in result.estimates if (e.metric, e.condition) == ("answer_loss", noise))
+    assert loss.value == pytest.approx((values["clean"] or 0) - (values[noise] or 0))
+    assert loss.ci_low is not None
+    assert loss.ci_low <= (loss.value or 0) <= (loss.ci_high or 0)
+    assert "Altered pictures" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_a_head_is_found_by_name_and_its_numbers_are_counted(tmp_path: Path, faces: Path, network: Path) -> None:
+    card = json.loads(network.read_text())
+    card["outputs"][0]["names"] = ["calm", "joy"]
+    network.write_text(json.dumps(card))
+    (tmp_path / "p.yaml").write_text(PROTOCOL)
+    done = run(str(network), str(tmp_path / "p.yaml"), "--data", f"faces={faces}", "--out", str(tmp_path / "out"))
+    assert "gave 3 values per face, and the model file names 2" in str(done.exception)
+    card["outputs"][0] |= {"names": ["fear", "calm", "joy"], "tensor": "z"}
+    network.write_text(json.dumps(card))
+    done = run(str(network), str(tmp_path / "p.yaml"), "--data", f"faces={faces}", "--out", str(tmp_path / "out"))
+    assert "the network has no output 'z'" in str(done.exception)
+
+
+def test_shares_are_judged_against_votes(tmp_path: Path, faces: Path) -> None:
+    rng = np.random.default_rng(2)
+    with (faces / "manifest.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    votes = np.stack([rng.multinomial(10, [0.6, 0.2, 0.1, 0.1]) for _ in rows])
+    votes[:3] = [[5, 5, 0, 0], [1, 1, 1, 7], [0, 0, 0, 0]]  # no majority; for no class; nobody voted
+    for row, cast in zip(rows, votes, strict=True):
+        row |= dict(zip(("v_calm", "v_joy", "v_fear", "v_unknown"), cast, strict=True))
+    write_rows(faces / "manifest.csv", rows)
+    answers = [{"image_id": f"i{i}", "p_calm": 0.6, "p_joy": 0.2, "p_fear": 0.2} for i in range(60)]
+    task = "{shape: distribution, truth: {calm: v_calm, joy: v_joy, fear: v_fear}, other: [v_unknown], rule: RULE}"
+    protocol = f"name: votes\ntitle: Votes\ndataset: {{name: faces}}\ntask: {task}\ngroups: {{attributes: all}}\n"
+    model = f"predictions:{write_rows(tmp_path / 'a.csv', answers)}"
+    result = judge(tmp_path, faces, model, protocol.replace("RULE", "ferplus-majority"))
+    assert result.task is not None
+    assert result.task.primary == "js"
+    assert result.task.left_out["most votes are for no class"] >= 1
+    assert result.task.left_out["no majority"] >= 2
+    accuracy, js = one(result, "top1_accuracy"), one(result, "js")
+    assert accuracy.nulls is not None
+    assert 0.5 < accuracy.nulls["one rater"] < 1
+    assert js.nulls is not None
+    assert js.ci_low is not None
+    assert js.value is not None
+    assert js.ci_low < js.value
+    assert one(result, "js_gap", "sex").expected_if_fair is not None
+    assert not any("v_" in e.group for e in result.estimates)
+    loose = judge(tmp_path, faces, model, protocol.replace("RULE", "most-votes"))
+    assert loose.task is not None
+    assert loose.task.n_judged >= result.task.n_judged
+    rows[5]["v_calm"] = 2.5
+    write_rows(faces / "manifest.csv", rows)
+    done = run(model, str(tmp_path / "p.yaml"), "--data", f"faces={faces}", "--out", str(tmp_path / "o"))
+    assert "votes are counts of people" in str(done.exception)

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from facebench.report import format as fmt
+from facebench.report.differential_case import RATES
 from facebench.report.reading import Reading, grouping_label
 from facebench.report.statement import Statement, Tone
 from facebench.report.tables import Cell, limits, value
-from facebench.report.verdict import RATES
 from facebench.report.wording import measure
 from facebench.run.report import verdict_of
 from facebench.schema import Estimate, Flag

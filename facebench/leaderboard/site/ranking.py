@@ -10,11 +10,11 @@ from facebench.leaderboard.site.charts import pareto
 from facebench.leaderboard.site.figures import Figures, Shown
 from facebench.report import format as fmt
 from facebench.report import tables
+from facebench.report.differential_case import RATES
 from facebench.report.parts import Block, Chart, Section
 from facebench.report.reading import grouping_label
 from facebench.report.statement import Statement, Tone
 from facebench.report.tables import Cell, Table
-from facebench.report.verdict import RATES
 from facebench.schema import Estimate, Flag
 
 EVERY = 100_000
@@ -202,7 +202,7 @@ def _trade_off(
         ]
         for p in points
     ]  # fmt: skip
-    table = tables.table(y_title, ["Model", f"#{x_title}", f"#{y_title}", "Notes"], data, limit=EVERY)
+    table = tables.table(y_title, ["Model", f"#{x_title}", f"#{y_title}", "~Notes"], data, limit=EVERY)
     return [Chart(pareto(points, front, x_title, y_title), f"Accuracy against {y_title}", table)]
 
 

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facebench.measure.answers.between import differences_between
-from facebench.measure.answers.truth import Judged, judged
+from facebench.measure.answers.columns import Judged
+from facebench.measure.answers.truth import judged
 from facebench.measure.answers.units import Cell, Resampled, Units, units_of
 from facebench.measure.every_score import Measurement
 from facebench.measure.rates import Rate
@@ -19,13 +20,14 @@ from facebench.metrics import catalogue
 from facebench.metrics.answers import Figure
 from facebench.metrics.answers.classify import confusion_of, reliability
 from facebench.metrics.answers.intervals import bounded_interval, finite
+from facebench.metrics.answers.score import AT_THRESHOLD
 from facebench.metrics.catalogue import Direction
 from facebench.metrics.uncertainty import identity_variance
 from facebench.schema import Curve, Estimate, Flag, ModelCard, ProtocolSpec
-from facebench.schema.task import ClassifyTask, TaskDetails
+from facebench.schema.task import ClassifyTask, DistributionTask, TaskDetails
 
 LOW_COVERAGE = 0.95
-_PRIMARY = {"classify": "uar", "multilabel": "mean_f1", "regress": "mae"}
+_PRIMARY = {"classify": "uar", "multilabel": "mean_f1", "regress": "mae", "score": "apcer_worst", "distribution": "js"}
 
 
 def measure_answers(
@@ -68,6 +70,8 @@ def measure_answers(
         primary=task.primary or _PRIMARY[task.shape], unit=units.name, n_units=units.count,
         n_judged=found.rows.size, n_answered=int(found.answered.sum()), left_out=found.left_out,
         confusion={group: table for group, table in confusion.items() if table},
+        threshold=None if found.threshold is None else found.threshold.value,
+        threshold_source="" if found.threshold is None else found.threshold.source,
     )  # fmt: skip
     curves = _reliability(task, everyone, found)
     return Measurement(tuple(estimates), tuple(curves), tuple(unmeasured), details)
@@ -94,7 +98,7 @@ class _Measurer:
         chosen[inside] = True
         for ranked in self.found.table.ranked:
             value, variance = self.resampled.ranked(ranked, chosen)
-            fields = {**common, "metric": ranked.metric, "of": ranked.of, "nulls": None}
+            fields = {**common, "metric": ranked.metric, "of": ranked.of, "at": ranked.at, "nulls": None}
             rows.append(self._estimate_of(value, variance, cell.n_units, fields))
         return [row for row in rows if row is not None]
 
@@ -111,31 +115,24 @@ class _Measurer:
 
     def _estimate(self, figure: Figure, cell: Cell, common: dict[str, Any]) -> Estimate | None:
         fields = {**common, "metric": figure.metric, "of": figure.of, "at": figure.at, "nulls": figure.null or None}
+        fields |= self._at_threshold(figure.metric, common)
+        if figure.parts:
+            return self._largest(figure, cell, fields)
         if figure.hits is None or figure.total is None:
             if figure.metric == "uar_present" and np.isfinite(self._plain_mean(cell)):
                 return None  # all classes are there, and it is the same as the mean over all
             return self._estimate_of(cell.value(figure), cell.variance(figure), cell.n_units, fields)
-        per_unit = figure.total(cell.sums)
-        total, hits = round(float(per_unit.sum())), round(float(figure.hits(cell.sums).sum()))
+        total = round(float(figure.total(cell.sums).sum()))
         fields["n_images"] = total
         if not total:
-            return Estimate(value=None, **{**fields, "flags": (*common["flags"], Flag.UNDEFINED_CLASS)})
-        return self._rate(figure, hits, total, figure.hits(cell.sums), per_unit, fields)
+            return Estimate(value=None, **{**fields, "flags": (*fields["flags"], Flag.UNDEFINED_CLASS)})
+        return self._rate(figure, cell, fields)
 
-    def _rate(
-        self, figure: Figure, hits: int, total: int, per_unit: NDArray[np.float64], of_unit: NDArray[np.float64],
-        fields: dict[str, Any],
-    ) -> Estimate:  # fmt: skip
+    def _rate(self, figure: Figure, cell: Cell, fields: dict[str, Any]) -> Estimate:
         """Return a share of images; `errors` counts the wrong ones, whichever way the share is told."""
-        share = hits / total
         worse = catalogue.metric(figure.metric).direction is Direction.LOWER
-        errors = hits if worse else total - hits
-        variance = None
-        people = int((of_unit > 0).sum())
-        if self.units.known:
-            deviations = per_unit - share * of_unit
-            variance = identity_variance(deviations, np.arange(deviations.size), total)
-        rate = Rate(errors, total, variance, people, total / people, "wilson-identity")
+        rate = self._counted(figure, cell, worse)
+        share = (rate.errors if worse else rate.n - rate.errors) / rate.n
         found = rate.interval(self.confidence)
         if not worse:
             low, high = found["ci_low"], found["ci_high"]
@@ -143,7 +140,50 @@ class _Measurer:
             if found.get("bracket"):
                 found["bracket"] = (1 - found["bracket"][1], 1 - found["bracket"][0])
         flags = tuple(dict.fromkeys((*fields["flags"], *rate.flags())))
-        return Estimate(value=share, errors=errors, **{**fields, "flags": flags, **found})
+        return Estimate(value=share, errors=rate.errors, **{**fields, "flags": flags, **found})
+
+    def _counted(self, figure: Figure, cell: Cell, worse: bool) -> Rate:
+        """Return the errors of a share of images, and what is known of their dependence."""
+        assert figure.hits is not None
+        assert figure.total is not None
+        hits, total = figure.hits(cell.sums), figure.total(cell.sums)
+        n, found = round(float(total.sum())), round(float(hits.sum()))
+        people = int((total > 0).sum())
+        variance = None
+        if self.units.known:
+            deviations = hits - found / n * total
+            variance = identity_variance(deviations, np.arange(deviations.size), n)
+        return Rate(found if worse else n - found, n, variance, people, n / people, "wilson-identity")
+
+    def _largest(self, figure: Figure, cell: Cell, fields: dict[str, Any]) -> Estimate:
+        """Return the largest of several rates, which must all be known.
+
+        Its upper limit is the highest of theirs; its lower one the highest of theirs at ``1 - alpha / S``, since any of
+        the S may lie high by chance.
+        """
+        assert all(part.total is not None for part in figure.parts)
+        totals = [round(float(part.total(cell.sums).sum())) for part in figure.parts if part.total is not None]
+        if not all(totals):
+            return Estimate(
+                value=None, **{**fields, "n_images": sum(totals), "flags": (*fields["flags"], Flag.UNDEFINED_CLASS)}
+            )
+        rates = [self._counted(part, cell, True) for part in figure.parts]
+        each = 1 - (1 - self.confidence) / len(rates)
+        top = max(rates, key=lambda rate: rate.value)
+        flags = tuple(dict.fromkeys((*fields["flags"], *top.flags())))
+        return Estimate(
+            value=top.value, errors=top.errors, ci_low=max(rate.interval(each)["ci_low"] for rate in rates),
+            ci_high=max(rate.interval(self.confidence)["ci_high"] for rate in rates),
+            ci_method="largest-of-rates", **{**fields, "n_images": top.n, "flags": flags},
+        )  # fmt: skip
+
+    def _at_threshold(self, metric: str, common: dict[str, Any]) -> dict[str, Any]:
+        """Return what a figure that is read at a threshold says of it."""
+        threshold = self.found.threshold
+        if threshold is None or metric not in AT_THRESHOLD:
+            return {}
+        flags = (*common["flags"], Flag.THRESHOLD_ON_TEST) if threshold.on_test else common["flags"]
+        return {"threshold": threshold.value, "threshold_source": threshold.source, "flags": flags}
 
     def _estimate_of(self, value: float, variance: float | None, n_units: int, fields: dict[str, Any]) -> Estimate:
         """Return a figure that is no share of images."""
@@ -162,18 +202,20 @@ class _Measurer:
 
 
 def _truths(task: Any) -> Sequence[str]:
+    if isinstance(task, DistributionTask):
+        return tuple(task.truth.values())
     return task.truth if not isinstance(task.truth, str) else (task.truth,)
 
 
 def _confusion(task: Any, cell: Cell) -> tuple[tuple[int, ...], ...]:
-    if not isinstance(task, ClassifyTask):
+    if not isinstance(task, ClassifyTask | DistributionTask):
         return ()
     counts = confusion_of(cell.sums.sum(axis=0), len(task.classes))
     return tuple(tuple(round(float(n)) for n in row) for row in counts)
 
 
 def _reliability(task: Any, cell: Cell, found: Judged) -> list[Curve]:
-    if not isinstance(task, ClassifyTask) or not any(f.metric == "ece" for f in found.table.figures):
+    if not isinstance(task, ClassifyTask | DistributionTask) or not any(f.metric == "ece" for f in found.table.figures):
         return []
     n, confidence, accuracy = reliability(cell.sums.sum(axis=0), len(task.classes), task.calibration_bins)
     kept = n > 0

@@ -44,7 +44,8 @@ def score_doubts(estimates: Sequence[Estimate], curves: Sequence[Curve], *, own_
 
 
 def _limits(found: Separation) -> str:
-    return f"AUC {found.auc:.3f} ({found.low:.3f} to {found.high:.3f})"
+    auc, low, high = (f"{round(value, 4):g}" for value in (found.auc, found.low, found.high))
+    return f"AUC {auc} ({low} to {high})"
 
 
 def _reversed(found: Separation, own_scores: bool) -> Doubt | None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from facebench.metrics.answers.table import Floats, Of
 
-MAX_WEIGHTS = 250_000_000
+MAX_WEIGHTS = 20_000_000
 """Weights, replicates times units, that are drawn; beyond it the closed form of the same variance is used."""
 _BLOCK = 64
 

@@ -23,6 +23,7 @@ class Figure:
         at: its cut-off.
         hits, total: of a rate, so that value = hits / total; None for other figures.
         null: what an answer that ignores the picture scores, by name.
+        parts: of the largest of several rates, these rates.
     """
 
     metric: str
@@ -32,6 +33,7 @@ class Figure:
     hits: Of | None = None
     total: Of | None = None
     null: dict[str, float] = field(default_factory=dict)
+    parts: tuple[Figure, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,11 +41,11 @@ class Ranked:
     """One figure that depends on the order of scores; ties are one step.
 
     Attributes:
-        metric, of: as in `Figure`.
+        metric, of, at: as in `Figure`.
         rows: (n,) images it is about.
         score: (n,) by which they are ordered, highest first.
         value: (r, n) weights of the ordered images to (r,) values; it is given (n,) `hit` in the same order.
-        hit: (n,) 1 where the image is positive, or wrong.
+        hit: (n,) 1 where the image is positive, or wrong; of figures that tell several kinds, its number.
     """
 
     metric: str
@@ -52,6 +54,7 @@ class Ranked:
     hit: Floats
     value: Callable[[Floats, Floats, NDArray[np.int64]], Floats]
     of: str | None = None
+    at: float | None = None
 
 
 @dataclass(frozen=True, eq=False)

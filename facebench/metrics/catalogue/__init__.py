@@ -23,6 +23,7 @@ for _definition in (
     *explanations.METRICS,
     *answers.METRICS,
     *answers.GAPS,
+    answers.LOSS,
 ):
     _METRICS.register(_definition.name, _definition)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from math import log
 
 from facebench.metrics.catalogue.definition import (
     POSITIVE,
@@ -26,7 +27,7 @@ _share = partial(_answer, kind=Kind.RATE, bounds=UNIT, format=Format.SHARE, inte
 _mean = partial(_answer, kind=Kind.MEAN, intervals=_SMOOTH)
 _score = partial(_mean, bounds=UNIT, format=Format.SHARE, direction=_HIGHER)
 
-METRICS = (
+ANSWERS = (
     _share(name="top1_accuracy", label="Accuracy", words="Share of images whose class was answered rightly."),
     _score(
         name="uar", label="Mean recall of the classes (UAR)", symbol="UAR",
@@ -96,9 +97,65 @@ METRICS = (
           "bin; rising or falling bias means answers are drawn to the middle.", bounds=REAL, direction=_NONE),
 )  # fmt: skip
 
+LOSS = MetricDef(
+    name="answer_loss", label="Loss against clean pictures", topic=Topic.ANSWERS, kind=Kind.DIFFERENCE,
+    words="How much worse the leading figure is on altered pictures than on clean ones, on the same images.",
+    direction=_LOWER, bounds=REAL, counted=Counted.IMAGES, intervals=("paired-units",),
+)  # fmt: skip
+_AT = "at the protocol's threshold"
+_fault = partial(_share, direction=_LOWER, format=Format.NUMBER)
+_trade = partial(_mean, bounds=UNIT, direction=_LOWER)
+SCORES = (
+    _fault(name="apcer", label="Attacks accepted (APCER) of a species", symbol="APCER",
+           words=f"Share of the attacks of one species that are taken for bona fide {_AT}."),
+    _trade(name="apcer_worst", label="Attacks accepted (APCER), worst species", symbol="APCER, worst species",
+           words=f"The largest share over the species, {_AT}: what an attacker who knows the weak spot finds.",
+           intervals=("largest-of-rates",)),
+    _fault(name="apcer_pooled", label="Attacks accepted, species pooled", symbol="attacks accepted, pooled",
+           words=f"Share of all attacks taken for bona fide {_AT}; hides a weak species behind frequent easy ones."),
+    _fault(name="bpcer", label="Bona fide rejected (BPCER)", symbol="BPCER",
+           words=f"Share of bona fide presentations taken for attacks {_AT}."),
+    _trade(name="acer", label="Mean of worst APCER and BPCER (ACER)", symbol="ACER",
+           words="As OULU-NPU has it; a published measure that ISO/IEC 30107-3 does not lead with."),
+    _trade(name="answer_hter", label="Half total error rate (HTER)", symbol="HTER",
+           words=f"Mean of pooled attacks accepted and bona fide rejected, {_AT}."),
+    _trade(name="bpcer_at_apcer", label="Bona fide rejected at a fixed APCER", symbol="BPCER at APCER",
+           words="Share of bona fide presentations rejected at the threshold where at most this share of every species "
+           "is accepted: BPCER10 at .10, BPCER20 at .05."),
+    _trade(name="answer_eer", label="Equal error rate of the scores", symbol="EER",
+           words="Error where attacks accepted, pooled, and bona fide rejected are alike, whatever the threshold."),
+    _score(name="tpr_at_fpr", label="Bona fide accepted at few attacks accepted", symbol="TPR at FPR",
+           words="Largest share of bona fide presentations accepted with at most this share of all attacks."),
+    _fault(name="apnrr", label="Attacks without an answer (APNRR)", symbol="APNRR",
+           words="Share of attacks the model did not answer; they are counted as accepted."),
+    _fault(name="bpnrr", label="Bona fide without an answer (BPNRR)", symbol="BPNRR",
+           words="Share of bona fide presentations the model did not answer; they are counted as rejected."),
+)  # fmt: skip
+_apart = partial(_mean, direction=_LOWER, bounds=POSITIVE)
+DISTRIBUTIONS = (
+    _apart(name="js", label="Jensen-Shannon divergence (JS)", symbol="JS", bounds=(0.0, log(2.0)),
+           words="How far the shares answered lie from the votes, in nats: 0 is alike, .693 nothing in common."),
+    _apart(name="kl", label="Kullback-Leibler divergence (KL)", symbol="KL",
+           words="Nats lost when the shares answered stand for the votes; large where a class with votes got next to "
+           "none."),
+    _apart(name="cross_entropy", label="Cross-entropy with the votes", symbol="cross-entropy",
+           words="Mean surprise of the votes under the shares answered, in nats; never below their own entropy."),
+    _apart(name="chebyshev", label="Chebyshev distance", words="Largest difference of the shares of a class.",
+           bounds=UNIT),
+    _apart(name="clark", label="Clark distance", words="Root of the squared relative differences of the shares, summed "
+           "over classes; rare classes weigh as much as frequent ones."),
+    _apart(name="canberra", label="Canberra distance", words="Relative differences of the shares, summed over "
+           "classes."),
+    _score(name="cosine", label="Cosine of the shares", words="Cosine of answered shares and votes: 1 is alike."),
+    _score(name="intersection", label="Intersection of the shares", words="What answered shares and votes have in "
+           "common: 1 is alike."),
+)  # fmt: skip
+METRICS = (*ANSWERS, *DISTRIBUTIONS, *SCORES)
+
 _GAPS = {
     "top1_accuracy": UNIT, "uar": UNIT, "macro_f1": UNIT, "accuracy_common_mix": UNIT, "mean_f1": UNIT,
     "mean_label_accuracy": UNIT, "mae": POSITIVE, "rmse": POSITIVE, "bias": POSITIVE, "ccc": (0.0, 2.0),
+    "bpcer": UNIT, "apcer_worst": UNIT, "js": (0.0, log(2.0)),
 }  # fmt: skip
 _LABELS = {definition.name: definition.label for definition in METRICS}
 GAPS = tuple(

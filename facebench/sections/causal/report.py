@@ -66,7 +66,7 @@ def _level_table(sweep: Sweep, conditions: Sequence[tuple[str, str]], estimates:
         cells = [_signed(change), _signed(step), _signed(flips), tables.plain(pairs), tables.plain(people)]
         rows.append([tables.text(level), *cells, tables.notes(change, flips)])
     heads = ["Level", "#Change of score", "#From the level before", "#Change of FNMR"]
-    heads += ["#Comparisons", "#Identities", "Notes"]
+    heads += ["#Comparisons", "#Identities", "~Notes"]
     return tables.table(f"{fmt.clip(sweep.attribute, 60)} set to each level", heads, rows)
 
 

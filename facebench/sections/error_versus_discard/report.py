@@ -43,7 +43,7 @@ def _discard_block(reading: Reading, curve: Curve, open_: bool) -> Block:
                 else fmt.percent(e.discarded or 0)
             )
             rows.append([Cell(words), tables.value(e, fmt.number), Cell(fmt.count(e.n_genuine)), tables.notes(e)])
-    heads = ["Discarded", "#FNMR of the rest", "#Comparisons before", "Notes"]
+    heads = ["Discarded", "#FNMR of the rest", "#Comparisons before", "~Notes"]
     found = tables.table(f"FNMR as comparisons of low {fmt.clip(curve.name, 40)} are discarded", heads, rows)
     chart = Chart(drawing, f"Error-versus-discard curve by {fmt.clip(curve.name, 40)}")
     return Block(f"By {fmt.clip(curve.name, 60)}", open_, (chart,), (found,))

@@ -100,7 +100,7 @@ def read_mask(dataset: Dataset, path: Any) -> NDArray[np.uint8]:
             with zipfile.ZipFile(dataset.root) as archive:
                 data: Any = io.BytesIO(archive.read(name))
         else:
-            data = dataset.root / name if not path.is_absolute() else path
+            data = path
         with Image.open(data) as image:
             return np.asarray(image.convert("L"))
     except (OSError, KeyError, ValueError) as error:

@@ -33,5 +33,5 @@ def sections(reading: Reading) -> list[Section]:
         ]
         for e in known
     ]  # fmt: skip
-    heads = ["Comparisons", "#Correlation", "#Pairs", "#Identities", "Notes"]
+    heads = ["Comparisons", "#Correlation", "#Pairs", "#Identities", "~Notes"]
     return [Section("judgements", "Human judgements", lead, (Block(tables=(tables.table("Alignment", heads, rows),)),))]

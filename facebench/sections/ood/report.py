@@ -50,7 +50,7 @@ def _overall(index: Index, names: list[str], *, reranked: bool) -> Table:
             row.append(value(index.get(("rerank_gain", name, "all")), fmt.number))
         rows.append([*row, notes(index.get(("precision_at_1", name, "all")))])
     after = ["#P@1, re-ranked", "#MAP@R, re-ranked", "#Gain in P@1"] if reranked else []
-    return table("Searches by kind of probe", ["Probe", "#P@1", "#R-precision", "#MAP@R", *after, "Notes"], rows)
+    return table("Searches by kind of probe", ["Probe", "#P@1", "#R-precision", "#MAP@R", *after, "~Notes"], rows)
 
 
 def _probe(name: str) -> str:

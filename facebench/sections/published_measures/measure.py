@@ -135,8 +135,7 @@ def _rfw(case: _Case, pairs: Pairs, grouping: Grouping, number: int) -> list[Est
         correct.append(right)
         weights.append(drawn[:, rows])
         names.append(name)
-        values = (weights[-1] @ right) / weights[-1].sum(1)
-        limits = _of_rate(float(right.mean()), right.size, spread(values), case)
+        limits = _of_rate(float(right.mean()), right.size, spread(_mean_of(weights[-1], right)), case)
         counts = {"n_genuine": int(kinds.sum()), "n_impostor": int((~kinds).sum())}
         fields = {"metric": "accuracy", "group": name, "value": float(right.mean()), **counts, **limits}
         estimates.append(Estimate.model_validate({**fields, "flags": _doubt(case, limits)}))
@@ -149,7 +148,7 @@ def _over_groups(
     case: _Case, grouping: Grouping, correct: Sequence[NDArray[np.bool_]], weights: Sequence[Floats]
 ) -> list[Estimate]:
     """Return the spread of the groups' accuracies: measures of their shares of wrong decisions."""
-    wrong = np.stack([(w @ ~right) / w.sum(1) for w, right in zip(weights, correct, strict=True)], axis=1)
+    wrong = np.stack([_mean_of(w, ~right) for w, right in zip(weights, correct, strict=True)], axis=1)
     errors, n = (np.array([f(right) for right in correct], float) for f in (lambda r: (~r).sum(), np.size))
     variances = np.array([spread(column) or 0.0 for column in wrong.T])
     n_eff = effective_numbers(errors, n, variances, n, np.ones(n.size))
@@ -163,6 +162,12 @@ def _over_groups(
         fields = {"metric": metric, "group": grouping.name, "flags": flags, **inverted_fields(found)}
         estimates.append(Estimate.model_validate(fields))
     return estimates
+
+
+def _mean_of(weights: Floats, decisions: NDArray[np.bool_]) -> Floats:
+    """Return (R,) the share of each replicate; NaN where it drew nobody of the group."""
+    with np.errstate(invalid="ignore"):
+        return np.asarray((weights @ decisions) / weights.sum(1))
 
 
 def _decisions(

@@ -16,7 +16,7 @@ from facebench.files import cache_dir
 from facebench.phantoms.labels import ARCFACE_112
 from facebench.probes import conditions
 from facebench.schema import Alignment, Failure
-from facebench.schema.robustness import Example
+from facebench.schema.robustness import Example, family_of
 from facebench.scoring import failed_rows
 from facebench.sections.contract import RunContext
 from facebench.store import EmbeddingStore, StoredBatch
@@ -99,7 +99,8 @@ class AlteredFaces:
                 return Failure(image_id=ids[i], stage="embed", reason="failed when clean")
             if name == CLEAN:
                 return fit_face(image, ids[i], spec)
-            altered = conditions.alter(name, image, landmarks_of(context, i), ids[i], seed=context.options.seed)
+            points = placed_on(context, i, name, image)
+            altered = conditions.alter(name, image, points, ids[i], seed=context.options.seed)
             return fit_face(altered, ids[i], spec)
 
         found = enumerate(pool.map(change, batch, images))
@@ -125,6 +126,19 @@ def landmarks_of(context: RunContext, index: int) -> NDArray[np.float64] | None:
     return ARCFACE_112 if spec is not None and spec.alignment is Alignment.ARCFACE_112 else None
 
 
+def placed_on(context: RunContext, index: int, name: str, image: Pixels) -> NDArray[np.float64] | None:
+    """Return the landmarks a condition is placed or scaled by.
+
+    Pictures judged for answers often have none. A corruption only takes its scale from them, and that of a face which
+    fills the picture as the template's does its own serves; nothing is ever placed by it.
+    """
+    known = landmarks_of(context, index)
+    if known is not None or context.spec.task is None or family_of(name) != "corruption":
+        return known
+    height, width = image.shape[:2]
+    return np.asarray(ARCFACE_112 * np.array([width, height]) / 112)
+
+
 def examples(context: RunContext, names: Sequence[str]) -> tuple[Example, ...]:
     """Return small pictures of the first usable face, clean and under every condition."""
     usable = np.flatnonzero(~failed_rows(context.embedded.vectors))
@@ -134,9 +148,11 @@ def examples(context: RunContext, names: Sequence[str]) -> tuple[Example, ...]:
     (image,) = next(decode_batches(context.dataset, [[index]], 1))
     if isinstance(image, Failure):
         return ()
-    points, image_id = landmarks_of(context, index), context.dataset.image_ids[index]
-    seed = context.options.seed
-    altered = [(name, conditions.alter(name, image, points, image_id, seed=seed)) for name in names]
+    image_id, seed = context.dataset.image_ids[index], context.options.seed
+    altered = [
+        (name, conditions.alter(name, image, placed_on(context, index, name, image), image_id, seed=seed))
+        for name in names
+    ]
     return tuple(Example(condition=name, picture=data_uri(face)) for name, face in [("clean", image), *altered])
 
 

@@ -13,6 +13,7 @@ from facebench.schema.robustness import ConditionFailure, RobustnessDetails, Rob
 from facebench.scoring import failed_rows
 from facebench.sections.contract import PlanRow, RunContext, Saved, SectionResult
 from facebench.sections.robustness.altered import AlteredFaces, examples
+from facebench.sections.robustness.answers import answers_under, check_conditions
 from facebench.sections.robustness.attacks.needs import attack_needs
 from facebench.sections.robustness.attacks.section import plan_attacks, remeasure_attacks, run_attacks, with_attacks
 from facebench.sections.robustness.conditions import Baseline, condition_estimates, failure_to_acquire
@@ -30,11 +31,18 @@ def run(context: RunContext) -> SectionResult:
         InputError: a condition needs landmarks, and an image has none.
     """
     names = _spec(context.spec).expanded
+    if context.spec.task is not None:
+        check_conditions(context.spec, _spec(context.spec))
     probes = AlteredFaces(context).embed(names)
     details = RobustnessDetails(
         conditions=names, apply_to=_spec(context.spec).apply_to, failures=_failures(context, probes),
         examples=examples(context, names) if context.dataset.phantom else (),
     )  # fmt: skip
+    if context.spec.task is not None:
+        rows = answers_under(
+            context.spec, context.model.card, context.images, context.embedded.vectors, probes, context.options.seed
+        )
+        return SectionResult(estimates=rows, details=details, tensors=probes)
     baseline = Baseline(
         context.spec, context.images, context.embedded.vectors, context.pairs, context.clean,
         comparator=context.model.card.comparator.value,
@@ -50,11 +58,16 @@ def remeasure(saved: Saved) -> SectionResult:
     missing = [name for name in names if name not in saved.tensors]
     if missing:
         raise InputError(f"robustness.safetensors lacks the embeddings of {missing[0]}; run the protocol again")
+    probes = {name: saved.tensors[name] for name in names}
+    if saved.spec.task is not None:
+        again = answers_under(
+            saved.spec, saved.result.model, saved.images, saved.vectors, probes, saved.result.run.seed
+        )
+        return SectionResult(estimates=again, details=saved.result.robustness, tensors=probes)
     baseline = Baseline(
         saved.spec, saved.images, saved.vectors, saved.pairs, saved.clean,
         comparator=saved.result.model.comparator.value,
     )  # fmt: skip
-    probes = {name: saved.tensors[name] for name in names}
     estimates = measure(baseline, probes, both=_spec(saved.spec).apply_to == "both")
     found = SectionResult(estimates=estimates, details=saved.result.robustness, tensors=probes)
     return with_attacks(found, remeasure_attacks(saved))

@@ -13,6 +13,7 @@ from facebench.report.tables import Cell, Table, counted, notes, plain, table, t
 from facebench.schema import Estimate
 from facebench.schema import Point as OperatingPoint
 from facebench.schema.robustness import FAMILIES, LEVELS, SEVERITIES, family_of, kind_of, level_of
+from facebench.sections.robustness.answers_report import answer_sections
 from facebench.sections.robustness.attacks import report as attacks
 from facebench.sections.robustness.attacks.charts import Line, Point, curve_chart
 from facebench.sections.robustness.statements import statements as statements  # part of a section's contract
@@ -28,6 +29,8 @@ TITLES = {
 
 def sections(reading: Reading) -> list[Section]:
     """Return one section per family of conditions that was run, and one on attacks."""
+    if reading.result.task is not None:
+        return answer_sections(reading)
     details = reading.result.robustness
     conditions = () if details is None else details.conditions
     families = [family for family in FAMILIES if any(family_of(c) == family for c in conditions)]
@@ -177,7 +180,7 @@ class _Family:
                 ]
             )  # fmt: skip
         heads = [f"#TAR, severity {level}" for level in levels] if graded else []
-        columns = ["Condition", "Example", "#Lowest TAR", "#Relative drop there", "#Highest FMR", *heads, "Notes"]
+        columns = ["Condition", "Example", "#Lowest TAR", "#Relative drop there", "#Highest FMR", *heads, "~Notes"]
         caption = f"{TITLES[self.family]}: what each costs at {fmt.point(self.reading.primary)}, worst first"
         note = (
             "Pictures show one phantom face, at most severities 1, 3 and 5."
@@ -212,7 +215,7 @@ class _Family:
                     value(self.find("fta", condition), fmt.number), notes(tar, far),
                 ]
             )  # fmt: skip
-        columns = ["Condition", "#TAR", "#Genuine missed", "#FMR", "#False matches", "#Relative drop", "#FTA", "Notes"]
+        columns = ["Condition", "#TAR", "#Genuine missed", "#FMR", "#False matches", "#Relative drop", "#FTA", "~Notes"]
         return table("Every condition, lowest TAR first", columns, rows)
 
     def _other_targets(self) -> Table:
@@ -241,7 +244,7 @@ class _Family:
                         value(mean, fmt.share), value(drop, fmt.number), notes(mean),
                     ]
                 )  # fmt: skip
-        columns = ["Group", "#Clean TAR", "#Mean TAR, all conditions", "#Mean relative drop", "Notes"]
+        columns = ["Group", "#Clean TAR", "#Mean TAR, all conditions", "#Mean relative drop", "~Notes"]
         note = (
             "A larger drop says that the model is more sensitive there; a lower mean may also come from a lower start."
         )
@@ -264,7 +267,7 @@ class _Family:
                     ]
                 )  # fmt: skip
         rows.sort(key=lambda row: -(row[4].sort or -1.0))
-        columns = ["Condition", "Groups", "#FNMR gap", "#Expected if all alike", "#Excess", "#Gap when clean", "Notes"]
+        columns = ["Condition", "Groups", "#FNMR gap", "#Expected if all alike", "#Excess", "#Gap when clean", "~Notes"]
         return table("Gap in FNMR between groups, largest excess first", columns, rows[:30])
 
     def _failed(self) -> Table:

@@ -91,7 +91,7 @@ def _ensembles(result: Result) -> Table:
         ]  # fmt: skip
         rows.append((rank, cells))
     rows.sort(key=lambda row: row[0])
-    columns = ["Goal", "Attacker knows", "Budget", "Measure", "#Value", "#Success", "#Turned", "Notes"]
+    columns = ["Goal", "Attacker knows", "Budget", "Measure", "#Value", "#Success", "#Turned", "~Notes"]
     note = (
         "Per comparison the worst over all attacks of that kind; worst rows first, unreliable rows last and unranked."
     )
@@ -178,7 +178,7 @@ def _levels(result: Result, cells: Sequence[CellReport]) -> Table:
             )  # fmt: skip
     columns = [
         "Attack", "Attacker knows", "Budget", "#Success", "#Turned", "#Before rounding", "Median change",
-        "#Robust rate", "Notes",
+        "#Robust rate", "~Notes",
     ]  # fmt: skip
     note = "Robust rate: robust TAR of genuine comparisons, robust FAR of impostor comparisons, clean errors included."
     return table("Every attack at every budget", columns, rows, note)
@@ -278,7 +278,7 @@ def _groups(result: Result) -> Table:
                 notes(e, matched),
             ]
         )  # fmt: skip
-    columns = ["Group", "Ensemble", "#Success", "#Turned", "#Margin-matched", "#Robust rate", "Notes"]
+    columns = ["Group", "Ensemble", "#Success", "#Turned", "#Margin-matched", "#Robust rate", "~Notes"]
     note = (
         "Margin-matched: as if the group's clean scores were spread as those of all attacked comparisons. What "
         "differential is left there is not explained by how near the group lies to the threshold."
@@ -306,7 +306,7 @@ def _crossings(result: Result) -> Table:
         for e in result.estimates
         if e.metric == "attack_success" and e.group_b is not None
     ]
-    columns = ["Attacker's group", "Victim's group", "Ensemble", "#Success", "#Turned", "Notes"]
+    columns = ["Attacker's group", "Victim's group", "Ensemble", "#Success", "#Turned", "~Notes"]
     return table("Impersonation across groups", columns, rows)
 
 
