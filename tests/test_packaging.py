@@ -108,3 +108,16 @@ def test_links_lead_somewhere(page):
     path = ROOT / page
     links = re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text(encoding="utf-8"))
     assert not [link for link in links if not (path.parent / link).exists()]
+
+
+def test_the_top_level_holds_what_is_meant_to_be_there() -> None:
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if listed.returncode:
+        pytest.skip("not a git checkout: what is meant to be there cannot be told from what was built there")
+    found = {Path(name).parts[0] for name in listed.stdout.splitlines()}
+    meant = {
+        "facebench", "protocols", "reports", "tests", "leaderboard", "benchmarks", "docs", ".ci", ".github",
+        "pyproject.toml", "constraints.txt", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "SECURITY.md",
+        "CITATION.cff", "Makefile", "action.yml", "mkdocs.yml", ".gitignore", ".pre-commit-config.yaml",
+    }  # fmt: skip
+    assert found == meant

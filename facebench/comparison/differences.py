@@ -8,10 +8,10 @@ from functools import cached_property
 
 from facebench.metrics.catalogue import Kind, Topic
 from facebench.report import format as fmt
-from facebench.report.format import escaped, one_line, signed
+from facebench.report.format import escaped, one_line
 from facebench.report.reading import grouping_label, short_label
 from facebench.report.statement import Statement, Tone
-from facebench.report.wording import flag_words, measure
+from facebench.report.wording import flag_words, measure, signed_as
 from facebench.schema import Comparison, Difference, Flag, Point
 
 LEADING = ("tar", "fmr", "eer", "auc", "rank", "accuracy", "dprime", "min_cllr", "cllr", "fnmr_at_zero_fmr")
@@ -140,7 +140,7 @@ def interval_of(difference: Difference) -> str:
     """Return the interval of a difference with signs."""
     if difference.ci_low is None or difference.ci_high is None:
         return fmt.MISSING
-    return f"{signed(difference.ci_low)} to {signed(difference.ci_high)}"
+    return f"{signed_as(difference.metric, difference.ci_low)} to {signed_as(difference.metric, difference.ci_high)}"
 
 
 def changes_of(difference: Difference) -> str:
@@ -157,8 +157,8 @@ def row_of(difference: Difference, alpha: float) -> list[str]:
     under = "" if difference.condition == "clean" else f", {difference.condition}"
     return [
         one_line(fmt.clip(f"{name_of(difference)}{where}{under}")), write(difference.base_value),
-        write(difference.value), signed(difference.difference), interval_of(difference), changes_of(difference),
-        told_apart(difference, alpha),
+        write(difference.value), signed_as(difference.metric, difference.difference), interval_of(difference),
+        changes_of(difference), told_apart(difference, alpha),
     ]  # fmt: skip
 
 
@@ -209,7 +209,7 @@ def _answers(found: Differences) -> list[Statement]:
         return [Statement(topic, Tone.UNKNOWN, "Answers cannot be compared.", flag_words(row.flags) if row else "")]
     write, level = measure(row.metric).write, fmt.percent(comparison.confidence)
     values = f"{measure(row.metric).label} {write(row.base_value)} becomes {write(row.value)}"
-    detail = f"{values}: {signed(row.difference)} ({level} interval {interval_of(row)})."
+    detail = f"{values}: {signed_as(row.metric, row.difference)} ({level} interval {interval_of(row)})."
     headline, tone = f"Cannot tell whether it answers better or worse than {base}.", Tone.UNKNOWN
     # the leading figure was named beforehand: corrected for the number of models alone
     if row.p_value < alpha / (len(comparison.models) - 1) and row.worsening:
@@ -218,7 +218,9 @@ def _answers(found: Differences) -> list[Statement]:
     changed = [d for d in found.rows if d.group != "all" and told_apart(d, alpha) in ("better", "worse")]
     changed.sort(key=lambda d: d.p_adjusted or 0.0)
     if changed:
-        parts = "; ".join(f"{name_of(d)} of {short_label(d.group)} {signed(d.difference)}" for d in changed[:4])
+        parts = "; ".join(
+            f"{name_of(d)} of {short_label(d.group)} {signed_as(d.metric, d.difference)}" for d in changed[:4]
+        )
         detail += f" {fmt.plural(len(changed), 'figure')} of groups changed beyond chance: {parts}."
     return [Statement(topic, tone, headline, detail)]
 
@@ -287,7 +289,8 @@ def _leading(found: Differences) -> tuple[str, str]:
         return f"TAR {point} cannot be compared: {why}.", ""
     level = fmt.percent(found.comparison.confidence)
     values = f"TAR {fmt.share(row.base_value)} becomes {fmt.share(row.value)} {point}"
-    detail = f"{values}: {signed(row.difference)} ({level} interval {interval_of(row)}). {_sides(row)}".strip()
+    told = f"{signed_as(row.metric, row.difference)} ({level} interval {interval_of(row)})"
+    detail = f"{values}: {told}. {_sides(row)}".strip()
     reach = max(abs(row.ci_low or 0.0), abs(row.ci_high or 0.0))
     return detail, f"A difference in TAR of up to {fmt.number(reach)} may have gone unseen."
 
@@ -340,7 +343,7 @@ def _groups(found: Differences) -> list[Statement]:
     parts = [_change(d) for d in changed[:4]]
     if len(changed) > 4:
         parts.append(f"{len(changed) - 4} more in the tables")
-    parts += [f"{name_of(d)} by {grouping_label(d.group)} {signed(d.difference)}" for d in measures[:2]]
+    parts += [f"{name_of(d)} by {grouping_label(d.group)} {signed_as(d.metric, d.difference)}" for d in measures[:2]]
     worse = any((d.worsening or 0) > 0 for d in [*changed, *measures])
     headline = f"{fmt.plural(len(changed), 'group rate')} changed by more than chance explains."
     if not changed:

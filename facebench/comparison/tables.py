@@ -9,7 +9,7 @@ from facebench.report import format as fmt
 from facebench.report.format import signed
 from facebench.report.reading import grouping_label, short_label
 from facebench.report.tables import Cell, Table, plain, table, text
-from facebench.report.wording import flag_words, measure
+from facebench.report.wording import flag_words, measure, signed_as
 from facebench.schema import Comparison, Difference, Point, Rank
 
 COLUMNS = ["Measure", "#Base", "#Model", "#Difference", "Changed sides", "Told apart", "~Notes"]
@@ -41,7 +41,7 @@ def _row(d: Difference, alpha: float, by: str) -> list[Cell]:
         head,
         plain(d.base_value, write),
         plain(d.value, write),
-        Cell(signed(d.difference), () if limits == fmt.MISSING else (limits,), d.difference),
+        Cell(signed_as(d.metric, d.difference), () if limits == fmt.MISSING else (limits,), d.difference),
         Cell(changes_of(d), () if d.n_comparisons is None else (f"of {fmt.count(d.n_comparisons)}",)),
         Cell(told_apart(d, alpha), () if d.p_adjusted is None else (f"corrected p {fmt.p_value(d.p_adjusted)}",)),
         Cell(flag_words(d.flags)),

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from xml.etree import ElementTree as ET
 
 from facebench.report import format as fmt
-from facebench.report.format import escaped, one_line, signed
-from facebench.report.wording import measure
+from facebench.report.format import escaped, one_line
+from facebench.report.wording import difference_writer, measure, signed_as
 from facebench.schema import GateFinding, Outcome, Verdict
 
 MAX_ANNOTATIONS = 10
@@ -62,9 +62,9 @@ def _row(finding: GateFinding) -> list[str]:
         one_line(fmt.clip(finding.group, 60)),
         write(finding.base_value),
         write(finding.value),
-        signed(finding.worsening),
-        signed(finding.upper),
-        fmt.number(finding.bound),
+        signed_as(finding.metric, finding.worsening),
+        signed_as(finding.metric, finding.upper),
+        difference_writer(finding.metric)(finding.bound),
         note,
     ]
 

@@ -86,6 +86,14 @@ class Case:
         """The one rule that says "a differential": interval of the excess above zero, and the corrected test agrees."""
         return not self.doubt and self.apart
 
+    @cached_property
+    def no_error_up_to(self) -> float | None:
+        """Where no group shows an error, the largest rate that one of them may have; else None."""
+        if self.extremes is None or self.extremes[0].value:
+            return None
+        bounds = [self.reading.rate(self.rate, group) for group in self.reading.groupings.get(self.gap.group, ())]
+        return max((bound for e in bounds if e and (bound := upper_bound(e)) is not None), default=None)
+
     @property
     def write(self) -> Callable[[float | None], str]:
         """How its rates are written."""
@@ -105,7 +113,7 @@ def evidence(case: Case) -> str:
         sentences.append(_extremes(case, case.extremes))
     if gap.left_out:
         sentences.append(_left_out(case))
-    if gap.value is not None:
+    if gap.value is not None and case.no_error_up_to is None:
         within = case.within(gap.ci_low, gap.ci_high, write)
         sentences += [f"The gap is {write(gap.value)}{within}.", _chance(case), *_ratio(case)]
     if case.p is not None:
@@ -118,10 +126,9 @@ def evidence(case: Case) -> str:
 
 def _extremes(case: Case, extremes: tuple[Estimate, Estimate]) -> str:
     rate, write = RATES[case.rate][1], case.write
-    bounds = [upper_bound(extreme) for extreme in extremes]
-    if not extremes[0].value and (known := [bound for bound in bounds if bound is not None]):
+    if case.no_error_up_to is not None:
         one = RATES[case.rate][0].removesuffix("es")
-        return f"No {one} was seen in any group; a group's rate may be as high as {write(max(known))}."
+        return f"No {one} was seen in any group; a group's rate may be as high as {write(case.no_error_up_to)}."
     if extremes[0].value == extremes[1].value:
         return f"The {rate} is the same in all groups: {write(extremes[0].value)}."
     high, low = (_told(group, write) for group in extremes)
@@ -185,7 +192,8 @@ def unseen(case: Case) -> str:
     if case.gap.ci_high is None:
         return " How large a differential may have gone unseen cannot be stated."
     ratio = case.reading.find(f"{case.rate}_max_min", target=case.reading.primary, group=case.gap.group)
-    text = f" A gap of up to {case.write(case.gap.ci_high)} may have gone unseen."
+    largest = max(case.gap.ci_high, case.no_error_up_to or 0.0)
+    text = f" A gap of up to {case.write(largest)} may have gone unseen."
     if ratio is not None and ratio.detectable_ratio is not None:
         text += (
             f" Data of this size shows a ratio of {fmt.number(ratio.detectable_ratio)} or more between two groups "

@@ -54,8 +54,8 @@ def _alike(e: Estimate, words: Measure) -> str:
     """Return how to read a measure; alike groups show what is expected of a sample, not what their true rates would."""
     if e.expected_if_fair is None or e.value is None:
         return words.reading
-    found = f"{words.reading.rstrip('.')} if the true rates were known; in samples of this size alike groups show about"
-    return f"{found} {words.write(e.expected_if_fair)}."
+    true = words.reading.replace("means alike", "means alike true rates").replace("(alike)", "(alike true rates)")
+    return f"{true} In samples of this size alike groups show about {words.write(e.expected_if_fair)}."
 
 
 def _between(low: float | None, high: float | None, write: Write) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from facebench.schema import Point
 
 MISSING = "–"
+_ROUNDING = 1e-12  # what is smaller comes from rounding of numbers near one
 PLAIN_EXPONENTS = range(-3, 5)  # numbers from 0.001 to 99,999 are written out, others with an exponent
 
 
@@ -20,7 +21,7 @@ def number(value: float | None, digits: int = 3) -> str:
     """
     if value is None:
         return MISSING
-    if value == 0:
+    if abs(value) < _ROUNDING:
         return "0"
     if value < 0:
         return f"−{number(-value, digits)}"
@@ -227,15 +228,15 @@ def one_line(text: str) -> str:
     return " ".join(visible(text).split())
 
 
-def signed(value: float | None) -> str:
+def signed(value: float | None, write: Callable[[float | None], str] = number) -> str:
     """Write a difference with its sign.
 
-    >>> signed(0.0123), signed(-0.5), signed(0.0)
-    ('+0.0123', '−0.500', '0')
+    >>> signed(0.0123), signed(-0.5), signed(0.0), signed(0.0123, fmr)
+    ('+0.0123', '−0.500', '0', '+1.2e-2')
     """
     if value is None or value == 0:
         return number(value)
-    return f"{'+' if value > 0 else '−'}{number(abs(value))}"
+    return f"{'+' if value > 0 else '−'}{write(abs(value))}"
 
 
 def escaped(text: str) -> str:

@@ -39,6 +39,16 @@ def measure(name: str) -> Measure:
     return Measure(definition.label, definition.short, definition.words, WRITERS[definition.format], definition)
 
 
+def difference_writer(name: str) -> Callable[[float | None], str]:
+    """Return how differences of a metric are written: as its values, but one of shares is no share near one."""
+    return fmt.fmr if metric(name).format is Format.FMR else fmt.number
+
+
+def signed_as(name: str, value: float | None) -> str:
+    """Write a difference of a metric, or a limit of it, with its sign."""
+    return fmt.signed(value, difference_writer(name))
+
+
 def better_when(name: str) -> str:
     """Return which direction is better, in words; empty where neither is."""
     return {Direction.HIGHER: "higher is better", Direction.LOWER: "lower is better"}.get(metric(name).direction, "")

@@ -182,7 +182,9 @@ def test_no_error_in_any_group_is_told_by_the_bound() -> None:
         result = altered(result, metric, "race", **changes)
     detail = statement(result, "False matches").detail
     assert "No false match was seen in any group; a group's rate may be as high as 2.0e-2." in detail
+    assert "A gap of up to 2.0e-2 may have gone unseen." in detail, "the bound of a group bounds the gap"
     assert "same in all groups" not in detail
+    assert "The gap is 0" not in detail
     assert "times the lowest" not in detail, "that the highest is at least once the lowest says nothing"
 
 
