@@ -131,7 +131,10 @@ def canonical_json(value: Any) -> str:
     >>> canonical_json({"b": 1, "a": [0.1]})
     '{"a":[0.1],"b":1}'
     """
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return _CANONICAL.encode(value)
+
+
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def read_bytes(path: Path, what: str, limit: int = MAX_BYTES) -> bytes:

@@ -15,7 +15,8 @@ import numpy as np
 from benchmarks.coverage_study import differentials, truths
 from benchmarks.coverage_study.designs import Design, draw
 from facebench.measure.every_score import measure_scores
-from facebench.schema import Estimate, ProtocolSpec
+from facebench.run.thresholds import thresholds_of
+from facebench.schema import Estimate, PointSpec, ProtocolSpec
 
 LOWEST, HIGHEST = 0.92, 0.99
 TOLERANCE = 1e-9
@@ -80,7 +81,28 @@ def groups(design: Design, rng: np.random.Generator, replicates: int) -> Iterato
     yield from (Judged(*each) for each in differentials.printed(design, found))
 
 
-SOURCES: dict[str, Source] = {"verification": verification, "groups": groups}
+def points(design: Design, rng: np.random.Generator, replicates: int) -> Iterator[Judged]:
+    """Yield what a run prints at a threshold that stands, and what `facebench thresholds` prints."""
+    if not truths.genuine_shares(design):
+        return
+    drawn = draw(design, rng)
+    stands = truths.threshold_of(design, design.target)
+    seed = int(rng.integers(2**31))
+    spec = protocol(design, replicates=replicates).model_copy(update={
+        "fmr_targets": (), "operating_points": (PointSpec(threshold=stands, name="fixed"),),
+        "primary_operating_point": "fixed",
+    })  # fmt: skip
+    fmr, fnmr = truths.fmr_at(design, stands), truths.fnmr_at(design, stands)
+    true = {"fmr": fmr, "fnmr": fnmr, "hter": (fmr + fnmr) / 2}
+    for e in measure_scores(spec, drawn.images, drawn.models[0], seed=seed).estimates:
+        if e.metric in true and e.value is not None:
+            kind = e.metric if e.metric == "hter" else f"{e.metric} at a fixed threshold"
+            yield Judged(kind, e.value, e.ci_low, e.ci_high, true[e.metric])
+    (found,) = thresholds_of(drawn.images, drawn.models[0], [design.target], spec.uncertainty, seed)
+    yield Judged("threshold of an FMR", found.threshold, found.low, found.high, stands)
+
+
+SOURCES: dict[str, Source] = {"verification": verification, "groups": groups, "points": points}
 
 
 @dataclass(frozen=True)

@@ -177,14 +177,14 @@ def report(
 def check(
     model: Annotated[str, typer.Argument(help="A model file (YAML) or a registered name.")],
     data: Annotated[
-        Path | None, typer.Option(help="Dataset with identities; default: the shipped phantom faces.")
+        Path | None, typer.Option(help="Dataset, with identities for a recogniser; default: phantom faces.")
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, or cuda where the adapter supports it.")] = "cpu",
     trust_code: Annotated[bool, typer.Option("--trust-code", help="Run Python code the model file names.")] = False,
     as_json: Json = False,
 ) -> None:
     """Look for wrong colours, wrong normalisation, NaN, instability, unaligned faces and scores without meaning; exit 1
-    if any is found.
+    if any is found. Of a model that answers: NaN, batches, probabilities, mirrored faces and the order of its classes.
 
     Example: facebench check my-model.yaml
     """
@@ -192,14 +192,18 @@ def check(
     from facebench.cli.streams import prints_aside
     from facebench.models import load_model
     from facebench.models.preflight import check_model
-    from facebench.run.preflight import check_pipeline, sample_faces
+    from facebench.models.preflight_heads import check_heads
+    from facebench.run.preflight import check_pipeline, sample_faces, sample_pictures
 
     with ProgressPrinter("check"), prints_aside():
         loaded = load_model(model, device=device, trust_code=trust_code)
-        faces, identities = sample_faces(data)
-        findings = check_model(loaded, faces, identities)
-        if all(finding.passed for finding in findings[:2]):
-            findings += check_pipeline(loaded, faces, identities)
+        if loaded.card.outputs:
+            findings = check_heads(loaded, *sample_pictures(data, loaded.card.input))
+        else:
+            faces, identities = sample_faces(data)
+            findings = check_model(loaded, faces, identities)
+            if all(finding.passed for finding in findings[:2]):
+                findings += check_pipeline(loaded, faces, identities)
     if as_json:
         print_json([vars(finding) for finding in findings])
     else:

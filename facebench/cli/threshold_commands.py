@@ -38,9 +38,16 @@ def thresholds(
     for row in rows:
         table.append(
             [
-                fmt.target(row.fmr_target), f"{row.threshold:.6g}", fmt.interval(row.low, row.high, fmt.number),
+                fmt.target(row.fmr_target), f"{row.threshold:.6g}", _limits(row.low, row.high),
                 fmt.fmr(row.fmr), fmt.interval(row.fmr_low, row.fmr_high, fmt.fmr),
                 fmt.k_of_n(row.false_matches, row.n_impostor), "" if row.resolvable else "finer than one false match",
             ]
         )  # fmt: skip
     print_table(table)
+
+
+def _limits(low: float | None, high: float | None) -> str:
+    """Return the interval of a threshold; a side on which nothing limits it is left open."""
+    if low is None and high is None:
+        return "–"
+    return f"{'…' if low is None else f'{low:.6g}'} to {'…' if high is None else f'{high:.6g}'}"

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from facebench.comparison.paired import Measure, Pairing, replicate_difference
+from facebench.errors import InputError
 from facebench.measure.control import in_control
 from facebench.measure.grouped import GroupRates
 from facebench.measure.identification import closed_set, roles_of
@@ -16,6 +17,8 @@ from facebench.metrics.catalogue import Kind, Topic
 from facebench.schema import Difference, Estimate, Flag, Result, point_fields
 from facebench.schema.timed import timed_estimates, why_times_differ
 from facebench.scoring import compare_pairs
+
+MAX_WIDTH = 1e100  # its square is still a number
 
 
 def separation_differences(pairing: Pairing) -> list[Difference]:
@@ -209,4 +212,10 @@ def why_not_compared(estimate: Estimate) -> str:
 def _interval_error(estimate: Estimate, confidence: float) -> float | None:
     if estimate.ci_low is None or estimate.ci_high is None:
         return None
-    return (estimate.ci_high - estimate.ci_low) / (2 * uncertainty.normal_quantile(confidence))
+    width = estimate.ci_high - estimate.ci_low
+    if not 0 <= width < MAX_WIDTH:
+        raise InputError(
+            f"{estimate.metric} of {estimate.group}: its interval from {estimate.ci_low:g} to {estimate.ci_high:g} is "
+            "none a run would state"
+        )
+    return width / (2 * uncertainty.normal_quantile(confidence))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,8 +24,8 @@ T = TypeVar("T")
 class PairList:
     """A list of comparisons, one per row."""
 
-    a: NDArray[np.int64]  # (n,) image indices
-    b: NDArray[np.int64]  # (n,)
+    a: NDArray[np.integer[Any]]  # (n,) image indices
+    b: NDArray[np.integer[Any]]  # (n,)
     genuine: NDArray[np.bool_]  # (n,) same identity
     fold: NDArray[np.int64] | None = None  # (n,) 0..folds-1; None when the list has no folds
 
@@ -35,6 +36,10 @@ class PairList:
 
     def __len__(self) -> int:
         return len(self.a)
+
+    def within(self, n: int) -> bool:
+        """Return whether every end is an index from 0 to n - 1."""
+        return all(not end.size or (end.min() >= 0 and end.max() < n) for end in (self.a, self.b))
 
     @property
     def n_folds(self) -> int | None:
@@ -106,14 +111,12 @@ class Dataset:
                 raise InputError(f"dataset {self.name!r}: {len(values)} {what} for {len(self)} images")
         if len(set(self.image_ids)) != len(self):
             raise InputError(f"dataset {self.name!r}: an image_id is given twice")
-        if self.pairs is not None and len(self.pairs):
-            ends = np.stack([self.pairs.a, self.pairs.b])
-            if ends.min() < 0 or ends.max() >= len(self):
-                raise InputError(f"dataset {self.name!r}: a pair refers to an image beyond the {len(self)} there are")
+        if self.pairs is not None and not self.pairs.within(len(self)):
+            raise InputError(f"dataset {self.name!r}: a pair refers to an image beyond the {len(self)} there are")
 
         if self.template_pairs is not None and len(self.template_pairs):
-            n, ends = len(self.templates()[0]), np.stack([self.template_pairs.a, self.template_pairs.b])
-            if ends.min() < 0 or ends.max() >= n:
+            n = len(self.templates()[0])
+            if not self.template_pairs.within(n):
                 raise InputError(f"dataset {self.name!r}: a pair refers to a template beyond the {n} there are")
 
     def __len__(self) -> int:
@@ -130,6 +133,10 @@ class Dataset:
 
     def templates(self) -> tuple[tuple[str, ...], NDArray[np.int64]]:
         """Return the template ids in order of appearance, and (n,) the template of each image, -1 for none."""
+        return self._templates
+
+    @cached_property
+    def _templates(self) -> tuple[tuple[str, ...], NDArray[np.int64]]:
         index: dict[str, int] = {}
         of_image = [
             -1 if name is None else index.setdefault(name, len(index))

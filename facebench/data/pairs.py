@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -125,7 +126,7 @@ def _check_distinct(table: Table, a: NDArray[np.int64], b: NDArray[np.int64], on
         )
 
 
-def repeated_pairs(a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
+def repeated_pairs(a: NDArray[np.integer[Any]], b: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
     """Return the rows, rising, that compare two images an earlier row compares, in either order."""
     low, high = np.minimum(a, b), np.maximum(a, b)
     order = np.lexsort((high, low))  # stable: of equal pairs the earlier row comes first

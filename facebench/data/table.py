@@ -185,3 +185,12 @@ def _check_type(name: str, kind: Any, where: str) -> None:
 def _cell(value: object) -> str:
     """Return a Parquet value as the text it would have in a CSV file."""
     return "" if value is None else str(value).strip()
+
+
+def is_number(cell: str) -> bool:
+    """Tell whether a cell is a number."""
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True

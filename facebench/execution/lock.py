@@ -35,7 +35,7 @@ def only_run_in(folder: Path) -> Iterator[None]:
     path = Path(folder) / NAME
     handle = _taken(path)
     try:
-        _tell_of_dead(path, handle)
+        _after_dead(path, handle)
         _write(path, handle)
         yield
     finally:
@@ -122,9 +122,12 @@ def _busy(path: Path, holder: dict[str, Any]) -> IncompleteError:
     )
 
 
-def _tell_of_dead(path: Path, handle: int) -> None:
+def _after_dead(path: Path, handle: int) -> None:
+    """Tell of a run that ended without a word, and remove the files it was just writing."""
     holder = _holder(handle)
     if holder:
+        for unfinished in (*path.parent.glob(".*.part"), *(path.parent / ".work").rglob(".*.part")):
+            unfinished.unlink(missing_ok=True)
         logging.getLogger("facebench").warning(
             "%s: %s ended before it was finished; this run goes on from what it left", path.parent, _words(holder)
         )

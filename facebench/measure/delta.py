@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from facebench.metrics import clusters
 from facebench.metrics.bootstrap import RankedComparisons
 from facebench.metrics.clusters import Influence, PairIndex
+from facebench.metrics.verification import held
 
 POOLED = 0  # the cell of all comparisons
 SLOPE_STEP = 0.2
@@ -42,7 +43,9 @@ class Impostors:
 
     def accepted(self, threshold: float) -> int:
         """Return how many scores are at or above a threshold."""
-        return int(np.searchsorted(-self.scores, -threshold, side="right"))
+        wanted = held(threshold, self.scores.dtype)
+        below = np.searchsorted(self.scores[::-1], self.scores.dtype.type(wanted), side="left")
+        return int(self.scores.size - below)
 
     def beside(self, threshold: float) -> tuple[float, float, float]:
         """Return a higher and a lower threshold about one, and by how much the FMR of this cell rises between them."""

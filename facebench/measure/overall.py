@@ -20,6 +20,7 @@ from facebench.measure.rates import (
 from facebench.measure.sample import Pairs, Sample
 from facebench.measure.study import Points
 from facebench.metrics import clusters, compat, influence, uncertainty, verification
+from facebench.metrics.sorting import about, counts_in_bins, thinned_curve
 from facebench.metrics.verification import OperatingPoint
 from facebench.schema import Curve, Estimate, Flag, point_fields
 
@@ -58,7 +59,8 @@ def threshold_estimates(
             "n_identities": sample.n_identities(0, 0), "failures": failures,
         }  # fmt: skip
         limits = () if point.resolvable else (Flag.UNRESOLVABLE,)
-        impostors_near = verification.near_threshold(sample.scores.impostor, point.threshold)
+        close = about(sample.impostor.scores, point.threshold, verification.NEAR_THRESHOLD)
+        impostors_near = verification.near_threshold(close, point.threshold)
         fmr = false_match_rate(sample, point)
         rates.append(fmr)
         estimates.append(rate_estimate("fmr", fmr, confidence, flags=limits, near_threshold=impostors_near, **common))
@@ -73,14 +75,13 @@ def threshold_estimates(
         found = rate_estimate("fnmr", fnmr, confidence, flags=unsure, near_threshold=near, **common)
         estimates += [found, complement(found, "tar")]
         if points.fixed(number):
-            estimates.append(_half_total_error_rate(sample, point, confidence, [estimates[-3], found], common))
+            estimates.append(_half_total_error_rate(sample, point, [estimates[-3], found], common))
     return estimates, rates
 
 
 def _half_total_error_rate(
     sample: Sample,
     point: OperatingPoint,
-    confidence: float,
     rates: Sequence[Estimate],
     common: dict[str, Any],
 ) -> Estimate:
@@ -92,20 +93,33 @@ def _half_total_error_rate(
     if not sample.has_identities:
         return Estimate.model_validate({**field, "flags": (Flag.NO_INTERVAL,)})
     parts = (sample.deltas.missed(TOTAL, point.threshold), sample.deltas.fmr(TOTAL, point.threshold, None))
-    variance = clusters.added([(0.5, part) for part in parts]).variance
-    if not 0 < value < 1 or not variance:
-        return half_from_limits(field, rates)
-    own = uncertainty.wilson_from_variance(value, missed.size, variance, confidence)
-    found = {"ci_low": own.low, "ci_high": own.high, "ci_method": "wilson-delta", "n_eff": own.n_eff}
-    return Estimate.model_validate({**field, **found})
+    return half_of_rates(field, rates, parts[1].variance, parts[0].variance, clusters.added([(1.0, p) for p in parts]))
 
 
-def half_from_limits(field: dict[str, Any], rates: Sequence[Estimate]) -> Estimate:
-    """Return hter where nothing varies: the limits of FMR and FNMR are all that is known."""
-    low = sum(e.ci_low or 0.0 for e in rates) / 2
-    high = sum(1.0 if e.ci_high is None else e.ci_high for e in rates) / 2
-    flags = (Flag.ZERO_ERRORS,) if not field["value"] else ()
-    limits = {"ci_low": low, "ci_high": high, "ci_method": "sum-of-limits"}
+def half_of_rates(
+    field: dict[str, Any], rates: Sequence[Estimate], of_fmr: float, of_fnmr: float, of_sum: clusters.Influence
+) -> Estimate:
+    """Return hter with limits made of those of its two rates, by the method of variance estimates recovery.
+
+    Args:
+        rates: the estimates of FMR and FNMR.
+        of_fmr, of_fnmr: their variances.
+        of_sum: influence on their sum, which tells how the two depend on each other.
+
+    Source: Zou and Donner, "Construction of confidence limits about effect measures", 2008.
+    """
+    product = float(np.sqrt(of_fmr * of_fnmr))
+    alike = float(np.clip((of_sum.variance - of_fmr - of_fnmr) / (2 * product), -1, 1)) if product > 0 else 0.0
+    below, above = (
+        float(np.sqrt(max(0.0, a * a + b * b + 2 * alike * a * b)) / 2)
+        for a, b in (
+            [(e.value or 0.0) - (e.ci_low or 0.0) for e in rates],
+            [(1.0 if e.ci_high is None else e.ci_high) - (e.value or 0.0) for e in rates],
+        )
+    )
+    value = field["value"]
+    limits = {"ci_low": max(0.0, value - below), "ci_high": min(1.0, value + above), "ci_method": "mover"}
+    flags = (Flag.ZERO_ERRORS,) if not value else ()
     return Estimate.model_validate({**field, **limits, "flags": flags})
 
 
@@ -140,7 +154,7 @@ def separation_estimates(sample: Sample, confidence: float) -> list[Estimate]:
 
 
 def _eer(sample: Sample, confidence: float, common: dict[str, Any]) -> Estimate:
-    found = verification.equal_error_rate(sample.scores.genuine, sample.scores.impostor)
+    found = verification.equal_error_rate(sample.genuine.scores, sample.impostor.scores)
     variance = sample.deltas.equal_error(found.threshold).variance if sample.has_identities else None
     interval = equal_error_interval(found.value, sample.genuine.first, variance, confidence)
     flags = (Flag.NAIVE_INTERVAL,) if variance is None else ()
@@ -163,23 +177,13 @@ def _influence_estimates(sample: Sample, confidence: float, common: dict[str, An
     """Return auc, dprime, cllr and min_cllr, with delta-method intervals over identities."""
     g, i = sample.genuine.scores.astype(np.float64), sample.impostor.scores.astype(np.float64)
     finite = bool(np.isfinite(g).all() and np.isfinite(i).all())
-    values: list[tuple[str, float | None, tuple[Floats, Floats] | None]] = [
-        ("auc", verification.area_under_curve(g, i), influence.area_under_curve_influence(g, i))
-    ]
-    if finite:
-        separation = verification.d_prime(g, i)
-        effects = None if separation is None else influence.d_prime_influence(g, i)
-        values.append(("dprime", separation, effects))
-        values.append(("cllr", verification.cllr(g, i), influence.cllr_influence(g, i)))
-    else:
-        values += [("dprime", None, None), ("cllr", None, None)]
-    values.append(("min_cllr", verification.min_cllr(g, i), influence.min_cllr_influence(g, i)))
     estimates = []
-    for name, value, effects in values:
+    for name in ("auc", "dprime", "cllr", "min_cllr"):
+        value, effects = (None, None) if name in ("dprime", "cllr") and not finite else _separation(name, g, i)
         if value is None or effects is None:
             estimates.append(Estimate(metric=name, value=None, flags=(Flag.INSUFFICIENT,), **common))
             continue
-        if sample.weights is None:
+        if not sample.has_identities:
             estimates.append(Estimate(metric=name, value=value, flags=(Flag.NO_INTERVAL,), **common))
             continue
         variance = sample.deltas.of_both(*effects).variance
@@ -189,6 +193,18 @@ def _influence_estimates(sample: Sample, confidence: float, common: dict[str, An
             limits = _perfect(sample, value, confidence)
         estimates.append(Estimate(metric=name, value=value, **limits, **common))
     return estimates
+
+
+def _separation(name: str, g: Floats, i: Floats) -> tuple[float | None, tuple[Floats, Floats] | None]:
+    """Return the value and the influences of one statistic; they are as large as the scores, so one at a time."""
+    if name == "auc":
+        return verification.area_under_curve(g, i), influence.area_under_curve_influence(g, i)
+    if name == "dprime":
+        value = verification.d_prime(g, i)
+        return value, None if value is None else influence.d_prime_influence(g, i)
+    if name == "cllr":
+        return verification.cllr(g, i), influence.cllr_influence(g, i)
+    return verification.min_cllr(g, i), influence.min_cllr_influence(g, i)
 
 
 def separation_interval(
@@ -283,25 +299,20 @@ def fold_estimates(scores: NDArray[np.float32], pairs: Pairs, confidence: float)
 
 def curves(sample: Sample) -> list[Curve]:
     """Return the DET curve, thinned to about 300 points, and histograms of both kinds of scores."""
-    genuine, impostor = sample.scores.genuine, sample.scores.impostor
+    genuine, impostor = sample.genuine.scores[::-1], sample.impostor.scores[::-1]
     found: list[Curve] = []
     if genuine.size and impostor.size:
-        curve = verification.error_curve(genuine, impostor)
         levels = np.geomspace(max(1 / impostor.size, 1e-7), 1, 300)
-        rows = np.unique(np.searchsorted(-curve.fmr, -levels[::-1], side="left"))
-        rows = rows[rows < curve.fmr.size]
-        found.append(
-            Curve(kind="det", name="all", x=tuple(curve.fmr[rows].tolist()), y=tuple(curve.fnmr[rows].tolist()))
-        )
-    everything = np.concatenate([genuine, impostor])
-    everything = everything[np.isfinite(everything)]
-    if everything.size:
-        low, high = float(everything.min()), float(everything.max())
+        fmr, fnmr = thinned_curve(genuine, impostor, levels[::-1].tolist())
+        found.append(Curve(kind="det", name="all", x=tuple(fmr), y=tuple(fnmr)))
+    finite = [each[np.searchsorted(each, -np.inf, side="right") :] for each in (genuine, impostor)]
+    ends = [float(each[place]) for each in finite if each.size for place in (0, -1)]
+    if ends:
+        low, high = min(ends), max(ends)
         edges = np.linspace(low, high if high > low else low + 1e-6, 61)
-        for name, scores in (("genuine", genuine), ("impostor", impostor)):
-            counts, _ = np.histogram(scores[np.isfinite(scores)], edges)
+        for name, scores in zip(("genuine", "impostor"), finite, strict=True):
             if scores.size:
-                x, y = tuple(edges.tolist()), tuple(float(c) for c in counts)
+                x, y = tuple(edges.tolist()), tuple(map(float, counts_in_bins(scores, edges)))
                 found.append(Curve(kind="histogram", name=name, x=x, y=y))
     return found
 

@@ -14,6 +14,7 @@ from facebench.measure.delta import Deltas
 from facebench.measure.groups import Column, Grouping
 from facebench.metrics import bootstrap
 from facebench.metrics.bootstrap import RankedComparisons, Totals
+from facebench.metrics.sorting import falling_order
 from facebench.metrics.streams import Stream, generator
 from facebench.scoring import ScoreSet, compare_all, compare_pairs, failed_rows
 
@@ -22,8 +23,8 @@ from facebench.scoring import ScoreSet, compare_all, compare_pairs, failed_rows
 class Pairs:
     """Listed comparisons: image indices, whether genuine, and their fold if the list has folds."""
 
-    a: NDArray[np.int64]
-    b: NDArray[np.int64]
+    a: NDArray[np.integer[Any]]
+    b: NDArray[np.integer[Any]]
     genuine: NDArray[np.bool_]
     fold: NDArray[np.int64] | None
 
@@ -98,24 +99,29 @@ class Sample(Partition):
     ) -> None:
         super().__init__(images, groupings)
         self.scores = scores
-        n_identities = self.identity_count
-        rng = generator(Stream.VERTEX_WEIGHTS, seed)
-        self.weights = bootstrap.vertex_weights(n_identities, replicates, rng) if self.has_identities else None
+        self._draws = replicates, seed
         self.genuine = self._ranked(scores.genuine, scores.genuine_ends)
         self.impostor = self._ranked(scores.impostor, scores.impostor_ends)
 
+    @cached_property
+    def weights(self) -> NDArray[np.int32] | None:
+        """(R, I) how often each replicate drew each identity; None without identities."""
+        replicates, seed = self._draws
+        rng = generator(Stream.VERTEX_WEIGHTS, seed)
+        return bootstrap.vertex_weights(self.identity_count, replicates, rng) if self.has_identities else None
+
     def _ranked(self, scores: NDArray[np.float32], ends: NDArray[np.int32]) -> RankedComparisons:
-        order = np.argsort(-scores, kind="stable")
-        ends = ends[order]
-        identity = self.images.identity[ends].astype(np.int32)
-        cells = np.empty((order.size, len(self.groupings)), np.int32)
-        for column, grouping in enumerate(self.groupings):
+        order = falling_order(scores)
+        first, second = ends[order, 0], ends[order, 1]
+        identity = self.images.identity.astype(np.int32)
+        cells = np.zeros((order.size, len(self.groupings)), np.int32)  # the first column is the one cell of all
+        for column, grouping in list(enumerate(self.groupings))[1:]:
             table = np.full((len(grouping.groups) + 1,) * 2, -1, np.int32)  # the last row and column stand for "none"
             for cell, number in self.index.items():
                 if cell.grouping == column:
                     table[cell.first, cell.second] = table[cell.second, cell.first] = number
-            cells[:, column] = table[grouping.label[ends[:, 0]], grouping.label[ends[:, 1]]]
-        return RankedComparisons(scores[order], identity[:, 0].copy(), identity[:, 1].copy(), cells, len(self.cells))
+            cells[:, column] = table[grouping.label[first], grouping.label[second]]
+        return RankedComparisons(scores[order], identity[first], identity[second], cells, len(self.cells))
 
     @cached_property
     def deltas(self) -> Deltas:
@@ -228,9 +234,9 @@ def score_listed(listed: NDArray[np.floating[Any]], pairs: Pairs) -> Scored:
 
 
 def _of_list(listed: NDArray[Any], pairs: Pairs) -> ScoreSet:
-    ends = np.stack([pairs.a, pairs.b], axis=1).astype(np.int32)
     g = pairs.genuine
-    return ScoreSet(listed[g], ends[g], listed[~g], ends[~g], complete=False)
+    ends = [np.stack([end[rows].astype(np.int32) for end in (pairs.a, pairs.b)], axis=1) for rows in (g, ~g)]
+    return ScoreSet(listed[g], ends[0], listed[~g], ends[1], complete=False)
 
 
 def _some(scores: ScoreSet, genuine: NDArray[np.bool_], impostor: NDArray[np.bool_]) -> ScoreSet:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facebench.errors import InputError
-from facebench.files import is_folder, parse_json, read_bytes, read_json, sha256_bytes, write_atomic
+from facebench.files import is_folder, parse_json, printable, read_bytes, read_json, sha256_bytes, write_atomic
 from facebench.measure.sample import Images, Pairs
 from facebench.metrics.catalogue import metric
 from facebench.schema import Artifact, ProtocolSpec, Result
@@ -115,7 +115,8 @@ def load_result(path: Path) -> Result:
     """Read a result, or the result in a folder, and check its id.
 
     Raises:
-        InputError: the file is no result, its content does not match its result_id, or it names an unknown metric.
+        InputError: the file is no result, its content does not match its result_id, or it holds a metric nobody
+            defined here: nothing could be said of it, not even which direction is better.
     """
     path = Path(path)
     if is_folder(path):
@@ -124,7 +125,7 @@ def load_result(path: Path) -> Result:
     if result.result_id != result.compute_id():
         raise InputError(f"result {path}: its content does not match its result_id; it was changed after the run")
     for number, estimate in enumerate(result.estimates):
-        metric(estimate.metric, where=f"estimates[{number}] of result {path}")
+        metric(estimate.metric, where=f"result {printable(path)}, estimates[{number}]")
     return result
 
 

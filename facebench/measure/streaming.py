@@ -13,7 +13,7 @@ from facebench.execution.compute import Compute
 from facebench.measure import control
 from facebench.measure.acquisition import acquisition_estimates
 from facebench.measure.every_score import Measurement, gaps
-from facebench.measure.overall import equal_error_interval, half_from_limits
+from facebench.measure.overall import equal_error_interval, half_of_rates
 from facebench.measure.rates import Rate, complement, design_effect, genuine_rate, rate_estimate, threshold_flags
 from facebench.measure.sample import Images
 from facebench.measure.streaming_counts import Tallied, false_non_match_rate, independent_pairs
@@ -21,7 +21,6 @@ from facebench.measure.streaming_groups import LargeGroups
 from facebench.measure.streaming_separation import separation_estimates
 from facebench.measure.study import groupings_of, points_of
 from facebench.metrics import clusters
-from facebench.metrics.uncertainty import wilson_from_variance
 from facebench.metrics.verification import near_threshold
 from facebench.schema import Curve, Estimate, Flag, ProtocolSpec, Unmeasured, point_fields
 from facebench.scoring import failed_rows
@@ -50,16 +49,14 @@ def measure_large(
         InputError: there is no impostor comparison at all.
     """
     groupings, unmeasured = groupings_of(spec, images)
-    if groupings and spec.threshold_policy != "pooled":
-        why = f"thresholds of single groups need every score at once; {_too_many(images, compute)}"
-        unmeasured.append(Unmeasured(what=f"differentials under threshold_policy {spec.threshold_policy}", why=why))
-        groupings = []
     points, confidence = points_of(spec), spec.uncertainty.confidence
     shuffled = groupings[:1] if images.identities is not None else []
     controls = [control.control_grouping(grouping, images.identity, seed) for grouping in shuffled]
     if np.unique(images.identity).size < 2:
         raise InputError("there are no impostor comparisons: the data holds fewer than two identities")
-    tallied = Tallied(images, vectors, [*groupings, *controls], points, comparator, compute)
+    tallied = Tallied(
+        images, vectors, [*groupings, *controls], points, comparator, compute, policy=spec.threshold_policy
+    )
     at_targets, rates = _at_targets(tallied, confidence)
     estimates = [*at_targets, *_crossing(tallied, confidence), *separation_estimates(tallied, confidence)]
     estimates += [*_zero_fmr(tallied, confidence), *searched]
@@ -69,7 +66,8 @@ def measure_large(
     if groupings:
         estimates += acquisition_estimates(vectors, images, groupings, confidence)
         measured = LargeGroups(
-            tallied, confidence=confidence, min_identities=spec.groups.min_identities if spec.groups else 2,
+            tallied, policy=spec.threshold_policy, confidence=confidence,
+            min_identities=spec.groups.min_identities if spec.groups else 2,
             design_effects=[design_effect(rate) for rate in rates], seed=seed,
         ).estimates()  # fmt: skip
         estimates += control.corrected([e for e in measured if not control.of_control(e)])
@@ -130,24 +128,18 @@ def _at_targets(tallied: Tallied, confidence: float, *, failures: str = "counted
         found = rate_estimate("fnmr", fnmr, confidence, flags=unsure, near_threshold=near, **common)
         estimates += [found, complement(found, "tar")]
         if points.fixed(t):
-            estimates.append(_half_total_error_rate(tallied, t, confidence, [estimates[-3], found], common))
+            estimates.append(_half_total_error_rate(tallied, t, [estimates[-3], found], common))
     return estimates, rates
 
 
-def _half_total_error_rate(
-    tallied: Tallied, t: int, confidence: float, rates: Sequence[Estimate], common: dict[str, Any]
-) -> Estimate:
+def _half_total_error_rate(tallied: Tallied, t: int, rates: Sequence[Estimate], common: dict[str, Any]) -> Estimate:
     missed, false = tallied.false_non_matches(0, 0, tallied.thresholds[t]), tallied.false_matches(TOTAL, t)
     value = (missed.rate + false.rate) / 2
     field = {"metric": "hter", "value": value, "errors": missed.errors + false.errors, **common}
     if not tallied.has_identities:
         return Estimate.model_validate({**field, "flags": (Flag.NO_INTERVAL,)})
-    variance = clusters.added([(0.5, missed.of_rate), (0.5, false.of_rate)]).variance
-    if not 0 < value < 1 or not variance:
-        return half_from_limits(field, rates)
-    own = wilson_from_variance(value, missed.n, variance, confidence)
-    found = {"ci_low": own.low, "ci_high": own.high, "ci_method": "wilson-delta", "n_eff": own.n_eff}
-    return Estimate.model_validate({**field, **found})
+    both = clusters.added([(1.0, missed.of_rate), (1.0, false.of_rate)])
+    return half_of_rates(field, rates, false.of_rate.variance, missed.of_rate.variance, both)
 
 
 def _crossing(tallied: Tallied, confidence: float) -> list[Estimate]:

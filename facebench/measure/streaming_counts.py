@@ -14,6 +14,7 @@ from facebench.measure.groups import Grouping
 from facebench.measure.rates import Rate
 from facebench.measure.sample import Images, Partition
 from facebench.measure.streaming_functions import functions_of
+from facebench.measure.streaming_thresholds import Impostors, own_thresholds
 from facebench.measure.study import Points
 from facebench.metrics import clusters, uncertainty
 from facebench.metrics.verification import false_accept_budget, held
@@ -23,6 +24,7 @@ from facebench.scoring.digits import digit_floor
 
 Floats = NDArray[np.float64]
 SLOPE_STEP = 0.2
+TOTAL = 0  # the cell of all comparisons
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +52,8 @@ class Tallied(Partition):
     Attributes:
         selection: order statistics, histogram and genuine scores.
         thresholds: (T,) one per operating point, then the one above all impostor scores, then that at which FMR and
-            FNMR cross, if there are genuine comparisons.
+            FNMR cross, if there are genuine comparisons; then those of single groups, see `place`.
+        own: thresholds that single cells set, if the policy asks for them.
         genuine, genuine_ends: all genuine comparisons; ``-inf`` where an image failed.
         n_lowest: impostor comparisons with an image that failed.
         functions: of the score, that were summed for `facebench.measure.streaming_separation`.
@@ -65,6 +68,7 @@ class Tallied(Partition):
         comparator: str,
         compute: Compute,
         *,
+        policy: str = "pooled",
         drop_failed: bool = False,
     ) -> None:
         super().__init__(images, groupings)
@@ -79,13 +83,21 @@ class Tallied(Partition):
         self.arrangement: Arrangement = arrange(
             vectors[rows], images.identity[rows], self.labels[rows], comparator, product=compute.product
         )
-        self._select(rows, compute)
+        on_all = self._select(rows, compute)
+        self.own = {
+            cell: own_thresholds(
+                vectors[mine], images.identity[mine], int(self.n_impostor[cell]), points.targets, comparator, compute
+            )
+            for cell, mine in self._setting(policy, rows).items()
+        }
+        self.thresholds = (*on_all, *(t for own in self.own.values() for t in own.thresholds))
         n_groups = tuple(len(grouping.groups) for grouping in self.groupings)
         self.layout = engine.Cells(n_groups, self.sizes[self.arrangement.identity])
         self.functions = None if drop_failed else functions_of(self.selection, self.genuine, self.n_lowest)
         self.counts = engine.count(self.arrangement, self.layout, self.thresholds, self.functions, run=compute.run)
 
-    def _select(self, rows: NDArray[np.int64], compute: Compute) -> None:
+    def _select(self, rows: NDArray[np.int64], compute: Compute) -> tuple[float, ...]:
+        """Find order statistics and genuine scores; return the thresholds set on all comparisons."""
         self.n = int(self.n_impostor[0])
         computed = self.arrangement.n_comparisons - _pairs_within(self.images.identity[rows])
         ranks = [false_accept_budget(target, self.n) for target in self.points.targets]
@@ -103,7 +115,24 @@ class Tallied(Partition):
         named = (held(threshold, np.float32) for _, threshold, _ in self.points.named)
         self.crossing = _crossing(found, self.genuine, self.n)
         met = () if self.crossing is None else (self.crossing.threshold,)
-        self.thresholds = (*at_targets, *named, above_all, *met)
+        return (*at_targets, *named, above_all, *met)
+
+    def _setting(self, policy: str, rows: NDArray[np.int64]) -> dict[int, NDArray[np.int64]]:
+        """Return the cells whose own thresholds a policy needs, and their images that can be compared."""
+        wanted = policy.removeprefix("reference:") if policy.startswith("reference:") else None
+        found = {}
+        for i, cell in enumerate(self.cells):
+            named = wanted in (None, self.group_name(cell.grouping, cell.first))
+            if policy != "pooled" and cell.grouping and cell.first == cell.second and named and self.n_impostor[i]:
+                found[i] = rows[self.labels[rows, cell.grouping] == cell.first]
+        return found
+
+    def place(self, source: int, t: int) -> int:
+        """Return the number of the threshold of an operating point set on a cell; 0 is that of all comparisons."""
+        if source == TOTAL or self.points.fixed(t):
+            return t
+        before = len(self.thresholds) - len(self.own) * len(self.points.targets)
+        return before + list(self.own).index(source) * len(self.points.targets) + t
 
     def _failed_genuine(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the genuine comparisons with an image that failed."""
@@ -225,26 +254,18 @@ class Tallied(Partition):
         each = (errors - (errors.mean() if errors.size else 0.0)) / max(errors.size, 1)
         return Influence(int(errors.sum()), errors.size, clusters.of_people(each, person, self.identity_count))
 
-    def slope(self, grouping: int, group: int, fmr: float) -> float:
-        """Return by how much the FNMR of a group falls per FMR gained at an operating point (a difference quotient)."""
-        expected = fmr * self.n
+    def slope(self, grouping: int, group: int, fmr: float, source: int = TOTAL) -> float:
+        """Return by how much the FNMR of a group falls per FMR gained in the cell that sets the threshold.
+
+        It is a difference quotient about an operating point.
+        """
+        impostors = Impostors(self.selection.histogram, self.n) if source == TOTAL else self.own[source].impostors
+        expected = fmr * impostors.n
         step = min(0.9, max(SLOPE_STEP, 2 / np.sqrt(max(expected, 1.0))))
         mine = np.sort(self.genuine[self.genuine_cells[:, grouping] == group])
-        limits = [self._score_at(fmr * (1 + sign * step)) for sign in (-1, 1)]
+        limits = [impostors.score_at(fmr * (1 + sign * step)) for sign in (-1, 1)]
         high, low = np.searchsorted(mine, np.array(limits, np.float32)) / max(mine.size, 1)
         return float(max(0.0, high - low) / (2 * step * fmr))
-
-    def _score_at(self, fmr: float) -> float:
-        """Return about the threshold of an FMR, interpolated within a digit of the histogram."""
-        above = np.cumsum(self.selection.histogram[::-1])[::-1]  # at or above each digit
-        wanted = min(fmr * self.n, float(above[0]))
-        digit = int(np.searchsorted(-above, -wanted, side="right")) - 1
-        digit = max(digit, 0)
-        low, high = digit_floor(np.array([digit, digit + 1])).astype(np.float64)
-        inside = int(self.selection.histogram[digit])
-        over = int(above[digit]) - inside
-        share = (wanted - over) / inside if inside else 0.5
-        return float(high - share * (high - low))
 
 
 @dataclass(frozen=True)
@@ -285,18 +306,26 @@ def independent_pairs(partition: Partition, grouping: int, first: int, second: i
     return uncertainty.disjoint_pairs(a) if first == second else min(a, b)
 
 
-def false_non_match_rate(tallied: Tallied, grouping: int, group: int, t: int) -> Rate:
+def false_non_match_rate(tallied: Tallied, grouping: int, group: int, t: int, source: int | None = TOTAL) -> Rate:
     """Return the FNMR of a group at an operating point.
 
     The threshold of an FMR target is itself estimated: to first order the FNMR moves by the influence of the genuine
     comparisons, plus by the slope of the FNMR in the FMR times the influence of the impostor comparisons that set the
     threshold (delta method).
+
+    Args:
+        tallied: the run.
+        grouping, group: the group.
+        t: the operating point.
+        source: the cell that sets its threshold; None for one that stands.
     """
-    missed = tallied.false_non_matches(grouping, group, tallied.thresholds[t])
+    fixed = source is None or tallied.points.fixed(t)
+    place = tallied.place(TOTAL if source is None else source, t)
+    missed = tallied.false_non_matches(grouping, group, tallied.thresholds[place])
     variance = None
     if tallied.has_identities:
-        false = tallied.false_matches(0, t)
-        slope = 0.0 if tallied.points.fixed(t) else tallied.slope(grouping, group, tallied.points.targets[t])
+        false = tallied.false_matches(source or TOTAL, place)
+        slope = 0.0 if fixed else tallied.slope(grouping, group, tallied.points.targets[t], source or TOTAL)
         variance = clusters.added([(1.0, missed.of_rate), (slope, false.of_rate)]).variance
     mine = tallied.genuine_cells[:, grouping] == group
     people = int(np.unique(tallied.images.identity[tallied.genuine_ends[mine, 0]]).size)

@@ -82,7 +82,9 @@ class PairIndex:
         people = np.flatnonzero(present)
         place = np.cumsum(present) - 1  # only identities that occur, so that small cells stay small
         n = max(people.size, 1)
-        key = place[np.minimum(first, second)] * n + place[np.maximum(first, second)]
+        key = place[np.minimum(first, second)]
+        key *= n
+        key += place[np.maximum(first, second)]
         if n * n <= 4 * key.size:
             counts = np.bincount(key, minlength=n * n)
             used = np.flatnonzero(counts)
@@ -96,8 +98,10 @@ class PairIndex:
         self._kept = 1 - np.minimum(counted / max(key.size, 1), MOST_LEVERAGE)
 
     def _per_identity(self, values: Floats) -> Floats:
-        n = self.n_identities
-        return np.asarray(np.bincount(self.ends[0], values, n) + np.bincount(self.ends[1], values, n), np.float64)
+        from facebench.metrics.kernels import sums_at_ends
+
+        found: Floats = sums_at_ends(*self.ends, values, self.n_identities)
+        return found
 
     def of_units(self, units: Floats) -> Influence:
         """Return the influence of a statistic from that of each pair of identities, (U,)."""

@@ -8,7 +8,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from facebench.metrics.verification import PooledScores, Scores, area_under_curve, pool_adjacent_violators
+from facebench.metrics.sorting import recalibration_bins, twice_below
+from facebench.metrics.verification import (
+    PooledScores,
+    Scores,
+    area_under_curve,
+    pool_adjacent_violators,
+)
 
 Influence = tuple[NDArray[np.float64], NDArray[np.float64]]
 """First-order effect of each genuine and each impostor comparison on a statistic; each has mean zero."""
@@ -24,9 +30,7 @@ def area_under_curve_influence(genuine: Scores, impostor: Scores) -> Influence:
 
 
 def _share_below(scores: Scores, others: Scores) -> NDArray[np.float64]:
-    others = np.sort(others)
-    counts = np.searchsorted(others, scores, side="left") + np.searchsorted(others, scores, side="right")
-    share: NDArray[np.float64] = counts / (2 * others.size)
+    share: NDArray[np.float64] = twice_below(scores, others) / (2 * others.size)
     return share
 
 
@@ -56,11 +60,11 @@ def min_cllr_influence(genuine: Scores, impostor: Scores) -> Influence:
     pooled = pool_adjacent_violators(genuine, impostor)
     with np.errstate(divide="ignore"):
         llr = np.log(pooled.genuine / genuine.size) - np.log(pooled.impostor / impostor.size)
-    values, index = np.unique(np.concatenate([genuine, impostor]), return_inverse=True)
-    n_all = np.bincount(index, minlength=values.size)
+    bins = recalibration_bins(genuine, impostor)
+    n_all = sum(np.bincount(index, minlength=2 * genuine.size + 1) for index in bins)
     block = np.searchsorted(np.cumsum(pooled.genuine + pooled.impostor), np.cumsum(n_all) - 0.5)
-    each = llr[block[index]]
-    return _centred(np.logaddexp(0.0, -each[: genuine.size])), _centred(np.logaddexp(0.0, each[genuine.size :]))
+    costs = np.logaddexp(0.0, -llr)[block[bins[0]]], np.logaddexp(0.0, llr)[block[bins[1]]]
+    return _centred(costs[0]), _centred(costs[1])
 
 
 def min_cllr_optimism(genuine: Scores, impostor: Scores) -> float:

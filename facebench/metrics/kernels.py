@@ -45,6 +45,17 @@ def greedy_matching(first: Any, second: Any, n: Any) -> Any:
 
 
 @njit(cache=True, nogil=True)
+def sums_at_ends(first: Any, second: Any, values: Any, n: Any) -> Any:
+    """Return (n,) sums of the values of all pairs that end at each identity, as two `bincount` would give them."""
+    here = np.zeros(n, np.float64)
+    there = np.zeros(n, np.float64)
+    for i in range(values.size):
+        here[first[i]] += values[i]
+        there[second[i]] += values[i]
+    return here + there
+
+
+@njit(cache=True, nogil=True)
 def tail_cutoffs(weights: Any, first: Any, second: Any, scores: Any, budgets: Any, filled: Any, cutoffs: Any) -> Any:
     """Find, per replicate and FMR target, the highest score that must be refused.
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facebench.errors import InputError
+from facebench.metrics.sorting import about_crossing, recalibration_bins, rising, twice_below
 
 Scores = NDArray[np.floating[Any]]
 
@@ -179,8 +180,8 @@ class ErrorCurve:
 
 def error_curve(genuine: Scores, impostor: Scores) -> ErrorCurve:
     """Return FMR and FNMR at every distinct score (the DET curve, and with 1 - fnmr the ROC curve)."""
-    genuine = np.sort(as_scores(genuine, "genuine scores"))
-    impostor = np.sort(as_scores(impostor, "impostor scores"))
+    genuine = rising(as_scores(genuine, "genuine scores"))
+    impostor = rising(as_scores(impostor, "impostor scores"))
     thresholds = np.unique(np.concatenate([genuine, impostor]))
     fnmr = np.searchsorted(genuine, thresholds, side="left") / genuine.size
     fmr = 1.0 - np.searchsorted(impostor, thresholds, side="left") / impostor.size
@@ -206,16 +207,15 @@ def equal_error_rate(genuine: Scores, impostor: Scores) -> EqualErrorRate:
     >>> equal_error_rate(np.array([.4, .6]), np.array([.1, .5])).value
     0.5
     """
-    return _equal_error_rate(error_curve(genuine, impostor))
-
-
-def _equal_error_rate(curve: ErrorCurve) -> EqualErrorRate:
-    difference = np.abs(curve.fmr - curve.fnmr)
-    mean = (curve.fmr + curve.fnmr) / 2
+    genuine = rising(as_scores(genuine, "genuine scores"))
+    impostor = rising(as_scores(impostor, "impostor scores"))
+    points = about_crossing(genuine, impostor)
+    difference = np.array([abs(fmr - fnmr) for _, fmr, fnmr in points])
+    mean = np.array([(fmr + fnmr) / 2 for _, fmr, fnmr in points])
     closest = np.flatnonzero(difference <= difference.min() + 1e-12)
     best = int(closest[np.argmin(mean[closest])])
-    low, high = sorted((float(curve.fmr[best]), float(curve.fnmr[best])))
-    return EqualErrorRate(float(mean[best]), (low, high), float(curve.thresholds[best]))
+    threshold, *rates = points[best]
+    return EqualErrorRate(float(mean[best]), (min(rates), max(rates)), threshold)
 
 
 def area_under_curve(genuine: Scores, impostor: Scores) -> float:
@@ -225,10 +225,8 @@ def area_under_curve(genuine: Scores, impostor: Scores) -> float:
     0.875
     """
     genuine = as_scores(genuine, "genuine scores")
-    impostor = np.sort(as_scores(impostor, "impostor scores"))
-    below = np.searchsorted(impostor, genuine, side="left").sum(dtype=np.int64)
-    below_or_tied = np.searchsorted(impostor, genuine, side="right").sum(dtype=np.int64)
-    return float(below + below_or_tied) / (2 * genuine.size * impostor.size)
+    impostor = as_scores(impostor, "impostor scores")
+    return float(twice_below(genuine, impostor).sum()) / (2 * genuine.size * impostor.size)
 
 
 def d_prime(genuine: Scores, impostor: Scores) -> float | None:
@@ -272,10 +270,10 @@ class PooledScores:
 
 def pool_adjacent_violators(genuine: Scores, impostor: Scores) -> PooledScores:
     """Return the best rising fit of the genuine share to the score (PAV), as blocks of pooled scores."""
-    values, index = np.unique(np.concatenate([genuine, impostor]), return_inverse=True)
-    n_genuine = np.bincount(index[: genuine.size], minlength=values.size).astype(np.float64)
-    n_impostor = np.bincount(index[genuine.size :], minlength=values.size).astype(np.float64)
-    return pool_counts(n_genuine, n_impostor)
+    bins = recalibration_bins(genuine, impostor)
+    n_genuine, n_impostor = (np.bincount(bin_, minlength=2 * genuine.size + 1).astype(np.float64) for bin_ in bins)
+    filled = n_genuine + n_impostor > 0
+    return pool_counts(n_genuine[filled], n_impostor[filled])
 
 
 def pool_counts(n_genuine: NDArray[np.float64], n_impostor: NDArray[np.float64]) -> PooledScores:

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from facebench.data.table import Table, number_column, read_table
+from facebench.data.table import Table, is_number, number_column, read_table
 from facebench.errors import InputError, did_you_mean
 from facebench.files import read_bytes, sha256_file
 from facebench.models.protocol import Embeddings
@@ -133,19 +133,11 @@ def _numbers(table: Table, names: Sequence[str]) -> NDArray[np.float32]:
     for place, name in enumerate(names):
         column = number_column(table, name)
         if column is None and any(table.columns[name]):
-            wrong = next(row for row, cell in enumerate(table.columns[name]) if cell and not _is_number(cell))
+            wrong = next(row for row, cell in enumerate(table.columns[name]) if cell and not is_number(cell))
             raise InputError(f"{table.place(wrong)}: {name} is {table.columns[name][wrong]!r}; expected a number")
         found[:, place] = np.nan if column is None else [np.nan if cell is None else cell for cell in column]
     found[np.isnan(found).any(axis=1)] = np.nan
     return found
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
 
 
 def _words(cells: Sequence[str], where: str) -> tuple[OutputSpec, NDArray[np.float32]]:

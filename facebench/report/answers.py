@@ -229,7 +229,7 @@ def _groups(reading: Reading, details: TaskDetails) -> list[Section]:
     if not groupings:
         return []
     gaps = [e for e in reading.clean() if metric(e.metric).kind is Kind.GAP]
-    led = [e.metric.removesuffix("_gap") for e in gaps]
+    led = [e.metric.removesuffix("_gap") for e in gaps if e.of is None]
     metrics = list(dict.fromkeys([details.primary, *led]))
     blocks = []
     for number, (grouping, names) in enumerate(groupings.items()):
@@ -244,26 +244,31 @@ def _groups(reading: Reading, details: TaskDetails) -> list[Section]:
         ]
         heads = ["Group", *(f"#{measure(m).short}" for m in metrics), "#Images", "~Notes"]
         each = tables.table(f"By {fmt.clip(grouping_label(grouping), 80)}", heads, rows)
-        between = tables.table(
-            "How far these groups lie apart",
-            ["Measure", "#Gap", "#Expected if all alike", "#Excess", "#p", "~Notes"],
-            [
-                [
-                    Cell(measure(e.metric).label), tables.value(e, measure(e.metric).write),
-                    tables.plain(e.expected_if_fair, fmt.number), tables.plain(e.excess, fmt.number),
-                    tables.plain(e.p_value, fmt.p_value), tables.notes(e),
-                ]
-                for e in gaps
-                if e.group == grouping
-            ],
-        )  # fmt: skip
-        found = tuple(t for t in (each, between) if t.rows)
+        own = [e for e in gaps if e.group == grouping]
+        between = _gap_table("How far these groups lie apart", [e for e in own if e.of is None])
+        of_each = _gap_table(f"The same of each {EACH[details.shape].lower()}", [e for e in own if e.of is not None])
+        found = tuple(t for t in (each, between, of_each) if t.rows)
         blocks.append(Block(f"By {fmt.clip(grouping_label(grouping), 80)}", number == 0, tables=found))
     lead = (
         "The same figures for each group. Groups that show the classes in another mix differ in accuracy for that "
         "alone; accuracy at one common mix takes it out. Small groups push gaps up: read the excess."
     )
     return [Section("groups", "Groups", lead, tuple(blocks))]
+
+
+def _gap_table(caption: str, gaps: Sequence[Estimate]) -> Table:
+    return tables.table(
+        caption,
+        ["Measure", "#Gap", "#Expected if all alike", "#Excess", "#p", "~Notes"],
+        [
+            [
+                Cell(measure(e.metric).label if e.of is None else f"{measure(e.metric).label}: {fmt.clip(e.of, 40)}"),
+                tables.value(e, measure(e.metric).write), tables.plain(e.expected_if_fair, fmt.number),
+                tables.plain(e.excess, fmt.number), tables.plain(e.p_value, fmt.p_value), tables.notes(e),
+            ]
+            for e in gaps
+        ],
+    )  # fmt: skip
 
 
 def _images(reading: Reading, metrics: Sequence[str], name: str) -> int | None:

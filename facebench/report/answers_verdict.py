@@ -9,6 +9,7 @@ from facebench.report import format as fmt
 from facebench.report.answers import headline_estimate
 from facebench.report.reading import Reading, grouping_label, short_label
 from facebench.report.statement import Statement, Tone
+from facebench.report.verdict import doubted
 from facebench.report.wording import measure
 from facebench.schema import Estimate, Flag
 from facebench.schema.task import Shape, TaskDetails
@@ -28,6 +29,7 @@ def answers_verdict(reading: Reading, further: Sequence[Statement] = ()) -> list
     details = reading.result.task
     assert details is not None
     return [
+        *doubted(reading),
         _measured(reading, details),
         _quality(reading, details),
         *_mistakes(details),
@@ -123,7 +125,7 @@ def _mistakes(details: TaskDetails) -> list[Statement]:
 
 
 def _groups(reading: Reading) -> list[Statement]:
-    gaps = [e for e in reading.clean() if metric(e.metric).kind is Kind.GAP and e.value is not None]
+    gaps = [e for e in reading.clean() if metric(e.metric).kind is Kind.GAP and e.value is not None and e.of is None]
     if not gaps:
         return [Statement("Groups", Tone.UNKNOWN, "Not measured: this result compares no groups.")]
     alpha = 1 - reading.result.protocol.confidence

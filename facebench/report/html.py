@@ -15,7 +15,7 @@ from markupsafe import Markup, escape
 from facebench.files import asset_dir
 from facebench.report import format as fmt
 
-_FIGURE = re.compile(r"(\d[\d.]*e-?\d+|p [<=] [\d.]*\d)")
+_FIGURE = re.compile(r"(?<!\w)(\d[\d.]*e-?\d+(?!\w)|p [<=] [\d.]*\d)")
 
 
 def render_page(template: str, *, style: str = "", script: str = "", **content: Any) -> str:

@@ -15,7 +15,7 @@ from facebench.schema import Comparator, Estimate, Flag, LeftOut, Point
 
 def verdict(reading: Reading, further: Sequence[Statement] = ()) -> list[Statement]:
     """Return the statements of the verdict in the order they are read; `further` ones come before the cautions."""
-    statements = [*_doubts(reading), _measured(reading), _recognition(reading)]
+    statements = [*doubted(reading), _measured(reading), _recognition(reading)]
     if reading.groupings or reading.differential_groupings():
         statements += [_differential(reading, rate) for rate in RATES]
     else:
@@ -24,7 +24,7 @@ def verdict(reading: Reading, further: Sequence[Statement] = ()) -> list[Stateme
     return [*statements, *further, *_cautions(reading)]
 
 
-def _doubts(reading: Reading) -> list[Statement]:
+def doubted(reading: Reading) -> list[Statement]:
     """Say before anything else that the pipeline is probably broken."""
     return [
         Statement(

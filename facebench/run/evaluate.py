@@ -31,7 +31,7 @@ from facebench.measure.answers import check_model, measure_answers
 from facebench.measure.choose_engine import measure_any
 from facebench.measure.every_score import Measurement
 from facebench.measure.sample import Images, Pairs
-from facebench.measure.sanity import picture_doubts, score_doubts
+from facebench.measure.sanity import answer_doubts, picture_doubts, score_doubts
 from facebench.measure.saved import (
     RESULT,
     is_scored,
@@ -103,6 +103,10 @@ def _evaluate(model: Any, protocol: Protocol, data: Mapping[str, Path], options:
         spec, model.card, images, vectors, pairs, seed=options.seed, compat=options.compat, compute=compute
     )
     doubts = picture_doubts(dataset, model.card, embedded.failures, options.workers)
+    if spec.task is None:
+        doubts += score_doubts(found.estimates, found.curves)
+    else:
+        doubts += answer_doubts(spec.task, model.card, vectors, found.estimates)
     context = RunContext(
         model, spec, dataset, images, pairs, embedded, found, options, edited,
         lambda faces: embed_faces(model, faces, options.batch_size),
@@ -123,7 +127,7 @@ def _evaluate(model: Any, protocol: Protocol, data: Mapping[str, Path], options:
         ),
         failures=(*embedded_all.failures, *(failure for part in parts.values() for failure in part.failures)),
         artifacts=artifacts,
-        doubts=(*doubts, *score_doubts(found.estimates, found.curves)), **findings(found, parts),
+        doubts=tuple(doubts), **findings(found, parts),
     ).with_id()  # fmt: skip
     save_result(result, options.out / RESULT)
     compute.clear()

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from facebench.data import decode_batches, load_dataset
 from facebench.errors import InputError
-from facebench.execution.embedding import embed_faces
+from facebench.execution.embedding import embed_faces, fit_face
 from facebench.measure import overall
+from facebench.measure.groups import Column
 from facebench.measure.sample import Images, Sample, score_embeddings
 from facebench.measure.sanity import score_doubts
 from facebench.measure.sanity.alignment import MIN_PICTURES
@@ -20,9 +21,10 @@ from facebench.measure.sanity.doubts import pixel_doubt
 from facebench.metrics.streams import FIXED_SEED
 from facebench.models.preflight import Finding
 from facebench.phantoms.shipped import shipped_dataset
-from facebench.schema import Alignment, Failure
+from facebench.schema import Alignment, Failure, InputSpec
 
 N_FACES = 96
+N_ANSWERED = 240
 
 
 def sample_faces(path: Path | None) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
@@ -42,6 +44,28 @@ def sample_faces(path: Path | None) -> tuple[NDArray[np.uint8], tuple[str, ...]]
     if len(faces) < 2:
         raise InputError(f"{path}: fewer than two readable images of one size")
     return np.stack(faces), tuple(name for image, name in found if image.shape == found[0][0].shape)
+
+
+def sample_pictures(path: Path | None, spec: InputSpec | None) -> tuple[NDArray[np.uint8], dict[str, Column]]:
+    """Return (N, H, W, 3) faces as a model that answers is fed, and the columns that describe them.
+
+    They lie evenly over a dataset, since its order often follows its classes.
+
+    Raises:
+        InputError: fewer than two readable images.
+    """
+    dataset = load_dataset(path or shipped_dataset("phantom-smoke-v1"))
+    dataset = dataset.take(np.unique(np.linspace(0, len(dataset) - 1, min(N_ANSWERED, len(dataset))).astype(int)))
+    images = next(decode_batches(dataset, [list(range(len(dataset)))], workers=2))
+    fitted = [fit_face(image, name, spec) for image, name in zip(images, dataset.image_ids, strict=True)]
+    usable = [(row, face) for row, face in enumerate(fitted) if not isinstance(face, Failure)]
+    usable = [(row, face) for row, face in usable if face.shape == usable[0][1].shape]
+    if len(usable) < 2:
+        raise InputError(f"{path}: fewer than two readable images of one size")
+    columns: dict[str, Column] = {
+        name: tuple(cells[row] for row, _ in usable) for name, cells in dataset.attributes.items()
+    }
+    return np.stack([face for _, face in usable]), columns
 
 
 def check_pipeline(

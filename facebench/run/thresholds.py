@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from facebench.errors import InputError, NotComparableError
 from facebench.files import is_folder
-from facebench.measure.overall import false_match_rate, pooled_cutoffs
+from facebench.measure.overall import false_match_rate
 from facebench.measure.sample import Images, Sample, Scored, score_embeddings, score_listed
 from facebench.measure.saved import is_scored, load_inputs, load_result, load_scores
 from facebench.measure.study import Points
-from facebench.schema import FromResult, ModelCard, ProtocolSpec, Result
+from facebench.metrics.verification import OperatingPoint, fixed_point
+from facebench.schema import FromResult, ModelCard, ProtocolSpec, Result, UncertaintySpec
 from facebench.scoring import MAX_IMAGES
 
 
@@ -25,7 +26,8 @@ class Threshold:
 
     Attributes:
         threshold, low, high: accept at or above it, or at or below it where the scores are distances; the limits are
-            quantiles over bootstrap replicates of people, None without identities.
+            the thresholds at which the interval of the FMR still holds the one wanted; None where nothing limits it on
+            that side, and without identities.
         fmr, fmr_low, fmr_high: the FMR achieved, with its interval.
         false_matches, n_impostor: its counts.
         resolvable: whether the data allows one false match at this target.
@@ -50,35 +52,69 @@ def thresholds(path: Path, targets: Sequence[float]) -> tuple[Result, list[Thres
         InputError: a target outside 0 and 1, or a file beside the result is missing or changed.
     """
     result, images, scored, spec = _load(path)
+    found = thresholds_of(images, scored, targets, spec.uncertainty, result.run.seed)
+    if not result.model.distances:
+        return result, found
+    return result, [_as_distance(each) for each in found]
+
+
+def thresholds_of(
+    images: Images, scored: Scored, targets: Sequence[float], asked: UncertaintySpec, seed: int
+) -> list[Threshold]:
+    """Return the threshold of each wanted FMR on all impostor scores, as similarities.
+
+    Raises:
+        InputError: a target outside 0 and 1.
+    """
     wrong = [target for target in targets if not 0 < target < 1]
     if wrong:
         raise InputError(f"an FMR lies between 0 and 1, found {wrong[0]:g}")
     points = Points(tuple(sorted(set(targets))))
-    confidence = spec.uncertainty.confidence
-    sample = Sample(images, scored.scores, [], replicates=spec.uncertainty.replicates, seed=result.run.seed)
-    cutoffs = pooled_cutoffs(sample, points)
+    confidence = asked.confidence
+    sample = Sample(images, scored.scores, [], replicates=asked.replicates, seed=seed)
     found = []
-    for t, point in enumerate(points.on(sample.scores.impostor)):
+    for point in points.on(sample.scores.impostor):
         limits: tuple[float | None, float | None] = (None, None)
-        if cutoffs is not None:
-            tail = (1 - confidence) / 2
-            low, high = np.quantile(cutoffs[:, t], [tail, 1 - tail], method="nearest")
-            limits = (min(float(low), point.threshold), max(float(high), point.threshold))
+        if sample.has_identities:
+            limits = _limits(sample, point, confidence)
         rate = false_match_rate(sample, point).interval(confidence)
         found.append(
             Threshold(
-                point.fmr_target, *_own(result.model, point.threshold, *limits), point.fmr, rate["ci_low"],
-                rate["ci_high"], point.false_accepts, point.n_impostor, point.resolvable,
+                point.fmr_target, point.threshold, *limits, point.fmr, rate["ci_low"], rate["ci_high"],
+                point.false_accepts, point.n_impostor, point.resolvable,
             )
         )  # fmt: skip
-    return result, found
+    return found
 
 
-def _own(card: ModelCard, threshold: float, low: float | None, high: float | None) -> tuple[Any, Any, Any]:
-    """Return threshold and limits as the model's scores are written: a distance is the negative of a similarity."""
-    if not card.distances:
-        return threshold, low, high
-    return -threshold, None if high is None else -high, None if low is None else -low
+def _limits(sample: Sample, point: OperatingPoint, confidence: float) -> tuple[float | None, float | None]:
+    """Return the lowest and the highest threshold whose FMR may be the one wanted: its interval holds it there.
+
+    None where no threshold is too low, or none too high, for these comparisons to tell.
+    """
+    impostor = sample.scores.impostor
+    falling = np.unique(impostor)[::-1]
+    target = point.fmr_target
+
+    def limits(place: int) -> tuple[float, float]:
+        here = fixed_point(impostor, float(falling[place]))
+        found = false_match_rate(sample, here).interval(confidence)
+        return found["ci_low"], found["ci_high"]
+
+    places = range(falling.size)
+    first = bisect_left(places, True, key=lambda place: limits(place)[1] >= target)  # the highest one that may be
+    last = bisect_left(places, True, key=lambda place: limits(place)[0] > target)  # the first that is too low
+    high = None if first == 0 else max(float(falling[min(first, falling.size - 1)]), point.threshold)
+    low = None if last == falling.size else min(float(falling[last]), point.threshold)
+    return low, high
+
+
+def _as_distance(found: Threshold) -> Threshold:
+    """Return a threshold in distances, which are the negative of similarities."""
+    low, high = found.low, found.high
+    return replace(
+        found, threshold=-found.threshold, low=None if high is None else -high, high=None if low is None else -low
+    )
 
 
 def _load(path: Path) -> tuple[Result, Images, Scored, ProtocolSpec]:

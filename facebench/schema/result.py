@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from math import isfinite
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -16,7 +16,7 @@ from facebench.schema.explanation import ExplanationDetails
 from facebench.schema.fairness import LadderDetails
 from facebench.schema.model import ModelCard
 from facebench.schema.ood import OodDetails
-from facebench.schema.points import AtPoint, Point
+from facebench.schema.points import AtPoint, Fraction, Point
 from facebench.schema.robustness import RobustnessDetails
 from facebench.schema.task import TaskDetails
 
@@ -145,6 +145,13 @@ class Curve(Strict):
     )
     y: tuple[float, ...] = Field(description="det and edc: FNMR; histogram: counts; cmc: rates")
 
+    @model_validator(mode="after")
+    def _paired(self) -> Self:
+        if len(self.x) != len(self.y) + (self.kind == "histogram"):
+            edges = ", and an edge more for a histogram" if self.kind == "histogram" else ""
+            raise ValueError(f"{len(self.x)} values of x for {len(self.y)} of y; expected as many{edges}")
+        return self
+
 
 class Artifact(Strict):
     """A file that lies beside the result."""
@@ -185,7 +192,7 @@ class ProtocolRef(Strict):
     version: int
     sha256: str
     manifest_sha256: str
-    primary_fmr_target: float = Field(1e-3, description="the operating point the report leads with")
+    primary_fmr_target: Fraction = Field(1e-3, description="the operating point the report leads with")
     primary_operating_point: str | None = Field(None, description="the threshold the report leads with, if it is one")
     description: str = ""
     data_statement: str = Field("", description="what the data can and cannot show")
@@ -193,7 +200,7 @@ class ProtocolRef(Strict):
     licence: str = ""
     known_defects: tuple[str, ...] = ()
     threshold_policy: str = Field("pooled", description="whose impostor comparisons set the threshold")
-    confidence: float = Field(0.95, description="nominal coverage of every interval")
+    confidence: Fraction = Field(0.95, description="nominal coverage of every interval")
 
     @property
     def primary(self) -> Point:

@@ -106,6 +106,10 @@ class RegressTask(_Task):
         (), description="edges over the true value: error by value, and the mean over bins; lower <= value < upper"
     )
 
+    rotation: tuple[str, str, str] | None = Field(
+        None, description="which true columns are pitch, yaw and roll in degrees, for the angle between the poses"
+    )
+
     @field_validator("truth", mode="before")
     @classmethod
     def _one(cls, value: object) -> object:
@@ -120,6 +124,11 @@ class RegressTask(_Task):
             raise ValueError("clip needs range")
         if self.bins and (len(self.bins) < 2 or any(b <= a for a, b in pairwise(self.bins))):
             raise ValueError("bins must be at least two rising edges")
+        if self.rotation is not None:
+            strange = [name for name in self.rotation if name not in self.truth]
+            if strange:
+                raise ValueError(f"rotation names {strange[0]!r}, which is none of truth: {', '.join(self.truth)}")
+            _distinct(self.rotation, "rotation")
         if self.sigma is not None and len(self.truth) > 1:
             raise ValueError("sigma goes with one true column")
         return self

@@ -173,3 +173,27 @@ def test_a_signal_ends_with_a_message_and_keeps_the_work(
     assert done[0] == 0, done[2]
     result = json.loads((tmp_path / "out" / "result.json").read_text())
     assert result["run"]["embedded_images"] == result["data"]["n_images"] - 16
+
+
+def test_a_disk_that_is_full_on_the_way_keeps_the_work(tmp_path: Path) -> None:
+    act = "def full(handle):\n    raise OSError(28, 'No space left on device')\nos.fsync = full"
+    code, out, err = call(act, tmp_path)
+    assert code == ExitCode.INCOMPLETE
+    assert out == ""
+    assert "no space left while writing" in err
+    assert "Traceback" not in err
+    assert len(list((tmp_path / "cache").rglob("*.safetensors"))) == 2
+    assert not list(tmp_path.rglob("*.part"))
+    code, _, err = call("pass", tmp_path)
+    assert code == 0, err
+    result = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert result["run"]["embedded_images"] == result["data"]["n_images"] - 16
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="no /proc, where nobody may write")
+def test_a_place_nobody_may_write_to_is_refused_before_the_model_is_called(tmp_path: Path) -> None:
+    words = ["run", "acting", "phantom-smoke", "--out", "/proc/facebench/out", "--json"]
+    code, out, err = call("build: pass", tmp_path, *words)
+    assert code == ExitCode.INCOMPLETE
+    assert "cannot write" in err
+    assert out == ""

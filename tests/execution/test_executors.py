@@ -187,6 +187,43 @@ def test_a_measurement_that_loses_a_worker_is_the_same(cluster: str, request: py
     assert there == here
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("cluster", CLUSTERS)
+def test_a_run_that_loses_a_worker_has_the_id_of_a_local_run(
+    cluster: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    from dataclasses import replace
+
+    from facebench.execution.options import RunOptions, no_progress
+    from facebench.run import evaluate as module
+    from facebench.run.protocols import Protocol
+    from facebench.schema import ProtocolSpec
+    from tests.run.test_plan import Grid, write_faces
+
+    executor = request.getfixturevalue(cluster)
+    monkeypatch.setenv("FACEBENCH_CACHE", str(tmp_path / "cache"))
+    plain = module._compute
+    monkeypatch.setattr(module, "_compute", lambda options: replace(plain(options), dense_limit=10))  # as if large
+    faces = write_faces(tmp_path / "faces", {"a": 60, "b": 60}, images=5)
+    spec = ProtocolSpec(name="x", title="x", fmr_targets=(0.1, 1e-2), primary_fmr_target=0.1)
+    pids = {pid for _, pid in run_tiles(whereabouts, None, range(10), executor)}
+    killed: list[int] = []
+
+    def kill_one(stage: str, _done: int, _total: int) -> None:
+        if stage in ("select 1", "count") and not killed:
+            killed.append(pids.pop())
+            os.kill(killed[0], signal.SIGKILL)
+
+    def identity(name: str, where: str, progress: Any) -> str:
+        options = RunOptions(out=tmp_path / name, executor=where, progress=progress)
+        return module.evaluate(Grid(), Protocol(spec, tmp_path), {"faces": faces}, options).result_id
+
+    here = identity("here", "local", no_progress)
+    there = identity("there", executor, kill_one)
+    assert killed
+    assert there == here
+
+
 def elsewhere(array: Any) -> Any:
     """Return the same numbers where a message from another process may leave them: at an odd address."""
     room = np.empty(array.nbytes + 1, np.uint8)[1:]

@@ -53,6 +53,18 @@ def test_two_runs_and_a_dead_one(tmp_path: Path) -> None:
     assert "ended before" not in call("pass", tmp_path)[2]
 
 
+def test_what_a_dead_run_was_just_writing_is_removed(tmp_path: Path) -> None:
+    (tmp_path / NAME).write_text(json.dumps({"pid": 2**22 + 5, "host": "here", "begun": "2026"}))
+    left = [tmp_path / ".result.json.x.part", tmp_path / ".work" / "embeddings" / "a" / ".b.part"]
+    for path in left:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("half")
+    (tmp_path / "own.part").write_text("a user's")
+    with only_run_in(tmp_path):
+        assert not [path for path in left if path.exists()]
+    assert (tmp_path / "own.part").exists()
+
+
 TAKE = """
 import sys, time
 from pathlib import Path

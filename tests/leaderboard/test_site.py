@@ -22,7 +22,7 @@ from facebench.leaderboard.site.pages import index_page, model_page, protocol_pa
 from facebench.measure.saved import load_result, save_result
 from facebench.metrics.paired import tie_letters
 from facebench.schema import Estimate, Flag
-from facebench.schema.leaderboard import Listed
+from facebench.schema.leaderboard import Listed, Note
 from tests.comparison import factory as runs_factory
 from tests.leaderboard.conftest import write_run
 from tests.leaderboard.sites import make_board
@@ -162,6 +162,13 @@ def test_what_is_left_out_is_named_with_its_reasons(board):
     assert poor.name in page
     assert "run.seed" in page
     assert [row[0] for row in Page(page).rows if row[0] == "poor"] == []
+
+
+def test_marks_of_validation_stand_beside_the_model_in_the_ranking():
+    made = make_board(3)
+    marked = made.entries[1].model_copy(update={"notes": (Note(field="embeddings", why="a copy of model-000"),)})
+    page = protocol_page(Shown(made.model_copy(update={"entries": (made.entries[0], marked, made.entries[2])})), "0")
+    assert page.count("! a copy of model-000") == 1
 
 
 def test_an_empty_folder_is_no_leaderboard(tmp_path):

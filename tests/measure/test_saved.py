@@ -20,7 +20,7 @@ def test_a_saved_result_is_read_back_as_it_was(tmp_path: Path) -> None:
 def test_a_metric_nobody_defined_is_refused_with_its_place(tmp_path: Path) -> None:
     estimates = (Estimate(metric="auc", value=0.9), Estimate(metric="<b>aucs</b>", value=0.5))
     save_result(factory.frame(estimates), tmp_path / "result.json")
-    with pytest.raises(InputError, match=r"unknown metric '<b>aucs</b>' in estimates\[1\] of result .*result\.json"):
+    with pytest.raises(InputError, match=r"unknown metric '<b>aucs</b>' in result .*result\.json, estimates\[1\]"):
         load_result(tmp_path)
 
 

@@ -89,6 +89,37 @@ def test_large_equals_small(failed: int, known: bool) -> None:
     assert 0.93 < float(np.median(widths)) < 1.07
 
 
+@pytest.mark.parametrize(("policy", "failed"), [("worst", 0), ("reference:race=r1", 5), ("per-group", 0)])
+def test_every_threshold_policy_reads_groups_as_all_scores_do(policy: str, failed: int) -> None:
+    images, vectors = make(700, 180, failed=failed)
+    spec = SPEC.model_copy(update={"threshold_policy": policy, "identification": None})
+    small, found = by_key(run(images, vectors, None, spec)), by_key(run(images, vectors, LARGE, spec))
+    assert set(found) == set(small)
+    widths = []
+    for key, e in found.items():
+        other = small[key]
+        assert (e.errors, e.threshold_source) == (other.errors, other.threshold_source), key
+        assert e.threshold == (None if other.threshold is None else pytest.approx(other.threshold, abs=2e-6)), key
+        if key[0] in ("fmr", "fnmr") and e.errors is not None and e.errors >= 10 and other.ci_low is not None:
+            assert e.ci_low is not None
+            width = (e.ci_high - e.ci_low) / (other.ci_high - other.ci_low)  # type: ignore[operator]
+            assert width > 0.75, key
+            widths.append(width)
+    assert len(widths) >= 30
+    assert max(widths) < 1.4
+    assert 0.95 < float(np.median(widths)) < 1.05
+
+
+def test_a_reference_group_without_comparisons_is_named() -> None:
+    images, vectors = make(60)
+    lonely = Images(
+        images.image_ids, images.identities, {**images.attributes, "race": ("alone", *images.attributes["race"][1:])}
+    )
+    spec = SPEC.model_copy(update={"threshold_policy": "reference:race=alone", "identification": None})
+    with pytest.raises(InputError, match="race=alone has no impostor comparisons"):
+        run(lonely, vectors, LARGE, spec)
+
+
 @pytest.mark.parametrize("comparator", ["cosine", "dot", "euclidean"])
 def test_separation_has_the_values_and_intervals_of_all_scores(comparator: str) -> None:
     images, vectors = make(failed=0 if comparator == "cosine" else 5)
@@ -152,11 +183,7 @@ def test_an_equal_error_rate_without_errors_is_bounded_by_the_people_seen() -> N
 
 
 def test_what_needs_every_score_is_said() -> None:
-    images, vectors = make(60)
-    spec = SPEC.model_copy(update={"threshold_policy": "worst"})
-    large = run(images, vectors, LARGE, spec)
-    assert any("threshold_policy worst" in gap.what for gap in large.unmeasured)
-    assert not any(e.metric == "fmr_gap" for e in large.estimates)
+    images, _ = make(60)
     many = Images(tuple(map(str, range(12_001))), None, {})
     gap = why_not_at_this_size(SECTIONS.get("covariates"), many, None)
     assert gap is not None

@@ -12,6 +12,7 @@ import pytest
 from facebench.metrics.answers import Table, classify_table, multilabel_table, regress_table
 from facebench.metrics.answers.ranked import ends_of_ties
 from facebench.metrics.answers.regress import circular
+from facebench.metrics.answers.rotation import geodesic
 
 DATA = Path(__file__).parent / "data" / "tasks"
 
@@ -121,6 +122,9 @@ def test_age_agrees_with_scikit_learn() -> None:
     assert value(table, "epsilon_error") == pytest.approx(wanted["epsilon_error"])
     assert value(table, "pcc") == pytest.approx(wanted["pearson"])
     assert value(table, "mae_balanced") == pytest.approx(wanted["mean_of_bin_mae (balanced, MMAE)"])
+    assert value(table, "bin_accuracy") == pytest.approx(wanted["bin_accuracy"])
+    assert value(table, "one_off") == pytest.approx(wanted["one_off_accuracy"])
+    assert value(table, "qwk") == pytest.approx(wanted["qwk"])
     bins = zip(given["bins"], given["bins"][1:], wanted["mae_per_bin"], strict=False)
     for low, high, mae in bins:
         assert value(table, "mae_by_value", f"{low} to {high}") == pytest.approx(mae)
@@ -136,6 +140,14 @@ def test_angles_wrap_around_the_circle_and_never_around_half_of_it() -> None:
         assert value(table, "mae", name) == pytest.approx(wanted)
     assert value(table, "mae") == pytest.approx(np.mean(found["expected"]["mae_wrap_360"]))
     assert circular(np.array([180.0])).tolist() == [-180.0]
+    assert geodesic(said, truth) == pytest.approx(found["expected"]["geodesic_deg"])
+    turned = regress_table(
+        said[:, [1, 0, 2]], truth[:, [1, 0, 2]], ["yaw", "pitch", "roll"], wrap=True, rotation=[1, 0, 2]
+    )
+    assert value(turned, "geodesic") == pytest.approx(np.mean(found["expected"]["geodesic_deg"]))
+    said[0] = np.nan
+    missing = regress_table(said, truth, ["pitch", "yaw", "roll"], wrap=True, rotation=[0, 1, 2])
+    assert value(missing, "geodesic") == pytest.approx(np.mean(found["expected"]["geodesic_deg"][1:]))
 
 
 def test_action_units_agree_with_their_reference() -> None:
@@ -166,4 +178,5 @@ def test_scores_of_one_attribute_agree_with_scikit_learn() -> None:
     for group in ("f", "m"):
         rows = np.array(given["group"]) == group
         assert value(table, "recall", "hired", rows=rows) == pytest.approx(wanted["by_group"]["tpr"][group])
+        assert value(table, "selection_rate", "hired", rows=rows) == pytest.approx(wanted["by_group"]["sel"][group])
         assert value(table, "false_alarm_rate", "hired", rows=rows) == pytest.approx(wanted["by_group"]["fpr"][group])

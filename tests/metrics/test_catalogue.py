@@ -35,11 +35,12 @@ HIGHER_OF_ANSWERS = {
     "top1_accuracy", "uar", "uar_present", "macro_f1", "weighted_f1", "accuracy_common_mix", "kappa", "mcc", "recall",
     "precision", "f1", "mean_f1", "mean_label_accuracy", "label_accuracy", "answer_auc", "average_precision", "pcc",
     "ccc", "icc31", "sagr", "within", "tpr_at_fpr", "cosine", "intersection",
+    "bin_accuracy", "one_off", "qwk",
 }  # fmt: skip
 NEITHER = {
     "accuracy_fold_std", "equal_fmr_test", "equal_fnmr_test", "fmr_odds_mean", "fnmr_odds_mean",
     "fmr_odds_difference", "fnmr_odds_difference", "judge_agreement", "score_change", "score_step",
-    "relevance_mass", "map_ncc", "bias", "bias_by_value",
+    "relevance_mass", "map_ncc", "bias", "bias_by_value", "selection_rate",
 }  # fmt: skip
 
 

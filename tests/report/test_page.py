@@ -11,6 +11,7 @@ import pytest
 from facebench.errors import WriteError
 from facebench.files import asset_dir
 from facebench.report import heatmap
+from facebench.report.html import _figures
 from facebench.report.summary import summary_rows
 from facebench.report.wording import estimate_words
 from facebench.run.report import render_report, write_report
@@ -322,3 +323,9 @@ def test_notes_of_two_rates_say_whose_they_are() -> None:
     ratio = Estimate(metric="fnmr_max_min", group="race", value=2.0, flags=(Flag.INSUFFICIENT,))
     assert estimate_words(ratio) == "what alike groups would show is undefined"
     assert estimate_words(ratio.model_copy(update={"value": None})) == "undefined on these counts"
+
+
+def test_figures_stay_on_one_line_and_hashes_are_no_figures() -> None:
+    kept = str(_figures("at 1e-3: 2.0e-2; p < 0.001; 0a1e5f7e3.json"))
+    assert kept.count('<span class="fig">') == 3
+    assert "0a1e5f7e3.json" in kept

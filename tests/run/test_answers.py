@@ -18,6 +18,7 @@ from facebench.comparison.page import render_comparison
 from facebench.errors import InputError
 from facebench.measure.saved import load_result
 from facebench.schema import Estimate, Flag, Result
+from tests.metrics.test_answers import oracle
 from tests.models import onnx_writer as onnx
 
 CLASSES = ["calm", "joy", "fear"]
@@ -347,3 +348,58 @@ def test_shares_are_judged_against_votes(tmp_path: Path, faces: Path) -> None:
     write_rows(faces / "manifest.csv", rows)
     done = run(model, str(tmp_path / "p.yaml"), "--data", f"faces={faces}", "--out", str(tmp_path / "o"))
     assert "votes are counts of people" in str(done.exception)
+
+
+def test_one_label_is_fair_by_the_measures_of_fairlearn(tmp_path: Path) -> None:
+    from PIL import Image
+
+    found = oracle("attributes_fairness")
+    given, wanted = found["inputs"], found["expected"]
+    folder = tmp_path / "people"
+    folder.mkdir()
+    Image.new("RGB", (8, 8)).save(folder / "a.png")
+    rows = [
+        {"image_id": f"i{i}", "path": "a.png", "identity": f"p{i}", "hired": true, "sex": sex}
+        for i, (true, sex) in enumerate(zip(given["truth"], given["group"], strict=True))
+    ]
+    write_rows(folder / "manifest.csv", rows)
+    answers = [{"image_id": f"i{i}", "hired": score} for i, score in enumerate(given["score"])]
+    protocol = (
+        "name: hired\ntitle: Hired\ndataset: {name: faces}\ntask: {shape: multilabel, truth: {hired: hired}}\n"
+        "groups: {attributes: all}\n"
+    )
+    result = judge(tmp_path, folder, f"predictions:{write_rows(tmp_path / 'a.csv', answers)}", protocol)
+    for metric, key in (
+        ("selection_rate_gap", "demographic_parity_difference"),
+        ("recall_gap", "equal_opportunity_difference"),
+        ("equalised_odds_gap", "equalized_odds_difference (max of tpr and fpr gaps)"),
+    ):
+        gap = one(result, metric, "sex", of="hired")
+        assert gap.value == pytest.approx(wanted[key])
+        assert gap.ci_low is not None
+        assert gap.ci_high is not None
+        assert gap.ci_low <= wanted[key] <= gap.ci_high
+        assert gap.expected_if_fair is not None
+    parity, odds = (one(result, m, "sex", of="hired") for m in ("selection_rate_gap", "equalised_odds_gap"))
+    assert (parity.p_value or 1) < 0.001
+    assert (odds.p_value or 0) > 0.2
+    assert (odds.excess or 1) < (parity.excess or 0)
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "Demographic parity difference" in page
+    assert "Equalised odds difference" in page
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="needs the real models and faces in ../shared/data/tasks")
+def test_a_real_network_with_its_classes_in_another_order_is_told(tmp_path: Path) -> None:
+    data = REAL / "expression_classification"
+    names = ["anger", "disgust", "fear", "happy", "sadness", "surprise", "neutral"]
+    for order, code in ((names, 0), ([*names[3::-1], *names[4:]], 1)):
+        spec = {
+            "name": "mini-xception", "adapter": "onnx", "weights": str(data / "models/minixception_fer2013.onnx"),
+            "input": {"height": 64, "width": 64, "colour": "grey", "layout": "NHWC", "alignment": "none"},
+            "outputs": [{"name": "expression", "activation": "probabilities", "names": order}],
+        }  # fmt: skip
+        (tmp_path / "m.yaml").write_text(json.dumps(spec))
+        done = CliRunner().invoke(application(), ["check", str(tmp_path / "m.yaml"), "--data", str(data)])
+        assert done.exit_code == code, done.output
+        assert ("FAIL  expression: order of the classes" in done.output) == bool(code)

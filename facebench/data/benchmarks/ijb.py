@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from facebench.data.aligned import AlignedSource
 from facebench.data.benchmarks.rows import lines_of
 from facebench.data.dataset import Dataset, PairList
 from facebench.data.pairs import OWN_PAIRS, OWN_TEMPLATE_PAIRS
+from facebench.data.plain_lists import LONG, NUMBER, TEXT, WHOLE, read_columns
 from facebench.data.table import is_whole, read_table
 from facebench.data.trees import Tree
 from facebench.errors import InputError
@@ -72,6 +73,12 @@ def read_ijb(tree: Tree, name: str, pairs: str | None) -> Dataset:
 
 
 def _media_rows(tree: Tree, file: str) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    plain = read_columns(tree.read(file, "list of templates and media"), [TEXT] * 3, separator=" ")
+    if plain is not None:
+        images, templates, media = (tuple(column.to_pylist()) for column in plain)
+        numbers = {*templates, *(name.removeprefix("-") for name in set(media))}
+        if all(map(is_whole, numbers)) and all(images) and len(set(images)) == len(images):
+            return images, templates, media
     rows: list[list[str]] = []
     first: dict[str, str] = {}
     for place, line in lines_of(tree, file, "list of templates and media"):
@@ -89,6 +96,11 @@ def _media_rows(tree: Tree, file: str) -> tuple[tuple[str, ...], tuple[str, ...]
 
 
 def _landmarks(tree: Tree, file: str, images: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    plain = read_columns(tree.read(file, "list of landmarks"), [TEXT] + [NUMBER] * 11, separator=" ")
+    if plain is not None and plain[0].to_pylist() == list(images):
+        values = np.stack([column.to_numpy() for column in plain[1:]], axis=1)
+        if np.isfinite(values).all():
+            return values[:, :10].reshape(-1, 5, 2), values[:, 10].copy()
     values = np.zeros((len(images), 11))
     row = -1
     for row, (place, line) in enumerate(lines_of(tree, file, "list of landmarks")):
@@ -128,7 +140,10 @@ def _search_lists(tree: Tree, stem: str, templates: set[str]) -> tuple[dict[str,
         if found is None:
             continue
         role = {"1": "gallery", "2": "gallery-2"}[found[1][1]] if found[1] else "probe"
-        table = read_table(tree.read(name, "1:N list"), tree.where(name), parquet=False)
+        data = tree.read(name, "1:N list")
+        if _plain_search_list(data, role, templates, people, roles):
+            continue
+        table = read_table(data, tree.where(name), parquet=False)
         columns = list(table.columns.values())
         if len(columns) < 2:
             raise InputError(f"{table.where}, line 1: expected TEMPLATE_ID, SUBJECT_ID")
@@ -147,45 +162,73 @@ def _search_lists(tree: Tree, stem: str, templates: set[str]) -> tuple[dict[str,
     return people, roles
 
 
+def _plain_search_list(
+    data: bytes, role: str, templates: set[str], people: dict[str, str], roles: dict[str, str]
+) -> bool:
+    """Take a plain list whose every row agrees with the others; the caller finds the row that does not."""
+    plain = read_columns(data, None, separator=",")
+    if plain is None or len(plain) < 2 or not len(plain[0]):
+        return False
+    found = {(a.strip(), b.strip()) for a, b in zip(plain[0].to_pylist(), plain[1].to_pylist(), strict=True)}
+    for template, person in found:
+        if template not in templates or not person or people.get(template, person) != person:
+            return False
+        if roles.get(template, role) != role:
+            return False
+    if len({template for template, _ in found}) < len(found):
+        return False
+    people.update(found)
+    roles.update((template, role) for template, _ in found)
+    return True
+
+
 def _template_pairs(tree: Tree, file: str, dataset: Dataset) -> PairList:
     """Read ``template template 0|1``, millions of lines, and join it to the templates."""
     where = tree.where(file)
-    values = _three_numbers(tree.read(file, "list of template pairs"), where)
+    first, second, label = _three_numbers(tree.read(file, "list of template pairs"), where)
     names, of_image = dataset.templates()
     numbers = np.array([int(name) for name in names], np.int64)
-    order = np.argsort(numbers)
-    places = np.minimum(np.searchsorted(numbers[order], values[:, :2]), len(names) - 1)
-    unknown = np.argwhere(numbers[order][places] != values[:, :2])
+    a, b = _places(first, numbers), _places(second, numbers)
+    unknown = np.flatnonzero((a < 0) | (b < 0))
     if unknown.size:
-        row, side = unknown[0]
-        raise InputError(f"{where}, line {row + 1}: no image belongs to template {values[row, side]}")
-    wrong = np.flatnonzero((values[:, 2] != 0) & (values[:, 2] != 1))
+        row = unknown[0]
+        raise InputError(
+            f"{where}, line {row + 1}: no image belongs to template {(first if a[row] < 0 else second)[row]}"
+        )
+    wrong = np.flatnonzero((label != 0) & (label != 1))
     if wrong.size:
-        raise InputError(f"{where}, line {wrong[0] + 1}: the label is {values[wrong[0], 2]}; it must be 0 or 1")
-    a, b = order[places[:, 0]], order[places[:, 1]]
-    genuine = values[:, 2] == 1
+        raise InputError(f"{where}, line {wrong[0] + 1}: the label is {label[wrong[0]]}; it must be 0 or 1")
+    genuine = label == 1
     same = np.flatnonzero(a == b)
     if same.size:
         raise InputError(f"{where}, line {same[0] + 1}: a template is paired with itself")
     if dataset.identities is not None:
-        owner = np.zeros(len(names), np.int64)
+        owner = np.zeros(len(names), np.int32)
         owner[of_image] = np.unique(np.asarray(dataset.identities), return_inverse=True)[1]
         torn = np.flatnonzero((owner[a] == owner[b]) != genuine)
         if torn.size:
             raise InputError(f"{where}, line {torn[0] + 1}: the label contradicts the people of the 1:N lists")
-    return PairList(a.astype(np.int64), b.astype(np.int64), genuine)
+    return PairList(a, b, genuine)
 
 
-def _three_numbers(data: bytes, where: str) -> NDArray[np.int64]:
-    import pandas as pd
+def _places(wanted: NDArray[np.integer[Any]], numbers: NDArray[np.int64]) -> NDArray[np.int32]:
+    """Return (n,) the place of each wanted number among others, -1 where it is not among them."""
+    top = int(max(numbers.max(), wanted.max()))
+    if top < 2**24:  # a table of all numbers is small
+        table = np.full(top + 2, -1, np.int32)
+        table[numbers] = np.arange(numbers.size, dtype=np.int32)
+        found: NDArray[np.int32] = table[np.maximum(wanted, -1)]  # the last entry is for negative ones
+        return found
+    order = np.argsort(numbers)
+    places = order[np.minimum(np.searchsorted(numbers[order], wanted), numbers.size - 1)]
+    return np.where(numbers[places] == wanted, places, -1).astype(np.int32)
 
-    try:
-        with np.errstate(invalid="raise"):
-            frame = pd.read_csv(io.BytesIO(data), sep=" ", header=None, dtype=np.int64, skip_blank_lines=False)
-        if frame.shape[1] == 3:
-            return frame.to_numpy()
-    except (ValueError, ArithmeticError):  # pandas does not say where; the slow way does
-        pass
+
+def _three_numbers(data: bytes, where: str) -> list[NDArray[np.integer[Any]]]:
+    for whole in (WHOLE, LONG):
+        plain = read_columns(data, [whole] * 3, separator=" ", blank_lines=False)
+        if plain is not None:
+            return [column.to_numpy() for column in plain]
     for number, line in enumerate(data.splitlines(), start=1):
         words = line.split(b" ")
         if len(words) != 3 or not all(word.isdigit() and len(word) < 19 for word in words):

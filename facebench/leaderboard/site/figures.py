@@ -50,9 +50,10 @@ class Figures:
         return "" if words == "nothing" else words
 
     def model(self, root: str) -> Cell:
-        """Return the model with a link to its page, and what was planted in it."""
-        note = (f"positive control: {fmt.clip(self.planted, 90)}",) if self.planted else ()
-        return Cell(fmt.clip(self.name, 60), note, href=f"{root}models/{self.name}.html")
+        """Return the model with a link to its page, what was planted in it, and the marks of its validation."""
+        planted = (f"positive control: {fmt.clip(self.planted, 90)}",) if self.planted else ()
+        marks = tuple(f"! {fmt.clip(note.why, 90)}" for note in self.listed.notes)
+        return Cell(fmt.clip(self.name, 60), (*planted, *marks), href=f"{root}models/{self.name}.html")
 
     def rank(self) -> Cell:
         """Return every rank the data does not rule out."""

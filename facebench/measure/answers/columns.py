@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from facebench.data.table import is_number
 from facebench.errors import InputError, UnknownNameError, did_you_mean
 from facebench.measure.groups import Column
 from facebench.metrics.answers import Table
@@ -143,7 +144,9 @@ def values(name: str, columns: Mapping[str, Column], ignore: tuple[float, ...], 
     found = truth_column(name, columns, where)
     words = [cell for cell in found if isinstance(cell, str)]
     if words:
-        raise InputError(f"{where}: the true column {name!r} holds words such as {words[0]!r}; numbers are needed")
+        # one word in a column makes all its cells words
+        first = next((cell for cell in words if not is_number(cell)), words[0])
+        raise InputError(f"{where}: the true column {name!r} holds words such as {first!r}; numbers are needed")
     numbers = np.array([np.nan if cell is None else float(cell) for cell in found])
     return np.where(np.isin(numbers, ignore), np.nan, numbers)
 

@@ -133,6 +133,9 @@ class _Measurer:
         worse = catalogue.metric(figure.metric).direction is Direction.LOWER
         rate = self._counted(figure, cell, worse)
         share = (rate.errors if worse else rate.n - rate.errors) / rate.n
+        if _unknown(rate):
+            flags = (*fields["flags"], *rate.flags(), Flag.NO_INTERVAL)
+            return Estimate(value=share, errors=rate.errors, **{**fields, "flags": tuple(dict.fromkeys(flags))})
         found = rate.interval(self.confidence)
         if not worse:
             low, high = found["ci_low"], found["ci_high"]
@@ -171,10 +174,13 @@ class _Measurer:
         each = 1 - (1 - self.confidence) / len(rates)
         top = max(rates, key=lambda rate: rate.value)
         flags = tuple(dict.fromkeys((*fields["flags"], *top.flags())))
+        fields |= {"n_images": top.n, "errors": top.errors, "value": top.value}
+        if any(_unknown(rate) for rate in rates):
+            return Estimate(**{**fields, "flags": (*flags, Flag.NO_INTERVAL)})
         return Estimate(
-            value=top.value, errors=top.errors, ci_low=max(rate.interval(each)["ci_low"] for rate in rates),
+            ci_low=max(rate.interval(each)["ci_low"] for rate in rates),
             ci_high=max(rate.interval(self.confidence)["ci_high"] for rate in rates),
-            ci_method="largest-of-rates", **{**fields, "n_images": top.n, "flags": flags},
+            ci_method="largest-of-rates", **{**fields, "flags": flags},
         )  # fmt: skip
 
     def _at_threshold(self, metric: str, common: dict[str, Any]) -> dict[str, Any]:
@@ -199,6 +205,11 @@ class _Measurer:
     def _plain_mean(self, cell: Cell) -> float:
         (figure,) = (f for f in self.found.table.figures if f.metric == "uar")
         return cell.value(figure)
+
+
+def _unknown(rate: Rate) -> bool:
+    """Whether a rate is of one unit alone, so that nothing shows how units differ; with no error a bound is known."""
+    return rate.variance is not None and rate.n_independent < 2 and rate.errors not in (0, rate.n)
 
 
 def _truths(task: Any) -> Sequence[str]:

@@ -154,6 +154,7 @@ def _numbers(task: RegressTask, head: OutputSpec, given: Floats, columns: Mappin
     table = regress_table(
         answers[rows], truth[rows], names, wrap=task.wrap == "360", within=task.within,
         sigma=None if sigma is None else sigma[rows], bins=task.bins, signed=signed,
+        rotation=None if task.rotation is None else [names.index(name) for name in task.rotation],
     )  # fmt: skip
     left_out = {"no true value": len(truth) - rows.size} if rows.size < len(truth) else {}
     return Judged(table, rows, names, known_rows(answers[rows]), left_out)

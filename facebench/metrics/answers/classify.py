@@ -70,7 +70,7 @@ def classify_table(
         wrong = (~hit[inside]).astype(float)
         ranked = (Ranked("aurc", inside, top[inside], wrong, risk_coverage_area),)
     lead = ("top1_accuracy", "uar", "macro_f1", "accuracy_common_mix")
-    return Table(np.concatenate(rows, axis=1), tuple(figures), ranked, lead)
+    return Table(np.concatenate(rows, axis=1), tuple(figures), ranked, lead, ("recall",))
 
 
 def confusion_of(sums: Floats, k: int) -> Floats:

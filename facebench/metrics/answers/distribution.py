@@ -53,7 +53,7 @@ def distribution_table(
         figures.append(_mean(metric, start, number, nulls))
     counted = _with_one_rater(table.figures, raw, majority, len(classes))
     lead = ("js", *table.lead)
-    return Table(np.concatenate([table.rows, rows], axis=1), (*figures, *counted), table.ranked, lead)
+    return Table(np.concatenate([table.rows, rows], axis=1), (*figures, *counted), table.ranked, lead, table.lead_each)
 
 
 def _mean(metric: str, start: int, number: int, nulls: dict[str, float]) -> Figure:

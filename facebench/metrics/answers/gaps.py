@@ -8,6 +8,7 @@ from functools import lru_cache
 from math import inf, sqrt
 
 import numpy as np
+from numpy.typing import NDArray
 
 FAIR_DRAWS = 2000
 
@@ -21,6 +22,7 @@ class Gap:
         low, high: its simultaneous interval.
         expected: what groups that are alike would show, by chance alone.
         p_value: of the test that all are alike.
+        fair: draws of what groups that are alike would show.
     """
 
     value: float
@@ -28,6 +30,7 @@ class Gap:
     high: float
     expected: float
     p_value: float
+    fair: NDArray[np.float64]
 
 
 def gap(values: Sequence[float], variances: Sequence[float], confidence: float, rng: np.random.Generator) -> Gap:
@@ -51,11 +54,24 @@ def gap(values: Sequence[float], variances: Sequence[float], confidence: float, 
     difference = np.abs(x[:, None] - x[None, :])[pairs]
     margin = range_quantile(x.size, confidence) * np.sqrt(v[:, None] + v[None, :])[pairs]
     draws = rng.normal(size=(FAIR_DRAWS, x.size)) * np.sqrt(v)
-    expected = float(np.mean(draws.max(axis=1) - draws.min(axis=1)))
+    fair = draws.max(axis=1) - draws.min(axis=1)
     mean = float((x / v).sum() / (1 / v).sum())
     statistic = float(((x - mean) ** 2 / v).sum())
     low, high = max(0.0, float((difference - margin).max())), float((difference + margin).max())
-    return Gap(float(difference.max()), low, high, expected, float(chdtrc(x.size - 1, statistic)))
+    return Gap(float(difference.max()), low, high, float(fair.mean()), float(chdtrc(x.size - 1, statistic)), fair)
+
+
+def larger(first: Gap, second: Gap) -> Gap:
+    """Return the larger of two gaps, as equalised odds takes those of recall and of false alarms.
+
+    Its limits are the larger ones of two intervals; with each at ``1 - alpha / 2`` both hold at once. What alike groups
+    would show is taken from independent draws, as the two count different images. The p-value is Bonferroni's.
+    """
+    pairs = np.sort(np.stack([first.fair, second.fair]), axis=0)
+    return Gap(
+        max(first.value, second.value), max(first.low, second.low), max(first.high, second.high),
+        float(pairs[1].mean()), min(1.0, 2 * min(first.p_value, second.p_value)), pairs[1],
+    )  # fmt: skip
 
 
 @lru_cache(maxsize=64)

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from facebench.metrics.answers.ranked import average_precision, roc_area
-from facebench.metrics.answers.table import Figure, Floats, Ranked, Table, known_rows, rate, share
+from facebench.metrics.answers.table import Figure, Floats, Ranked, Table, known_rows, rate, share, total_of
 
+_EACH = ("selection_rate", "recall", "false_alarm_rate")
 _TP, _FP, _FN, _TN = range(4)
 
 
@@ -41,7 +42,7 @@ def multilabel_table(scores: Floats, truth: Floats, labels: Sequence[str], *, th
             Ranked("average_precision", rows, given, hit, average_precision, of=name),
         ]
     rows_of = cells.reshape(len(scores), -1).astype(np.float64)
-    return Table(rows_of, tuple(figures), tuple(ranked), ("mean_f1", "mean_label_accuracy"))
+    return Table(rows_of, tuple(figures), tuple(ranked), ("mean_f1", "mean_label_accuracy"), _EACH)
 
 
 def _cells(sums: Floats) -> Floats:
@@ -76,6 +77,7 @@ def _of_label(number: int, name: str, share_true: float) -> list[Figure]:
             "label_accuracy", lambda s: cell(s)[..., _TP] + cell(s)[..., _TN], lambda s: cell(s).sum(axis=-1),
             of=name, null=majority,
         ),
+        rate("selection_rate", lambda s: total_of(cell(s)[..., [_TP, _FP]]), lambda s: total_of(cell(s)), of=name),
         rate("recall", lambda s: cell(s)[..., _TP], lambda s: cell(s)[..., _TP] + cell(s)[..., _FN], of=name),
         rate("false_alarm_rate", lambda s: cell(s)[..., _FP], lambda s: cell(s)[..., _FP] + cell(s)[..., _TN], of=name),
     ]  # fmt: skip

@@ -8,6 +8,8 @@ from itertools import pairwise
 
 import numpy as np
 
+from facebench.metrics.answers.ordinal import ordinal_cells, ordinal_figures
+from facebench.metrics.answers.rotation import geodesic_figure
 from facebench.metrics.answers.table import Figure, Floats, Of, Table, rate, share
 
 _N, _X, _Y, _XX, _YY, _XY, _ABS, _ERR, _SQ, _SIGN = range(10)
@@ -24,6 +26,7 @@ def regress_table(
     sigma: Floats | None = None,
     bins: Sequence[float] = (),
     signed: bool = False,
+    rotation: Sequence[int] | None = None,
 ) -> Table:
     """Return the table of a task with D numbers; images without an answer are left out of every figure.
 
@@ -35,9 +38,10 @@ def regress_table(
         sigma: (N,) annotators' deviation, for the epsilon error.
         bins: edges over the true value.
         signed: whether values have a sign that means something, for the share of equal signs.
+        rotation: which of the names are pitch, yaw and roll in degrees, for the angle between the poses.
     """
     n, d = truth.shape
-    width = _BASE + len(within) + (1 if sigma is not None else 0) + 3 * max(0, len(bins) - 1)
+    width = _BASE + len(within) + (1 if sigma is not None else 0) + _of_bins(len(bins) - 1)
     centre = np.array([np.mean(truth[:, j]) if n else 0.0 for j in range(d)])
     blocks, figures = [], []
     for j in range(d):
@@ -46,8 +50,17 @@ def regress_table(
         figures += _figures(j * width, own, truth[:, j], wrap, within, sigma is not None, bins, signed)
     if d > 1:
         figures = [*_means(figures, names), *figures]
+    if rotation is not None:
+        turned, figure = geodesic_figure(answers[:, rotation], truth[:, rotation], d * width)
+        blocks.append(turned)
+        figures = [figure, *figures]
     lead = ("mae", "rmse", "bias") if wrap else ("mae", "rmse", "bias", "ccc")
     return Table(np.concatenate(blocks, axis=1), tuple(figures), (), lead)
+
+
+def _of_bins(k: int) -> int:
+    """Columns K bins of the true value take: images, size and sum of errors, and the table of bins."""
+    return 3 * k + k * k if k > 0 else 0
 
 
 def circular(error: Floats) -> Floats:
@@ -78,6 +91,10 @@ def _block(
         inside = (truth >= low) & (truth < high)
         columns += [inside, inside * size, inside * error]
     found = np.stack([np.asarray(c, np.float64) for c in columns], axis=1)
+    if bins:
+        found = np.concatenate(
+            [found, ordinal_cells(np.where(known, truth + error if wrap else answer, np.nan), truth, bins)], axis=1
+        )
     assert found.shape[1] == width
     return np.where(known[:, None], found, 0.0)
 
@@ -129,6 +146,7 @@ def _by_value(part: Of, place: int, of: str | None, bins: Sequence[float]) -> li
         return share(cut[..., what], cut[..., 0])
 
     figures = [Figure("mae_balanced", lambda sums: each(sums, 1).mean(axis=-1), of)]
+    figures += ordinal_figures(part, place + 3 * k, k, of)
     for i in range(k):
         name = f"{bins[i]:g} to {bins[i + 1]:g}" + ("" if of is None else f", {of}")
         figures += [

@@ -65,12 +65,14 @@ class Table:
         rows: (N, C) one row per judged image.
         figures, ranked: what is computed of them.
         lead: metrics that are also compared between groups.
+        lead_each: the same, of each class or label.
     """
 
     rows: Floats
     figures: tuple[Figure, ...]
     ranked: tuple[Ranked, ...] = ()
     lead: tuple[str, ...] = ()
+    lead_each: tuple[str, ...] = ()
 
 
 def share(hits: Floats, total: Floats) -> Floats:

@@ -67,6 +67,8 @@ ANSWERS = (
            "images answered rightly; hides that most labels are rare."),
     _share(name="label_accuracy", label="Accuracy of a label", words="Share of images on which a label was answered "
            "rightly."),
+    _mean(name="selection_rate", label="Share answered with yes", words="Share of images for which a label was "
+          "answered, rightly or not.", kind=Kind.RATE, bounds=UNIT, direction=_NONE, intervals=_SHARES),
     _share(name="false_alarm_rate", label="False alarms", words="Share of images without a label for which it was "
            "answered.", direction=_LOWER, format=Format.NUMBER),
     _score(name="answer_auc", label="Area under the ROC curve", words="The chance that an image with the label scores "
@@ -91,6 +93,14 @@ ANSWERS = (
           "what annotators differed by.", bounds=UNIT, direction=_LOWER),
     _mean(name="mae_balanced", label="Mean absolute error, bins alike", words="Mean of the errors of the bins of the "
           "true value, each weighing the same.", bounds=POSITIVE, direction=_LOWER),
+    _share(name="bin_accuracy", label="Right bin", words="Share of images whose answer is in the bin of the truth."),
+    _share(name="one_off", label="At most one bin off", words="Share of images whose answer is in the bin of the truth "
+           "or beside it."),
+    _mean(name="qwk", label="Kappa with quadratic weights (QWK)", symbol="QWK", words="Agreement of bins beyond "
+          "chance, errors weighing by their square: 1 is perfect, 0 is chance.", bounds=SIGNED, direction=_HIGHER),
+    _mean(name="geodesic", label="Angle between the poses", words="Degrees the head must be turned from the answered "
+          "to the true pose, on average; unlike three separate angles it means the same in every pose.",
+          bounds=(0.0, 180.0), direction=_LOWER),
     _mean(name="mae_by_value", label="Mean absolute error by true value", words="Error of the images whose truth lies "
           "in a bin.", bounds=POSITIVE, direction=_LOWER),
     _mean(name="bias_by_value", label="Bias by true value", words="Signed error of the images whose truth lies in a "
@@ -158,7 +168,7 @@ _GAPS = {
     "bpcer": UNIT, "apcer_worst": UNIT, "js": (0.0, log(2.0)),
 }  # fmt: skip
 _LABELS = {definition.name: definition.label for definition in METRICS}
-GAPS = tuple(
+_LEADING = tuple(
     MetricDef(
         name=f"{name}_gap", label=f"{_LABELS[name]}: gap between groups", topic=Topic.ANSWERS, kind=Kind.GAP,
         words="Highest minus lowest of the groups. 0 means alike; small samples push it up.", direction=_LOWER,
@@ -166,3 +176,29 @@ GAPS = tuple(
     )
     for name, bounds in _GAPS.items()
 )  # fmt: skip
+_between = partial(
+    MetricDef, topic=Topic.ANSWERS, kind=Kind.GAP, direction=_LOWER, bounds=UNIT, counted=Counted.NOTHING,
+    intervals=("simultaneous-pairs",), alike=0.0,
+)  # fmt: skip
+OF_LABELS = (
+    _between(
+        name="selection_rate_gap", label="Demographic parity difference",
+        words="Highest minus lowest share answered with yes over the groups. Where a label is more frequent in one "
+        "group, a right answer differs too.",
+    ),
+    _between(
+        name="recall_gap", label="Recall: gap between groups",
+        words="Highest minus lowest share recognised of one class or label; of a label it is the equal opportunity "
+        "difference.",
+    ),
+    _between(
+        name="false_alarm_rate_gap", label="False alarms: gap between groups",
+        words="Highest minus lowest share of images without a label for which it was answered.",
+    ),
+    _between(
+        name="equalised_odds_gap", label="Equalised odds difference",
+        words="The larger of the gaps of recall and of false alarms, as fairlearn has it by default; others print "
+        "their mean or their sum.",
+    ),
+)  # fmt: skip
+GAPS = (*_LEADING, *OF_LABELS)

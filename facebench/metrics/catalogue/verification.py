@@ -47,7 +47,7 @@ VERIFICATION = (
         words="The mean of the false match and the false non-match rate at a threshold that was not set on this data. "
         "Lower is better.",
         kind=Kind.MEAN, direction=_LOWER, bounds=UNIT, counted=Counted.BOTH,
-        intervals=("wilson-delta", "sum-of-limits"),
+        intervals=("mover",),
     ),
     _verification(
         name="auc", label="Area under the ROC curve (AUC)", symbol="AUC",

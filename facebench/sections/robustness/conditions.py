@@ -98,7 +98,8 @@ class Baseline:
             self.enrolled, self.probe = (ends.astype(np.int64) for ends in np.triu_indices(n, 1))
             self.genuine = images.identity[self.enrolled] == images.identity[self.probe]
         else:
-            self.enrolled, self.probe, self.genuine = pairs.a, pairs.b, pairs.genuine
+            self.enrolled, self.probe = pairs.a.astype(np.int64), pairs.b.astype(np.int64)
+            self.genuine = pairs.genuine
         self.clean_scores = self.scores(vectors)
 
     def scores(self, probes: NDArray[np.float32], *, both: bool = False) -> Scores:

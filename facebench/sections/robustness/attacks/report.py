@@ -240,7 +240,7 @@ def _grid(report: AttackReport, goal: Goal) -> Table:
             row.append(_grid_cell(cells))
         rows.append(row)
     columns = ["Threat", *(f"{knowledge}" for knowledge in Knowledge)]
-    note = "The strongest attack at its largest budget: success, then its name. Empty cells were not run."
+    note = "The strongest attack at its largest budget: success, then its name."
     return table(f"{goal.capitalize()}: threat by what the attacker knows", columns, rows, note)
 
 
