@@ -28,7 +28,7 @@ test-fast: $(DEV)  ## run the tests that take seconds
 verify: $(DEV)  ## run every test, browser tests too, fuzz for 30 minutes and study coverage in full; hours
 	@$(PYTEST) 2>&1
 	@$(BIN)/python -m benchmarks.fuzz --minutes 30
-	@$(BIN)/python -m benchmarks.coverage_study --runs 2000 --jobs $$($(BIN)/python -c 'import os; print(os.cpu_count())') --dry
+	@$(BIN)/python -m benchmarks.coverage_study --runs 2000 --anew --jobs $$($(BIN)/python -c 'import os; print(os.cpu_count())')
 
 lint: $(DEV)  ## check format, style and types
 	$(BIN)/ruff format --check .

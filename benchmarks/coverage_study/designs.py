@@ -17,6 +17,7 @@ from facebench.scoring import ScoreSet
 
 Floats = NDArray[np.float64]
 IMAGE = 0.1
+FOLDS = 10
 LIKE = 0.5  # correlation of a person's effect on genuine and on impostor scores
 MODELS = 0.7  # correlation of the same part of two models' scores
 
@@ -77,7 +78,11 @@ def draw(design: Design, rng: np.random.Generator, *, models: int = 1, drift: fl
     ends, genuine = ends[order], genuine[order]
     common = _parts(design, identity, ends, genuine, rng)
     found = []
-    listed = None if design.listing == "all" else Pairs(ends[:, 0], ends[:, 1], genuine, None)
+    listed = None
+    if design.listing != "all":
+        enough = genuine.any() and int((~genuine).sum()) >= FOLDS
+        folds = _folds(ends, identity) if design.listing == "sparse" and enough else None
+        listed = Pairs(ends[:, 0], ends[:, 1], genuine, folds)
     for number in range(models):
         own = _parts(design, identity, ends, genuine, rng)
         scores = common if models == 1 else np.sqrt(MODELS) * common + np.sqrt(1 - MODELS) * own
@@ -120,6 +125,15 @@ def _comparisons(
     return np.concatenate([mated, listed]), np.r_[np.ones(len(mated), bool), np.zeros(len(listed), bool)]
 
 
+def _folds(ends: NDArray[np.int64], identity: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return ten folds that share nobody, of a list in which every person stands in one impostor pair."""
+    owner = identity[ends]
+    fold = np.zeros(int(identity.max()) + 1, np.int64)
+    apart = np.flatnonzero(owner[:, 0] != owner[:, 1])
+    fold[owner[apart]] = (np.arange(apart.size) % FOLDS)[:, None]
+    return np.asarray(fold[owner[:, 0]])
+
+
 def _parts(
     design: Design, identity: NDArray[np.int64], ends: NDArray[np.int64], genuine: NDArray[np.bool_],
     rng: np.random.Generator,
@@ -151,8 +165,12 @@ def _means(design: Design, identity: NDArray[np.int64], ends: NDArray[np.int64],
 FAIR = (Group("a", 40), Group("b", 40), Group("c", 40))
 UNFAIR = (Group("a", 50), Group("b", 50, lift=0.3, separation=2.7), Group("c", 20, lift=0.6, separation=2.5))
 
+ALIKE = Design("all pairs, two groups alike", (Group("a", 30), Group("b", 30)), target=0.03)
+UNLIKE = Design("all pairs, two groups unlike", (
+    Group("a", 30), Group("b", 30, lift=0.4, separation=2.6)), target=0.03)  # fmt: skip
 DESIGNS = (
     Design("all pairs, 40 people, 3 images", (Group("all", 40, 3),)),
+    Design("all pairs, 60 people, 3 images", (Group("all", 60, 3),)),
     Design("all pairs, 60 people, strong effects", (Group("all", 60, 2),), effect=0.5),
     Design("all pairs, 100 people, 1 image, no effects", (Group("all", 100, 1),), effect=0.0),
     Design("all pairs, three fair groups", FAIR, target=0.02),
@@ -166,6 +184,8 @@ DESIGNS = (
     Design("sparse list, 600 people", (Group("all", 600),), "sparse", target=0.05),
     Design("sparse list, three unfair groups", tuple(
         Group(g.name, 6 * g.people, 2, g.lift, g.separation) for g in UNFAIR), "sparse", target=0.05),
+    Design("hub list, 120 people", (Group("all", 120),), "hub", target=0.05),
+    Design("all pairs, 15 people, 4 images", (Group("all", 15, 4),), target=0.02),
     Design("dense list, 150 people", (Group("all", 150),), "dense", target=0.02),
     Design("dense list, strong effects", (Group("all", 150),), "dense", effect=0.5, target=0.02),
     Design("dense list, three unfair groups", UNFAIR, "dense", target=0.05),

@@ -6,45 +6,25 @@ a truth to `truths.TRUTHS`, and its kinds are studied with all others.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from benchmarks.coverage_study import differentials, truths
-from benchmarks.coverage_study.designs import Design, draw
+from benchmarks.coverage_study.answers import Answering, answers
+from benchmarks.coverage_study.conditions import conditions
+from benchmarks.coverage_study.designs import ALIKE, DESIGNS, UNLIKE, Design, draw
+from benchmarks.coverage_study.judged import Judged, Source, protocol, warned
+from benchmarks.coverage_study.paired import differences
+from benchmarks.coverage_study.presentations import presentations
+from benchmarks.coverage_study.searches import searches
 from facebench.measure.every_score import measure_scores
 from facebench.run.thresholds import thresholds_of
-from facebench.schema import Estimate, PointSpec, ProtocolSpec
+from facebench.schema import Estimate, PointSpec
 
-LOWEST, HIGHEST = 0.92, 0.99
 TOLERANCE = 1e-9
-
-
-@dataclass(frozen=True)
-class Judged:
-    """One interval of one run; `truth` is None where it is the mean of the values over all runs."""
-
-    kind: str
-    value: float
-    low: float | None
-    high: float | None
-    truth: float | None
-
-
-Source = Callable[[Design, np.random.Generator, int], Iterator[Judged]]
-
-
-def protocol(design: Design, *, replicates: int, **more: Any) -> ProtocolSpec:
-    """Return the protocol every design is measured under."""
-    return ProtocolSpec.model_validate(
-        {
-            "name": "coverage", "title": "coverage", "fmr_targets": (design.target,),
-            "primary_fmr_target": design.target,
-            "groups": None, "uncertainty": {"replicates": replicates}, **more,
-        }
-    )  # fmt: skip
 
 
 def kind_of(estimate: Estimate) -> str:
@@ -62,14 +42,17 @@ def judged(design: Design, estimates: Iterable[Estimate]) -> Iterator[Judged]:
         known = truths.TRUTHS.get(e.metric)
         truth = None if known is None else known(design, e)
         if truth is not None or e.metric in truths.EXPECTED:
-            yield Judged(kind_of(e), e.value, e.ci_low, e.ci_high, truth)
+            yield Judged(warned(kind_of(e), e.flags), e.value, e.ci_low, e.ci_high, truth)
 
 
 def verification(design: Design, rng: np.random.Generator, replicates: int) -> Iterator[Judged]:
     """Yield what a run prints of all comparisons together."""
     drawn = draw(design, rng)
     found = measure_scores(
-        protocol(design, replicates=replicates), drawn.images, drawn.models[0], seed=int(rng.integers(2**31))
+        protocol(design, replicates=replicates),
+        drawn.images,
+        drawn.models[0],
+        seed=int(rng.integers(2**31)),
     )
     yield from judged(design, found.estimates)
 
@@ -102,21 +85,51 @@ def points(design: Design, rng: np.random.Generator, replicates: int) -> Iterato
     yield Judged("threshold of an FMR", found.threshold, found.low, found.high, stands)
 
 
-SOURCES: dict[str, Source] = {"verification": verification, "groups": groups, "points": points}
+@dataclass(frozen=True)
+class Studied:
+    """A source of intervals and the designs it is studied on."""
+
+    source: Source
+    designs: tuple[Any, ...]
+
+
+def _named(*names: str) -> tuple[Design, ...]:
+    return tuple(design for design in DESIGNS if design.name in names)
+
+
+SEARCHED = _named("all pairs, 60 people, 3 images")
+SINGLE = _named("all pairs, 40 people, 3 images", "sparse list, 600 people", "dense list, 150 people")
+ANSWERING = tuple(
+    Answering(f"{shape}, {people} people, {images} images, {how}", shape, people, images, unfair)
+    for shape in ("classify", "multilabel", "regress")
+    for people, images, how, unfair in ((20, 8, "alike", 0.0), (60, 4, "alike", 0.0), (60, 4, "unlike", 0.4))
+)
+SOURCES: dict[str, Studied] = {
+    "verification": Studied(verification, DESIGNS),
+    "points": Studied(points, DESIGNS),
+    "groups": Studied(groups, tuple(design for design in DESIGNS if len(design.groups) > 1)),
+    "differences": Studied(differences, (*SINGLE, ALIKE, UNLIKE)),
+    "conditions": Studied(conditions, (SINGLE[0], ALIKE, UNLIKE)),
+    "searches": Studied(searches, SEARCHED),
+    "answers": Studied(answers, ANSWERING),
+    "presentations": Studied(presentations, (SINGLE[0],)),
+}
 
 
 @dataclass(frozen=True)
 class Count:
     """How one kind of interval fared on one design."""
 
+    source: str
     design: str
     kind: str
+    runs: int
     intervals: int
     covered: int
     missing: int  # intervals that were not given
     below: int  # truth below the interval
     loose: int  # intervals that do not hold their own estimate
-    width: float  # mean
+    width: float | None  # mean of those with both limits
 
     @property
     def coverage(self) -> float:
@@ -124,25 +137,44 @@ class Count:
         return self.covered / self.intervals if self.intervals else float("nan")
 
 
-def study(design: Design, source: str, *, runs: int, seed: int, replicates: int = 100, first: int = 0) -> list[Judged]:
+def study(design: Any, source: str, *, runs: int, seed: int, replicates: int = 100, first: int = 0) -> list[Judged]:
     """Return every interval of runs `first` .. `first + runs` of a design; each run has random numbers of its own."""
     found: list[Judged] = []
     name = int.from_bytes(f"{design.name}/{source}".encode(), "big")
     for run in range(first, first + runs):
         rng = np.random.default_rng([seed, name, run])
-        found += SOURCES[source](design, rng, replicates)
+        found += SOURCES[source].source(design, rng, replicates)
     return found
 
 
-def count(design: Design, found: Sequence[Judged]) -> list[Count]:
+def count(source: str, design: Any, found: Sequence[Judged], runs: int) -> list[Count]:
     """Count what intervals hold, per kind."""
     kinds: dict[str, list[Judged]] = {}
     for each in found:
         kinds.setdefault(each.kind, []).append(each)
-    return [_count(design.name, kind, members) for kind, members in kinds.items()]
+    return [_count(source, design.name, kind, members, runs) for kind, members in kinds.items()]
 
 
-def _count(design: str, kind: str, members: Sequence[Judged]) -> Count:
+def together(before: Sequence[Count], more: Sequence[Count]) -> list[Count]:
+    """Return the counts of two sets of runs of one source and design together."""
+    own = {each.kind: each for each in before}
+    new = {each.kind: each for each in more}
+    runs = max((e.runs for e in before), default=0) + max((e.runs for e in more), default=0)
+    return [_sum([part[kind] for part in (own, new) if kind in part], runs) for kind in dict.fromkeys([*own, *new])]
+
+
+def _sum(parts: Sequence[Count], runs: int) -> Count:
+    def total(name: str) -> int:
+        return sum(getattr(part, name) for part in parts)
+
+    n = total("intervals")
+    wide = [(part.width, part.intervals) for part in parts if part.width is not None]
+    width = sum(w * m for w, m in wide) / sum(m for _, m in wide) if wide else None
+    counted = (total(name) for name in ("covered", "missing", "below", "loose"))
+    return Count(parts[0].source, parts[0].design, parts[0].kind, runs, n, *counted, width)
+
+
+def _count(source: str, design: str, kind: str, members: Sequence[Judged], runs: int) -> Count:
     mean = float(np.mean([each.value for each in members]))
     given = [each for each in members if each.low is not None or each.high is not None]
     covered = below = loose = 0
@@ -154,6 +186,7 @@ def _count(design: str, kind: str, members: Sequence[Judged]) -> Count:
         covered += int(low <= truth <= high)
         below += int(truth < low)
         loose += int(not low <= each.value <= high)
-        widths.append(high - low)
-    width = float(np.mean(widths)) if widths else float("nan")
-    return Count(design, kind, len(given), covered, len(members) - len(given), below, loose, width)
+        if np.isfinite(high - low):
+            widths.append(high - low)
+    width = float(np.mean(widths)) if widths else None
+    return Count(source, design, kind, runs, len(given), covered, len(members) - len(given), below, loose, width)

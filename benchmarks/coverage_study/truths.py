@@ -68,9 +68,12 @@ def threshold_of(design: Design, target: float) -> float:
     return float(brentq(lambda t: fmr_at(design, t) - target, -10, 10))
 
 
-def _target(estimate: Estimate) -> float:
-    assert estimate.fmr_target is not None
-    return estimate.fmr_target
+def _threshold(design: Design, estimate: Estimate) -> float:
+    """Return the threshold of the population at an FMR target, or the one that stands."""
+    if estimate.fmr_target is not None:
+        return threshold_of(design, estimate.fmr_target)
+    assert estimate.threshold is not None
+    return estimate.threshold
 
 
 def fmr(design: Design, estimate: Estimate) -> float | None:
@@ -83,12 +86,12 @@ def fmr(design: Design, estimate: Estimate) -> float | None:
         return None
     other = group if estimate.group_b is None else _group(design, estimate.group_b)
     assert other is not None
-    return float(norm.sf(threshold_of(design, _target(estimate)) - (group.lift + other.lift) / 2))
+    return float(norm.sf(_threshold(design, estimate) - (group.lift + other.lift) / 2))
 
 
 def fnmr(design: Design, estimate: Estimate) -> float | None:
     """Return the FNMR at the population's threshold."""
-    threshold = threshold_of(design, _target(estimate))
+    threshold = _threshold(design, estimate)
     if estimate.group == "all":
         return fnmr_at(design, threshold)
     group = _group(design, estimate.group)

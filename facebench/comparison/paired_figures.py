@@ -42,6 +42,9 @@ def separation_differences(pairing: Pairing) -> list[Difference]:
             continue
         values = [value(*pair) for pair in scores]
         variance = None if None in values else pairing.influence_variance(*(effects(*pair) for pair in scores))
+        if metric == "min_cllr" and variance is not None:  # what two fits to the same comparisons gain is not the same
+            gains = [influence.min_cllr_optimism(*pair) for pair in scores]
+            variance += (gains[1] - gains[0]) ** 2 + (gains[0] * gains[1]) / 4
         error = None if variance is None else float(np.sqrt(variance))
         found.append(pairing.difference(metric, values, error, "paired-delta", **common))
     return found
@@ -85,7 +88,8 @@ def fold_differences(pairing: Pairing) -> list[Difference]:
         for side in (pairing.base, pairing.model)
     ]
     change = accuracies[1] - accuracies[0]
-    error = float(change.std(ddof=1) / np.sqrt(change.size))
+    # the normal interval of this error is the t interval over folds
+    error = uncertainty.fold_margin(change, pairing.confidence) / uncertainty.normal_quantile(pairing.confidence)
     values = [float(a.mean()) for a in accuracies]
     return [pairing.difference("accuracy", values, error, "paired-folds", n_comparisons=int(pairs.genuine.size))]
 

@@ -243,7 +243,10 @@ class GroupMeasurer:
             return Rate(errors, n, None, n, 1.0, "naive-wilson")
         deltas = self.sample.deltas
         variance = deltas.fmr(i, source.thresholds[t], source.cells[t]).variance
-        return Rate(errors, n, variance, deltas.impostors(i).disjoint, self.design_effects[t], "wilson-delta")
+        own = deltas.impostors(i)
+        return Rate(
+            errors, n, variance, own.disjoint, self.design_effects[t], "wilson-delta", own.index.leading
+        )  # fmt: skip
 
     def _genuine_rate(self, i: int, accepts: int, source: Operating, t: int) -> Rate | None:
         n = int(self.sample.n_genuine[i])

@@ -41,8 +41,16 @@ def false_match_rate(sample: Sample, point: OperatingPoint) -> Rate:
     if not sample.has_identities:
         return Rate(point.false_accepts, n, None, n, 1.0, "naive-wilson")
     variance = sample.deltas.fmr(TOTAL, point.threshold, None).variance
-    independent = sample.deltas.impostors(TOTAL).disjoint
-    return Rate(point.false_accepts, n, variance, independent, 1.0, "wilson-vertex")
+    everyone = sample.deltas.impostors(TOTAL)
+    return Rate(point.false_accepts, n, variance, everyone.disjoint, 1.0, "wilson-vertex", everyone.index.leading)
+
+
+def leaning_flags(sample: Sample) -> tuple[Flag, ...]:
+    """Return what must be said where one identity takes part in half of the impostor comparisons or more."""
+    if not sample.has_identities or not sample.scores.impostor.size:
+        return ()
+    leans = sample.deltas.impostors(TOTAL).index.leading >= clusters.MOST_LEVERAGE
+    return (Flag.FEW_IDENTITIES,) if leans else ()
 
 
 def threshold_estimates(
@@ -65,7 +73,9 @@ def threshold_estimates(
         rates.append(fmr)
         estimates.append(rate_estimate("fmr", fmr, confidence, flags=limits, near_threshold=impostors_near, **common))
         # a threshold that rests on few false matches is itself uncertain, whatever the number of genuine errors
-        unsure = limits if points.fixed(number) else (*limits, *threshold_flags(point.false_accepts))
+        unsure = limits
+        if not points.fixed(number):
+            unsure = (*limits, *threshold_flags(point.false_accepts), *leaning_flags(sample))
         if not genuine.size:
             for metric in ("fnmr", "tar"):
                 estimates.append(Estimate(metric=metric, value=None, flags=(*unsure, Flag.NO_GENUINE), **common))
@@ -93,7 +103,9 @@ def _half_total_error_rate(
     if not sample.has_identities:
         return Estimate.model_validate({**field, "flags": (Flag.NO_INTERVAL,)})
     parts = (sample.deltas.missed(TOTAL, point.threshold), sample.deltas.fmr(TOTAL, point.threshold, None))
-    return half_of_rates(field, rates, parts[1].variance, parts[0].variance, clusters.added([(1.0, p) for p in parts]))
+    both = clusters.added([(1.0, part) for part in parts])
+    found = half_of_rates(field, rates, parts[1].variance, parts[0].variance, both)
+    return found.model_copy(update={"flags": (*found.flags, *leaning_flags(sample))})
 
 
 def half_of_rates(
@@ -146,11 +158,13 @@ def separation_estimates(sample: Sample, confidence: float) -> list[Estimate]:
     if not genuine.size or not impostor.size:
         flag = Flag.NO_IMPOSTOR if genuine.size else Flag.NO_GENUINE
         return [Estimate(metric=name, value=None, flags=(flag,), **common) for name in names]
-    return [
+    leaning = leaning_flags(sample)
+    found = [
         _eer(sample, confidence, common),
         *_influence_estimates(sample, confidence, common),
         _zero_fmr(sample, confidence, common),
     ]
+    return [e.model_copy(update={"flags": (*e.flags, *leaning)}) for e in found] if leaning else found
 
 
 def _eer(sample: Sample, confidence: float, common: dict[str, Any]) -> Estimate:
@@ -278,13 +292,11 @@ def _pyeer_crossing(genuine: verification.Scores, impostor: verification.Scores)
 
 def fold_estimates(scores: NDArray[np.float32], pairs: Pairs, confidence: float) -> list[Estimate]:
     """Return k-fold accuracy of a pair list with folds, with a t interval over folds."""
-    from scipy.special import stdtrit
-
     if pairs.fold is None:
         return []
     found = verification.fold_accuracy(scores, pairs.genuine, pairs.fold)
     folds = len(found.accuracies)
-    half = float(stdtrit(folds - 1, 0.5 + confidence / 2)) * found.standard_error
+    half = uncertainty.fold_margin(np.array(found.accuracies), confidence)
     counts = {"n_genuine": int(pairs.genuine.sum()), "n_impostor": int((~pairs.genuine).sum())}
     return [
         Estimate(

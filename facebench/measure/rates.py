@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facebench.metrics import catalogue
-from facebench.metrics.clusters import PairIndex
+from facebench.metrics.clusters import MOST_LEVERAGE, PairIndex
 from facebench.metrics.uncertainty import identity_variance, wilson, wilson_from_variance, zero_error_bounds
 from facebench.schema import Estimate, Flag
 
@@ -26,6 +26,7 @@ class Rate:
         n_independent: comparisons between disjoint identities: all that is certain when no error was seen.
         design_effect: of the pooled sample, assumed for a cell without errors.
         method: how the variance was found.
+        leading: share of the comparisons that one identity takes part in, where it is known.
     """
 
     errors: int
@@ -34,6 +35,7 @@ class Rate:
     n_independent: int
     design_effect: float
     method: str
+    leading: float = 0.0
 
     @property
     def value(self) -> float:
@@ -61,6 +63,8 @@ class Rate:
             flags.append(Flag.ALL_ERRORS)
         elif self.errors < FEW_ERRORS:
             flags.append(Flag.FEW_ERRORS)
+        if self.leading >= MOST_LEVERAGE:
+            flags.append(Flag.FEW_IDENTITIES)
         return flags
 
 
@@ -87,7 +91,8 @@ def impostor_rate(
     index = PairIndex(first, second, int(max(first.max(), second.max())) + 1)
     each = errors.astype(np.float64)
     variance = index.influence((each - each.mean()) / each.size).variance
-    return Rate(int(errors.sum()), errors.size, variance, index.disjoint(), design_effect, "wilson-vertex")
+    independent = index.disjoint()
+    return Rate(int(errors.sum()), errors.size, variance, independent, design_effect, "wilson-vertex", index.leading)
 
 
 def genuine_rate(errors: NDArray[Any], identity: NDArray[Any], method: str = "wilson-identity-fixed-threshold") -> Rate:
@@ -113,7 +118,7 @@ def rate_estimate(
 ) -> Estimate:
     """Return the estimate of an error rate."""
     return Estimate(
-        metric=metric, value=rate.value, errors=rate.errors, flags=(*flags, *rate.flags()),
+        metric=metric, value=rate.value, errors=rate.errors, flags=tuple(dict.fromkeys((*flags, *rate.flags()))),
         **rate.interval(confidence), **fields,
     )  # fmt: skip
 

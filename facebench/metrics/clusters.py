@@ -32,7 +32,8 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Ints = NDArray[np.integer[Any]]
 MOST_LEVERAGE = 0.5
-"""Of an identity in more than half of the comparisons the others do not tell how much it matters."""
+"""Of an identity in half of the comparisons or more the others do not tell how much it matters: intervals then cover
+too seldom, and what rests on such comparisons is flagged."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +74,7 @@ class PairIndex:
         pair: (P,) index of each comparison's pair.
         sizes: (U,) comparisons of each pair.
         ends: two arrays (U,), the identities of each pair.
+        leading: share of the comparisons that the identity with most of them takes part in.
     """
 
     def __init__(self, first: Ints, second: Ints, n_identities: int) -> None:
@@ -95,7 +97,9 @@ class PairIndex:
             used, self.pair, self.sizes = np.unique(key, return_inverse=True, return_counts=True)
         self.ends = people[used // n], people[used % n]
         counted = self._per_identity(self.sizes.astype(np.float64))
-        self._kept = 1 - np.minimum(counted / max(key.size, 1), MOST_LEVERAGE)
+        shares = counted / max(key.size, 1)
+        self.leading = float(shares.max(initial=0.0))
+        self._kept = 1 - np.minimum(shares, MOST_LEVERAGE)
 
     def _per_identity(self, values: Floats) -> Floats:
         from facebench.metrics.kernels import sums_at_ends

@@ -116,7 +116,7 @@ def paired_genuine(
 def paired_impostor(
     base: NDArray[np.bool_], model: NDArray[np.bool_], first: NDArray[np.integer], second: NDArray[np.integer]
 ) -> PairedDifference:
-    """Return the difference of two FMRs at fixed thresholds, with `uncertainty.cell_variance` of ``e_B - e_A``.
+    """Return the difference of two FMRs at fixed thresholds, with `uncertainty.vertex_variance` of ``e_B - e_A``.
 
     Args:
         base: (P,) error indicators of the impostor comparisons under the base.
@@ -126,7 +126,7 @@ def paired_impostor(
     """
     change = model.astype(np.float64) - base
     d = float(change.mean())
-    variance = uncertainty.cell_variance(change - d, first, second, change.size)
+    variance = uncertainty.vertex_variance(change - d, first, second, change.size)
     return _finish(base, model, d, variance, 1.0)
 
 

@@ -75,6 +75,19 @@ def wilson_from_variance(rate: float, n: int, variance: float, confidence: float
     return RateInterval(low, high, n_eff)
 
 
+def fold_margin(values: Floats, confidence: float = 0.95) -> float:
+    """Return half the width of the interval of a mean over k folds, each judged with what was fitted on the others.
+
+    Folds are disjoint, but any two share most of what they were fitted on, so their results rise and fall together:
+    ``t s sqrt(1/k + 1/(k - 1))`` with s the standard deviation over folds. Source: Nadeau and Bengio, "Inference for
+    the generalization error", 2003.
+    """
+    from scipy.special import stdtrit
+
+    k = values.size
+    return float(stdtrit(k - 1, 0.5 + confidence / 2) * values.std(ddof=1) * sqrt(1 / k + 1 / (k - 1)))
+
+
 def logit_interval(value: float, variance: float, confidence: float = 0.95) -> Interval:
     """Return the normal interval of a probability that is no share of trials, such as an AUC, on its log odds.
 

@@ -60,7 +60,7 @@ FLAGS = {
     Flag.FEW_FALSE_MATCHES: "fewer than 30 false matches set the threshold",
     Flag.ZERO_ERRORS: "no error seen: only an upper bound is known",
     Flag.ALL_ERRORS: "nothing but errors: only a lower bound is known",
-    Flag.FEW_IDENTITIES: "fewer identities than the protocol asks for",
+    Flag.FEW_IDENTITIES: "too few identities, or one that takes part in half of the comparisons",
     Flag.NO_GENUINE: "no genuine comparisons in this data",
     Flag.NO_IMPOSTOR: "no impostor comparisons in this data",
     Flag.INSUFFICIENT: "it, or what alike groups would show, is undefined on these counts",

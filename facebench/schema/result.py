@@ -31,7 +31,7 @@ class Flag(StrEnum):
     FEW_FALSE_MATCHES = "few_false_matches"  # the threshold rests on fewer than 30 false matches
     ZERO_ERRORS = "zero_errors"  # no error seen: only an upper bound is known
     ALL_ERRORS = "all_errors"  # nothing but errors: only a lower bound is known
-    FEW_IDENTITIES = "few_identities"  # fewer identities than the protocol's evidence floor
+    FEW_IDENTITIES = "few_identities"  # fewer than the protocol's evidence floor, or one in half of the comparisons
     NO_GENUINE = "no_genuine_comparisons"
     NO_IMPOSTOR = "no_impostor_comparisons"
     INSUFFICIENT = "insufficient"  # undefined on these counts, for example a ratio over a zero cell

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from numba import njit
 
 FUNCTIONS = 4
-"""Functions of the score that are summed; a constant, so that the compiler unrolls the loop over them."""
+"""Functions of the score that are summed: four, written out."""
 
 
 @njit(cache=True, nogil=True)
@@ -35,38 +36,88 @@ def add_scores(
         moments: (2,) float64, added to: sums of ``score - centre`` and of its square.
     """
     n_rows, n_columns = scores.shape
-    last_bin = fine.size - 1
+    places = np.empty(n_columns, np.uint32)  # of a row, in a loop of its own: the processor does several at a time
+    top = float(fine.size - 1)
     low_row = 0
     while low_row < n_rows:
         u = row_person[low_row]
         start = starts[low_row]
+        alone = low_row + 1 == n_rows or row_person[low_row + 1] != u
         i = low_row
         while i < n_rows and row_person[i] == u:
-            first = 0.0
-            second = 0.0
             for j in range(start, n_columns):
-                score = float(scores[i, j])
-                place = min(max(int((score - low) * scale), 0), last_bin)
-                fine[place] += 1
-                step = place >> shift
+                places[j] = np.uint32(min(max((float(scores[i, j]) - low) * scale, 0.0), top))
+            _add_moments(scores[i], start, centre, moments)
+            # sums of the row are kept out of memory: the compiler cannot know that arrays do not overlap
+            own_a = own_b = own_c = own_d = 0.0
+            aa = bb = cc = dd = 0.0
+            am = bm = cm = dm = 0.0
+            j = start
+            while j < n_columns:
                 v = column_person[j]
-                for f in range(FUNCTIONS):
-                    found[v, f] += values[step, f]
-                off = score - centre
-                first += off
-                second += off * off
-            moments[0] += first
-            moments[1] += second
+                a = b = c = d = 0.0
+                while j < n_columns and column_person[j] == v:
+                    place = places[j]
+                    fine[place] += 1
+                    step = place >> shift
+                    a += values[step, 0]
+                    b += values[step, 1]
+                    c += values[step, 2]
+                    d += values[step, 3]
+                    j += 1
+                if alone:
+                    size = float(column_sizes[v])
+                    own_a, own_b, own_c, own_d = own_a + a, own_b + b, own_c + c, own_d + d
+                    aa, bb, cc, dd = aa + a * a, bb + b * b, cc + c * c, dd + d * d
+                    am, bm, cm, dm = am + a * size, bm + b * size, cm + c * size, dm + d * size
+                    column_sums[v, 0] += a
+                    column_sums[v, 1] += b
+                    column_sums[v, 2] += c
+                    column_sums[v, 3] += d
+                else:
+                    found[v, 0] += a
+                    found[v, 1] += b
+                    found[v, 2] += c
+                    found[v, 3] += d
+            if alone:
+                _add(row_sums[u], 1.0, own_a, own_b, own_c, own_d)
+                _add(squares, 1.0, aa, bb, cc, dd)
+                _add(products, float(row_sizes[u]), am, bm, cm, dm)
             i += 1
         low_row = i
-        if start >= n_columns:
+        if alone or start >= n_columns:
             continue
         for v in range(column_person[start], column_person[n_columns - 1] + 1):
-            size = float(row_sizes[u]) * float(column_sizes[v])
-            for f in range(FUNCTIONS):
-                k = found[v, f]
-                row_sums[u, f] += k
-                column_sums[v, f] += k
-                squares[f] += k * k
-                products[f] += k * size
-                found[v, f] = 0.0
+            a, b, c, d = found[v, 0], found[v, 1], found[v, 2], found[v, 3]
+            _add(row_sums[u], 1.0, a, b, c, d)
+            _add(column_sums[v], 1.0, a, b, c, d)
+            _add(squares, 1.0, a * a, b * b, c * c, d * d)
+            _add(products, float(row_sizes[u]) * float(column_sizes[v]), a, b, c, d)
+            found[v] = 0.0
+
+
+@njit(cache=True, nogil=True)
+def _add(sums: Any, times: float, a: float, b: float, c: float, d: float) -> None:
+    sums[0] += times * a
+    sums[1] += times * b
+    sums[2] += times * c
+    sums[3] += times * d
+
+
+@njit(cache=True, nogil=True)
+def _add_moments(row: Any, start: int, centre: float, moments: Any) -> None:
+    """Add a row to the moments, in four sums that do not wait for each other."""
+    a = b = c = d = 0.0
+    aa = bb = cc = dd = 0.0
+    j = start
+    while j + 4 <= row.size:
+        e, f, g, h = row[j] - centre, row[j + 1] - centre, row[j + 2] - centre, row[j + 3] - centre
+        a, b, c, d = a + e, b + f, c + g, d + h
+        aa, bb, cc, dd = aa + e * e, bb + f * f, cc + g * g, dd + h * h
+        j += 4
+    while j < row.size:
+        e = row[j] - centre
+        a, aa = a + e, aa + e * e
+        j += 1
+    moments[0] += a + b + c + d
+    moments[1] += aa + bb + cc + dd

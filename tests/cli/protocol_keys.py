@@ -162,6 +162,48 @@ CASES: dict[str, Case] = {
         },
         model="predictions:ages.csv",
     ),
+    "turned": Case(
+        {
+            **FAST,
+            "task": {
+                "shape": "regress", "truth": ["yaw", "pitch", "roll"],
+                "rotation": ["yaw", "pitch", "roll"], "wrap": "360",
+            },
+        },
+        model="predictions:angles.csv",
+    ),
+    "votes": Case(
+        {
+            **FAST,
+            "task": {
+                "shape": "distribution", "head": "mood", "primary": "kl",
+                "truth": {"calm": "votes_calm", "glad": "votes_joy"},
+                "other": ["votes_none"], "rule": "ferplus-majority", "merge": {"joy": "glad"}, "calibration_bins": 4,
+            },
+        },
+        model="predictions:moods.csv",
+    ),
+    "live": Case(
+        {
+            **FAST,
+            "task": {
+                "shape": "score", "head": "liveness", "primary": "acer", "truth": "species", "bona_fide": "bona_fide",
+                "ignore": ["odd"], "score": "fake", "higher": "attack", "threshold": 0.5, "split": "split",
+                "dev": "dev", "test": "test", "video": "clip",
+            },
+        },
+        model="predictions:lives.csv",
+    ),
+    "live-dev": Case(
+        {
+            **FAST,
+            "task": {
+                "shape": "score", "truth": "species", "score": "fake", "split": "split", "dev": "dev",
+                "threshold": {"from": "dev", "rule": "eer"},
+            },
+        },
+        model="predictions:lives.csv",
+    ),
 }  # fmt: skip
 
 SEEN: dict[str, tuple[str, str]] = {
@@ -262,6 +304,16 @@ SEEN: dict[str, tuple[str, str]] = {
     "task[regress].within": ("numbers", r'"metric":"within"'),
     "task[regress].sigma": ("numbers", r'"metric":"epsilon_error"'),
     "task[regress].bins": ("numbers", r'"metric":"mae_by_value"'),
+    "task[regress].rotation": ("turned", r'"metric":"geodesic"'),
+    "task[distribution].head": ("votes", r'^task .*"head":"mood"'),
+    "task[distribution].primary": ("votes", r'^task .*"primary":"kl"'),
+    "task[distribution].shape": ("votes", r'^task .*"shape":"distribution"'),
+    "task[distribution].truth": ("votes", r'^task .*"names":\["calm","glad"\]'),
+    "task[score].head": ("live", r'^task .*"head":"liveness"'),
+    "task[score].primary": ("live", r'^task .*"primary":"acer"'),
+    "task[score].shape": ("live", r'^task .*"shape":"score"'),
+    "task[score].truth": ("live", r'"metric":"apcer".*print'),
+    "task[score].threshold.from": ("live-dev", r'"metric":"bpcer".*"threshold_source":"[^"]*dev'),
 }
 """By key: a protocol that uses it, and a pattern that a line of its result, or its page, must match."""
 
@@ -290,6 +342,20 @@ OTHER: dict[str, tuple[str, Any, str]] = {
     "task[regress].range": ("numbers", [0, 50], "differs"),
     "task[regress].clip": ("numbers", False, "differs"),
     "task[regress].wrap": ("numbers", "360", "differs"),
+    "task[distribution].other": ("votes", [], "differs"),
+    "task[distribution].rule": ("votes", "most-votes", "differs"),
+    "task[distribution].merge": ("votes", {}, "joy"),
+    "task[distribution].calibration_bins": ("votes", 2, "differs"),
+    "task[score].bona_fide": ("live", "print", "differs"),
+    "task[score].ignore": ("live", [], "differs"),
+    "task[score].score": ("live", "other", "differs"),
+    "task[score].higher": ("live", "bona_fide", "differs"),
+    "task[score].threshold": ("live", 0.1, "differs"),
+    "task[score].split": ("live", "sex", "dev|test"),
+    "task[score].dev": ("live-dev", "train", "train"),
+    "task[score].test": ("live", "trial", "trial"),
+    "task[score].video": ("live", "film", "frames of the video 'f0'"),
+    "task[score].threshold.rule": ("live-dev", "err", "'eer'"),  # the only rule there is
 }
 """By key: a protocol that uses it, another value, and what that does to the figures (`differs`, `same`), or how it is
 refused."""

@@ -74,6 +74,10 @@ def write_data(root: Path) -> None:
             "role": "gallery" if shot < 2 else "probe", "template_id": f"t{person}-{shot // 2}", "media_id": f"m{n}",
             "detector_score": f"0.{9 - shot}", "film": f"f{person // 2}",
             "mood": ("calm", "happy", "joy", "other")[shot],
+            "votes_calm": str(rng.integers(0, 6)), "votes_joy": str(rng.integers(0, 6)), "votes_none": str(n % 3),
+            "species": ("bona_fide", "print", "replay", "odd")[3 if n % 8 == 1 else shot],
+            "split": ("dev", "test")[person % 2],
+            "clip": f"c{person}-{shot}", "yaw": str(10 * shot), "pitch": str(n % 5), "roll": "1.5",
             "au1": str(rng.integers(0, 5)), "au2": "9" if n % 7 == 0 else str(rng.integers(0, 5)), "doubt": "3.5",
         }  # fmt: skip
     write_rows(root / "faces" / "manifest.csv", rows)
@@ -120,11 +124,15 @@ def _write_pairs(folder: Path, rows: list[dict[str, str]], rng: np.random.Genera
 
 
 def _write_answers(root: Path, rows: list[dict[str, str]], rng: np.random.Generator) -> None:
-    moods, units, ages = [], [], []
+    moods, units, ages, lives, angles = [], [], [], [], []
     for row in rows:
         calm = float(np.clip(rng.normal(0.8 if row["mood"] == "calm" else 0.3, 0.2), 0, 1))
         moods.append({"image_id": row["image_id"], "p_calm": calm, "p_joy": 1 - calm})
+        fake = float(rng.normal(row["species"] != "bona_fide", 0.5))
+        turns = {name: float(row[name]) + rng.normal(0, 5) for name in ("yaw", "pitch", "roll")}
+        angles.append({"image_id": row["image_id"], **turns})
+        lives.append({"image_id": row["image_id"], "fake": fake, "other": rng.random()})
         units.append({"image_id": row["image_id"], "p_AU1": rng.random(), "p_AU2": rng.random()})
         ages.append({"image_id": row["image_id"], "age": float(row["age"]) + rng.normal(0, 6)})
-    for name, table in (("moods", moods), ("units", units), ("ages", ages)):
+    for name, table in (("moods", moods), ("units", units), ("ages", ages), ("lives", lives), ("angles", angles)):
         write_rows(root / f"{name}.csv", table)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facebench.metrics import families, paired
+from facebench.metrics import families, paired, uncertainty
 
 
 def test_a_hand_case():
@@ -71,9 +71,14 @@ def test_impostor_variance_is_the_sum_over_pairs_that_share_an_identity(seed):
     changed = found.newly_wrong + found.newly_right
     n = first.size
     change = model.astype(float) - base
-    squares = ((change - change.mean()) ** 2).sum() / n**2
-    expected = max(brute_variance(change, first, second), squares)
-    assert found.variance == pytest.approx(paired.small_count_variance(expected, changed, n))
+    deviations = change - change.mean()
+    assert uncertainty.cell_variance(deviations, first, second, n) == pytest.approx(
+        max(brute_variance(change, first, second), (deviations**2).sum() / n**2)
+    )
+    # the interval rests on the same variance, made safe for few identities
+    safe = uncertainty.vertex_variance(deviations, first, second, n)
+    assert safe >= uncertainty.cell_variance(deviations, first, second, n) * (1 - 1e-12)
+    assert found.variance == pytest.approx(paired.small_count_variance(safe, changed, n))
 
 
 def test_independent_changes_get_one_more():

@@ -4,7 +4,8 @@ import pytest
 from scipy.stats import binom
 
 from benchmarks.coverage_study.designs import DESIGNS
-from benchmarks.coverage_study.study import LOWEST, count, study
+from benchmarks.coverage_study.study import count, study
+from benchmarks.coverage_study.table import LOWEST
 
 RUNS = 200
 
@@ -13,7 +14,7 @@ RUNS = 200
 @pytest.mark.parametrize("name", ["all pairs, three fair groups", "dense list, three unfair groups"])
 def test_intervals_of_differentials_cover(name):
     design = next(d for d in DESIGNS if d.name == name)
-    counts = count(design, study(design, "groups", runs=RUNS, seed=7, replicates=100))
+    counts = count("groups", design, study(design, "groups", runs=RUNS, seed=7, replicates=100), RUNS)
     assert len(counts) > 30
     for each in counts:
         # exact binomial limit, .01 shared by all kinds

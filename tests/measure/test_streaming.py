@@ -110,6 +110,24 @@ def test_every_threshold_policy_reads_groups_as_all_scores_do(policy: str, faile
     assert 0.95 < float(np.median(widths)) < 1.05
 
 
+@pytest.mark.slow
+def test_twenty_thousand_images_have_every_figure() -> None:
+    images, vectors = make(20_000, 4_000)
+    spec = SPEC.model_copy(update={"threshold_policy": "worst", "identification": None})
+    large = run(images, vectors, Compute(workers=2), spec)
+    assert not large.unmeasured
+    found = by_key(large)
+    for metric in ("eer", "auc", "dprime", "cllr", "min_cllr"):
+        e = found[metric, None, "all", None, "clean", None, "counted"]
+        assert e.value is not None
+        assert e.ci_low < e.value < e.ci_high  # type: ignore[operator]
+    groups = [e for e in large.estimates if e.metric == "fmr" and e.group_b is None and e.group.startswith("race=")]
+    at_target = [e for e in groups if e.fmr_target == 0.01 and e.condition == "clean"]
+    assert len(at_target) == 3
+    # the group that sets the threshold uses up its budget, the others stay below it
+    assert max(e.value for e in at_target) == pytest.approx(0.01, abs=1e-5)  # type: ignore[type-var]
+
+
 def test_a_reference_group_without_comparisons_is_named() -> None:
     images, vectors = make(60)
     lonely = Images(

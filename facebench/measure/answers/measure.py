@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import sqrt
 from typing import Any
 
 import numpy as np
@@ -121,7 +122,8 @@ class _Measurer:
         if figure.hits is None or figure.total is None:
             if figure.metric == "uar_present" and np.isfinite(self._plain_mean(cell)):
                 return None  # all classes are there, and it is the same as the mean over all
-            return self._estimate_of(cell.value(figure), cell.variance(figure), cell.n_units, fields)
+            shift = cell.bias(figure) if figure.metric == "ece" else 0.0
+            return self._estimate_of(cell.value(figure), cell.variance(figure), cell.n_units, fields, shift)
         total = round(float(figure.total(cell.sums).sum()))
         fields["n_images"] = total
         if not total:
@@ -191,8 +193,14 @@ class _Measurer:
         flags = (*common["flags"], Flag.THRESHOLD_ON_TEST) if threshold.on_test else common["flags"]
         return {"threshold": threshold.value, "threshold_source": threshold.source, "flags": flags}
 
-    def _estimate_of(self, value: float, variance: float | None, n_units: int, fields: dict[str, Any]) -> Estimate:
-        """Return a figure that is no share of images."""
+    def _estimate_of(
+        self, value: float, variance: float | None, n_units: int, fields: dict[str, Any], bias: float = 0.0
+    ) -> Estimate:
+        """Return a figure that is no share of images.
+
+        `bias` is what resampling adds to it. Of a mean of absolute differences that are all chance it is
+        ``sqrt(2) - 1`` of what chance has added already, so the interval reaches down by as much more.
+        """
         known = finite(value)
         if known is None:
             return Estimate(value=None, **{**fields, "flags": (*fields["flags"], Flag.UNDEFINED_CLASS)})
@@ -200,6 +208,10 @@ class _Measurer:
             return Estimate(value=known, **{**fields, "flags": (*fields["flags"], Flag.NO_INTERVAL)})
         bounds = catalogue.metric(fields["metric"]).bounds
         low, high = bounded_interval(known, variance, bounds, n_units, self.confidence)
+        if bias:
+            low, _ = bounded_interval(
+                max(known - bias / (sqrt(2) - 1), bounds[0]), variance, bounds, n_units, self.confidence
+            )
         return Estimate(value=known, ci_low=low, ci_high=high, ci_method=f"t-{self.resampled.method}", **fields)
 
     def _plain_mean(self, cell: Cell) -> float:

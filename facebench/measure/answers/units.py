@@ -119,6 +119,15 @@ class Cell:
         """Return a figure; NaN where it is undefined."""
         return float(figure.value(self.sums.sum(axis=0)))
 
+    def bias(self, figure: Figure) -> float:
+        """Return by how much replicates lie above a figure on average.
+
+        A calibration error is a mean of absolute differences, which chance alone keeps above 0.
+        """
+        if self.drawn is None:
+            return 0.0
+        return max(0.0, float(np.nanmean(figure.value(self.drawn))) - self.value(figure))
+
     def variance(self, figure: Figure) -> float | None:
         """Return the variance of a figure over units."""
         if self.n_units < 2:
