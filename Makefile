@@ -29,6 +29,7 @@ verify: $(DEV)  ## run every test, browser tests too, fuzz for 30 minutes and st
 	@$(PYTEST) 2>&1
 	@$(BIN)/python -m benchmarks.fuzz --minutes 30
 	@$(BIN)/python -m benchmarks.coverage_study --runs 2000 --anew --jobs $$($(BIN)/python -c 'import os; print(os.cpu_count())')
+	@$(BIN)/python -m pytest -k recorded_study tests/metrics/test_coverage.py 2>&1
 
 lint: $(DEV)  ## check format, style and types
 	$(BIN)/ruff format --check .

@@ -129,7 +129,7 @@ def main() -> None:
     n = IDENTITIES // 2 * EACH * (EACH - 1) // 2
     flips = SHARE * n * float(np.mean(tars))
     quantile = one_sided_quantile(1 - 0.05 / 2)  # Holm over two groups
-    predicted = [power_against_worsening(flips, n, bound, quantile, IDENTITIES // 2) for bound in (0.0, MARGIN)]
+    predicted = [power_against_worsening(flips, n, IDENTITIES // 2, bound, quantile) for bound in (0.0, MARGIN)]
     for name, power in zip(outcomes, [*map("{:.1%}".format, predicted), "at most 7 %"], strict=True):
         print(f"{name:24} {dict(outcomes[name])}   regression predicted: {power}")
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from facebench.errors import InputError
 from facebench.files import canonical_json, read_bytes, write_atomic
+from facebench.metrics.streams import Fixed, fixed_generator
 from facebench.schema.leaderboard import Note, Problem
 from facebench.scoring import MAX_IMAGES, failed_rows
 
@@ -59,7 +60,7 @@ def make_fingerprint(vectors: NDArray[Any] | None, contents: str, weights: str) 
     values = np.zeros(VALUES)
     found = np.sqrt(np.maximum(np.linalg.eigvalsh(square)[::-1][:VALUES], 0.0) / max(len(good), 1))
     values[: len(found)] = found
-    rng = np.random.default_rng(0)
+    rng = fixed_generator(Fixed.FINGERPRINT_PAIRS)
     a, b = rng.integers(0, max(len(rows), 1), (2, PAIRS))
     pairs = np.einsum("nd,nd->n", rows[a], rows[b]) if len(rows) else np.zeros(PAIRS)
     pairs[a == b] = np.nan
@@ -126,7 +127,7 @@ def _rows(vectors: NDArray[Any]) -> Floats:
 def _repeated(rows: Floats) -> tuple[int, int]:
     """Return how many images have the vector of another, or only zeros, and of how many: of very many, a sample."""
     if len(rows) > MAX_IMAGES:
-        rows = rows[np.sort(np.random.default_rng(0).permutation(len(rows))[:MAX_IMAGES])]
+        rows = rows[np.sort(fixed_generator(Fixed.REPEATED_SAMPLE).permutation(len(rows))[:MAX_IMAGES])]
     repeated: NDArray[np.bool_] = np.logical_not(rows.any(axis=1))
     single = rows.astype(np.float32)
     for start in range(0, len(rows), 1024):

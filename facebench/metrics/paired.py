@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facebench.metrics import uncertainty
+from facebench.metrics.streams import Fixed, fixed_generator
 
 Floats = NDArray[np.float64]
 
@@ -184,30 +185,30 @@ def power_to_detect(difference: float, bound: float, standard_error: float, quan
     return float(ndtr((difference - bound) / standard_error - quantile))
 
 
-def power_against_worsening(expected: float, n: int, bound: float, quantile: float, identities: int) -> float:
+POWER_DRAWS = 4000
+
+
+def power_against_worsening(expected: float, n: int, n_identities: int, bound: float, quantile: float) -> float:
     """Return the chance that independent changes, all for the worse, are shown to exceed a bound.
 
-    The standard error of such changes grows with their number k, which is Poisson distributed: the gate speaks up where
-    ``k/n - z sqrt(V (1 + V n²/k²)) > bound`` (`small_count_variance`). Here ``V = k/n² (1 + max(0, s + s Z))``: what
-    identities with several comparisons add is 0 on average, and its standard error, by which V is raised, is
-    ``s = sqrt(2 (n / identities - 1) / n)`` of the rest (`facebench.metrics.clusters`); Z is taken as normal.
+    The standard error of such changes grows with their number and with how they fall on identities, so designs are
+    drawn: Poisson changes per identity, each with the variance that `paired_genuine` would find.
 
     Args:
         expected: changes expected among the comparisons.
         n: comparisons.
+        n_identities: identities, each with as many comparisons.
         bound: of the difference; 0 asks whether it is worse at all.
         quantile: z, one-sided, after any correction for the family.
-        identities: that the comparisons belong to, equally many to each.
     """
-    from scipy.special import ndtr
-    from scipy.stats import poisson
-
-    k = np.arange(1, n + 1)
-    room = np.maximum(k - bound * n, 0.0) / quantile  # the largest standard error of k that still speaks up
-    largest = (np.sqrt(1 + 4 * (room / k) ** 2) - 1) * k / 2  # the variance it belongs to, as a multiple of k
-    spread = sqrt(2 * max(n / identities - 1, 0.0) / n)
-    raised_less = ndtr((largest - 1) / spread - 1) if spread else np.ones(n)
-    return float(np.where(largest > 1, raised_less, 0.0) @ poisson.pmf(k, expected))
+    changed = fixed_generator(Fixed.POWER).poisson(expected / n_identities, (POWER_DRAWS, n_identities))
+    k = changed.sum(axis=1)
+    d, each = k[:, None] / n, n / n_identities
+    squares = (changed * (1 - d) ** 2 + (each - changed) * d**2) / n**2
+    shared = (((changed - d * each) / n) ** 2 - squares) / (1 - 1 / n_identities) ** 2
+    variance = squares.sum(axis=1) + np.maximum(0.0, shared.sum(axis=1) + np.sqrt((shared**2).sum(axis=1)))
+    errors = [sqrt(small_count_variance(float(v), int(c), n)) for v, c in zip(variance, k, strict=True)]
+    return float(np.mean(k / n - quantile * np.array(errors) > bound))
 
 
 def rank_intervals(shown_better: NDArray[np.bool_]) -> list[tuple[int, int]]:

@@ -51,6 +51,9 @@ class Fixed(IntEnum):
     TIMED_VECTORS = 3
     DIVERSE_INPUTS = 7
     SPLIT_RATERS = 11
+    POWER = 13
+    FINGERPRINT_PAIRS = 17
+    REPEATED_SAMPLE = 19
 
 
 FIXED_SEED = 0

@@ -57,7 +57,7 @@ def test_one_per_cent_of_a_groups_genuine_scores_lowered(margin, regression):
     mean_rate = 0.05 * 1.2  # the effects of the identities raise the mean a little
     flips = 0.01 * (1 - mean_rate) * n
     line = 0.0 if regression == "above-zero" else margin
-    predicted = paired.power_against_worsening(flips, n, line, paired.one_sided_quantile(0.95), IDENTITIES)
+    predicted = paired.power_against_worsening(flips, n, IDENTITIES, line, paired.one_sided_quantile(0.95))
     caught = outcomes[Outcome.REGRESSION] / REPETITIONS
     assert caught == pytest.approx(predicted, abs=0.03)
     # to pass, the harm must look smaller than the margin although it is 2.3 margins large or more

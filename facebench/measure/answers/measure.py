@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from facebench.errors import UnknownNameError
 from facebench.measure.answers.between import differences_between
 from facebench.measure.answers.columns import Judged
 from facebench.measure.answers.truth import judged
@@ -50,6 +51,10 @@ def measure_answers(
     assert task is not None
     where = f"protocol {spec.name}"
     found = judged(task, card, vectors, images.attributes, where)
+    known = {f.metric for f in found.table.figures if f.of is None}
+    known |= {r.metric for r in found.table.ranked if r.of is None}
+    if task.primary is not None and task.primary not in known:
+        raise UnknownNameError("metric", task.primary, known, where=f"{where}, task.primary")
     units = units_of(images, spec.uncertainty.unit, images.attributes, found.rows)
     groupings, unmeasured = groupings_of(spec, images)
     measurer = _Measurer(spec, found, units, Resampled(units, replicates=spec.uncertainty.replicates, seed=seed))
