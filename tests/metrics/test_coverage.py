@@ -112,4 +112,5 @@ def test_the_recorded_study_covers() -> None:
     """`make verify` measures the record anew, and then runs this test once more."""
     for row in json.loads(RECORD.read_text(encoding="utf-8"))["counts"]:
         assert not row["loose"], row
-        assert binom.cdf(row["covered"], row["intervals"], LOWEST) > 1e-4, row
+        if "flagged" not in row["kind"]:  # the flag says that the interval may not be relied on
+            assert binom.cdf(row["covered"], row["intervals"], LOWEST) > 1e-4, row
