@@ -6,18 +6,30 @@ DEV := .venv/.dev-installed
 DEMO := out/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs bench
+.PHONY: help demo test test-fast verify lint docs bench
 
 help:  ## list the commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(RUNTIME)  ## judge a small model on rendered faces; the last line is the report's path
 	@$(BIN)/facebench run phantom-eigenfaces phantom-smoke --out $(DEMO)
 	@echo "$(CURDIR)/$(DEMO)/report.html"
 
+# one test process for each core, at most four, each with one thread
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
+
 # pytest's own output goes to stdout, so that its closing line can be the last one printed
-test: $(DEV)  ## run every test
-	@$(BIN)/python -m pytest 2>&1
+test: $(DEV)  ## run every test but those of `make verify`
+	@$(PYTEST) -m "not verify" 2>&1
+
+test-fast: $(DEV)  ## run the tests that take seconds
+	@$(PYTEST) -m "not verify and not slow" 2>&1
+
+verify: $(DEV)  ## run every test, browser tests too, fuzz for 30 minutes and study coverage in full; hours
+	@$(PYTEST) 2>&1
+	@$(BIN)/python -m benchmarks.fuzz --minutes 30
+	@$(BIN)/python -m benchmarks.coverage_study --runs 2000 --anew --jobs $$($(BIN)/python -c 'import os; print(os.cpu_count())')
+	@$(BIN)/python -m pytest -k recorded_study tests/metrics/test_coverage.py 2>&1
 
 lint: $(DEV)  ## check format, style and types
 	$(BIN)/ruff format --check .

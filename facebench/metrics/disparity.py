@@ -29,7 +29,8 @@ def max_min(x: Floats) -> Floats:
 def max_geomean(x: Floats) -> Floats:
     """Return max / geometric mean."""
     with np.errstate(divide="ignore"):
-        return _quotient(x.max(axis=-1), np.exp(np.log(x).mean(axis=-1)))
+        found = _quotient(x.max(axis=-1), np.exp(np.log(x).mean(axis=-1)))
+    return np.asarray(np.maximum(found, 1.0))  # equal rates may give a little less by rounding
 
 
 def gini(x: Floats) -> Floats:

@@ -169,6 +169,9 @@ class Call:
     def __reduce__(self) -> Any:
         return self.reduced
 
+    def __repr__(self) -> str:  # the same in every test process
+        return f"Call({self.reduced[0].__name__})"
+
 
 EVIL = "open('pwned', 'w')"
 

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from facebench.schema import Comparison, Verdict
+from tests.command_line import Shell
 from tests.comparison import factory
 from tests.gate.junit_schema import violations
 
@@ -19,11 +20,9 @@ ROOT = Path(__file__).resolve().parents[2]
 ENV = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
 
 
-def facebench(*words, cwd=None, env=None):
-    return subprocess.run(
-        [sys.executable, "-m", "facebench", *map(str, words)], capture_output=True, text=True, timeout=300, cwd=cwd,
-        env=env or ENV, check=False,
-    )  # fmt: skip
+@pytest.fixture
+def facebench(tmp_path, monkeypatch, capsys):
+    return Shell(tmp_path, monkeypatch, capsys)
 
 
 @pytest.fixture(scope="session")
@@ -38,7 +37,7 @@ def policies(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_every_exit_code(folders, policies, tmp_path):
+def test_every_exit_code(facebench, folders, policies, tmp_path):
     base = folders["base"]
     other = factory.write_result(tmp_path / "other", factory.vectors(), manifest="n" * 64)
     limited = factory.write_result(tmp_path / "limited", factory.vectors(), limit=96)
@@ -53,43 +52,42 @@ def test_every_exit_code(folders, policies, tmp_path):
     ]
     for code, first, second, policy, words in cases:
         done = facebench("gate", first, second, "--policy", policies / f"{policy}.yaml")
-        assert (done.returncode, words in done.stdout + done.stderr) == (code, True), done.stdout + done.stderr
-        assert "Traceback" not in done.stderr
+        assert (done, words in facebench.out + facebench.err) == (code, True), facebench.out + facebench.err
 
 
 @pytest.mark.slow
-def test_the_gate_writes_what_it_is_asked_for(folders, policies, tmp_path):
+def test_the_gate_writes_what_it_is_asked_for(facebench, folders, policies, tmp_path):
     files = {name: tmp_path / name for name in ("gate.xml", "summary.md", "verdict.json")}
     files["summary.md"].write_text("before\n")
     done = facebench(
         "gate", folders["base"], folders["worse"], "--policy", policies / "tight.yaml", "--json", "--annotations",
         "--junit", files["gate.xml"], "--markdown", files["summary.md"], "--verdict", files["verdict.json"],
     )  # fmt: skip
-    assert done.returncode == 1
-    verdict = Verdict.model_validate(json.loads(done.stdout))
+    assert done == 1
+    verdict = Verdict.model_validate(json.loads(facebench.out))
     assert verdict == Verdict.model_validate(json.loads(files["verdict.json"].read_text()))
     assert violations(files["gate.xml"].read_text()) == []
     assert files["summary.md"].read_text().startswith("before\n## Regression: worse is worse")
-    said = [line for line in done.stderr.splitlines() if not line.startswith("Comparing: ")]  # progress, when slow
+    said = [line for line in facebench.err.splitlines() if not line.startswith("Comparing: ")]  # progress, when slow
     assert said[0].startswith("::error title=REGRESSION")
 
 
 @pytest.mark.slow
-def test_compare_writes_page_json_and_markdown(folders, tmp_path):
+def test_compare_writes_page_json_and_markdown(facebench, folders, tmp_path):
     done = facebench(
         "compare", *(folders[n] for n in ("base", "noisy", "worse")), "--out", tmp_path, "--markdown",
         tmp_path / "c.md",
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert "worse: It recognises worse than base, more than chance explains: by TAR at FMR 1e-1" in done.stdout
+    assert done == 0, facebench.err
+    assert "worse: It recognises worse than base, more than chance explains: by TAR at FMR 1e-1" in facebench.out
     found = Comparison.model_validate(json.loads((tmp_path / "comparison.json").read_text()))
     assert found.base == "base"
     page = (tmp_path / "comparison.html").read_text()
     assert "</html>" in page
     assert len(page.encode()) < 1_000_000
     assert "| TAR at FMR 1e-2 |" in (tmp_path / "c.md").read_text().replace("\\", "")
-    quiet = facebench("compare", folders["base"], folders["noisy"], "--out", tmp_path, "--json")
-    assert json.loads(quiet.stdout)["models"][1]["label"] == "noisy"
+    assert facebench("compare", folders["base"], folders["noisy"], "--out", tmp_path, "--json") == 0
+    assert json.loads(facebench.out)["models"][1]["label"] == "noisy"
 
 
 @pytest.mark.slow

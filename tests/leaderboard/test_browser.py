@@ -19,7 +19,7 @@ from tests.leaderboard.webdriver import CHROMIUM, DRIVER, Browser, Driver
 from tests.report import factory
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.verify,
     pytest.mark.skipif(CHROMIUM is None or DRIVER is None, reason="no Chromium, or no chromedriver"),
 ]
 PROTOCOL = Path("protocols") / "faces-verification.html"

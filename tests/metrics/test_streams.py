@@ -13,6 +13,7 @@ from facebench.metrics.streams import Fixed, Stream, fixed_generator, generator
 
 PACKAGE = Path(__file__).resolve().parents[2] / "facebench"
 MADE_WITH = {
+    "leaderboard/fingerprint.py": "fingerprints of published entries were drawn with it; new ones are compared",
     "models/zoo/training.py": "the weights that are shipped were trained in this order of faces",
     "models/zoo/training_faces.py": "so were they on these faces",
 }

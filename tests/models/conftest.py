@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.models.calls import Shell
+from tests.command_line import Shell
 from tests.run.test_plan import write_faces
 
 

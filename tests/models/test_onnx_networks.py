@@ -10,7 +10,7 @@ import pytest
 
 from facebench.data import decode_batches, load_dataset
 from facebench.models import load_model
-from tests.models.calls import Shell
+from tests.command_line import Shell
 from tests.models.onnx_writer import field, integer, ints, model, node, tensor, value
 
 FLOAT, UINT8, INT8, INT64, STRING, BOOL, HALF = 1, 2, 3, 7, 8, 9, 10

@@ -12,7 +12,7 @@ import pytest
 
 from facebench.models import load_model
 from facebench.models.foreign_embeddings import convert_embeddings
-from tests.models.calls import Shell
+from tests.command_line import Shell
 
 
 def ids_of(people: Path) -> list[str]:

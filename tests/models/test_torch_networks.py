@@ -12,7 +12,7 @@ import torch
 
 from facebench.models import load_model
 from facebench.models.gradients import why_no_gradients
-from tests.models.calls import Shell
+from tests.command_line import Shell
 
 CODE = """
 import torch
@@ -249,7 +249,7 @@ def test_without_gradients_maps_by_gradient_are_unmeasured(shell: Shell, people:
     [("[8]", '"8/255"'), ("[1]", '"1/255"'), ("[1.0]", '"1/255"'), ('["1"]', '"1/255"'), ("[1, 2]", '"2/255"')],
 )
 def test_budgets_in_grey_levels_are_named(eps: str, said: str, shell: Shell, people: Path) -> None:
-    from tests.models.calls import PROTOCOL
+    from tests.command_line import PROTOCOL
 
     path = write(shell.folder / "m")
     (shell.folder / "p.yaml").write_text(PROTOCOL + ATTACK.replace("EPS", eps), encoding="utf-8")

@@ -11,6 +11,7 @@ from itertools import combinations, pairwise
 from statistics import NormalDist
 from typing import Any
 
+from facebench.measure.rates import one_sided
 from facebench.schema import (
     Artifact,
     Curve,
@@ -43,8 +44,11 @@ def wilson(k: float, n: float, z: float = 1.96) -> tuple[float, float]:
 def rate(metric: str, k: int, n: int, *, deff: float = 3.0, **fields: Any) -> Estimate:
     """A counted rate with its interval, flags and bracket as a run would write them."""
     low, high = wilson(k / deff, n / deff)
+    interval: dict[str, Any] = {"ci_method": "wilson-neff", "n_eff": n / deff}
     flags = list(fields.pop("flags", ()))
     if k == 0:
+        interval = one_sided(False, n, n / (10 * deff), deff, 0.95)
+        low, high = interval.pop("ci_low"), interval.pop("ci_high")
         flags.append(Flag.ZERO_ERRORS)
     elif k < 30:
         flags.append(Flag.FEW_ERRORS)
@@ -52,16 +56,16 @@ def rate(metric: str, k: int, n: int, *, deff: float = 3.0, **fields: Any) -> Es
     value = k / n
     if metric == "tar":
         value, low, high = 1 - value, 1 - high, 1 - low
+        if k == 0:
+            interval["bracket"] = tuple(1 - limit for limit in reversed(interval["bracket"]))
     return Estimate(
         metric=metric,
         value=value,
         ci_low=low,
         ci_high=high,
-        ci_method="wilson-neff",
         errors=k,
-        n_eff=n / deff,
-        bracket=(3 * deff / n, min(1.0, 30 * deff / n)) if k == 0 else None,
         flags=tuple(flags),
+        **interval,
         **{side: n},
         **fields,
     )

@@ -13,7 +13,7 @@ from facebench.run.report import render_report
 from . import factory
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")
+pytestmark = [pytest.mark.verify, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")]
 
 OPTIONS = [
     "--headless",

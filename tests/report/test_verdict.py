@@ -144,7 +144,7 @@ def test_thin_recognition_is_read_with_care(flag: Flag, words: str) -> None:
 def test_no_missed_comparison_is_a_bound_and_not_a_tar_of_one() -> None:
     estimates = factory.overall(600, 40_000, mu=12)
     found = statement(factory.frame(estimates), "Recognition")
-    assert found.headline.startswith("No genuine comparison was missed: true accept rate (TAR) at least 0.981")
+    assert found.headline.startswith("No genuine comparison was missed: true accept rate (TAR) at least 0.850")
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +18,7 @@ from facebench.run.protocols import bind_dataset, load_protocol
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from tests.command_line import Shell
 from tests.data.factory import write_tree
 from tests.data.writers import benchmarks as make
 
@@ -63,16 +63,18 @@ def small(name: str, path: Path) -> Path:
 @pytest.mark.parametrize(
     ("name", "write"), [("calfw", make.calfw), ("cfp-fp", make.cfp), ("rfw", make.rfw), ("ijbb", make.ijb)]
 )
-def test_each_runs_from_the_command_line(tmp_path: Path, name: str, write: Callable[[], make.Files]) -> None:
+def test_each_runs_from_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str,
+    write: Callable[[], make.Files],
+) -> None:  # fmt: skip
+    facebench = Shell(tmp_path, monkeypatch, capsys)
     faces = write_tree(tmp_path / "set", write())
     ids = load_dataset(faces).image_ids
     vectors = np.random.default_rng(0).normal(size=(len(ids), 4)).astype(np.float32)
     np.savez(tmp_path / "e.npz", embs=vectors, filenames=np.array(ids))
     (tmp_path / "m.yaml").write_text("name: e\nadapter: embeddings\nweights: e.npz\n", encoding="utf-8")
     words = ["run", tmp_path / "m.yaml", small(name, tmp_path / "p.yaml"), "--data", f"faces={faces}"]
-    command = [sys.executable, "-m", "facebench", *map(str, words), "--out", str(tmp_path / "out")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr
+    assert facebench(*words, "--out", tmp_path / "out") == 0, facebench.err
     result = json.loads((tmp_path / "out" / "result.json").read_text(encoding="utf-8"))
     found = next(e for e in result["estimates"] if e["metric"] == "fmr" and e["group"] == "all")
     assert found["n_impostor"] == {"calfw": 20, "cfp-fp": 20, "rfw": 20, "ijbb": 1}[name]

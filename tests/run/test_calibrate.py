@@ -8,6 +8,7 @@ from facebench.errors import InputError
 from facebench.measure.grouped import GroupMeasurer
 from facebench.measure.groups import Grouping
 from facebench.measure.sample import Images, Sample
+from facebench.measure.study import Points
 from facebench.metrics import families
 from facebench.metrics.power import Shares, impostor_design_effect
 from facebench.metrics.uncertainty import vertex_variance
@@ -124,8 +125,9 @@ def states_a_differential(seed, ratio):
     )
     from facebench.measure.overall import pooled_cutoffs
 
+    points = Points((0.01,))
     measurer = GroupMeasurer(
-        sample, [0.01], pooled_cutoffs(sample, [0.01]), policy="pooled", confidence=0.95, min_identities=10,
+        sample, points, pooled_cutoffs(sample, points), policy="pooled", confidence=0.95, min_identities=10,
         design_effects=[1.0], seed=seed,
     )  # fmt: skip
     found = {e.metric: e for e in measurer.estimates() if e.group == "g"}

@@ -12,6 +12,7 @@ import pytest
 
 from facebench.errors import InputError
 from facebench.execution.options import RunOptions
+from facebench.execution.repeat import N_IMAGES
 from facebench.measure.every_score import measure
 from facebench.measure.saved import load_inputs, load_section
 from facebench.phantoms.labels import ARCFACE_112
@@ -222,7 +223,7 @@ def test_a_killed_run_resumes_and_embeds_nothing_twice(weights: str | None, face
     assert result.result_id == expected.result_id
     again = Blocks(weights=weights)
     assert go(again, faces, tmp_path / "out").estimates == expected.estimates
-    assert again.seen == 0
+    assert again.seen == N_IMAGES  # those that every run embeds twice, to tell whether the model repeats itself
 
 
 def test_an_image_lost_under_a_condition_counts_as_a_failure_and_a_miss(faces: Path, tmp_path: Path) -> None:
