@@ -74,6 +74,11 @@ def check_printable(table: Table) -> None:
             raise InputError(f"{table.place(row)}: {name} {cells[row]!r} contains control characters; remove them")
 
 
+def is_number(cell: str) -> bool:
+    """Tell whether a cell is written as a number of a table is."""
+    return _NUMBER.fullmatch(cell) is not None
+
+
 def number_column(table: Table, name: str) -> tuple[float | None, ...] | None:
     """Return a column as numbers, an empty cell as None; or None when some cell is not a number.
 
@@ -185,12 +190,3 @@ def _check_type(name: str, kind: Any, where: str) -> None:
 def _cell(value: object) -> str:
     """Return a Parquet value as the text it would have in a CSV file."""
     return "" if value is None else str(value).strip()
-
-
-def is_number(cell: str) -> bool:
-    """Tell whether a cell is a number."""
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True

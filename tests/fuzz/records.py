@@ -15,11 +15,14 @@ import numpy as np
 from facebench.comparison.compare import compare_results
 from facebench.files import asset_dir, read_json
 from facebench.gate import check_gate, load_policy
+from facebench.leaderboard.names import load_names
+from facebench.measure.sample import Images
 from facebench.models import load_model
 from facebench.run.evaluate import rescore
 from facebench.run.protocols import load_protocol
 from facebench.run.report import render_report, verdict_sentences
 from facebench.schema import Result
+from facebench.sections.judgements.measure import read_judgements
 from tests.comparison import factory
 from tests.fuzz.formats import Format, parquet
 
@@ -78,6 +81,25 @@ def protocol_formats() -> Iterator[Format]:
     yield Format(
         "policy", {"p.yaml": found.read_bytes()}, "p.yaml", "text", lambda root: load_policy(str(root / "p.yaml"))
     )
+
+
+def table_formats() -> Iterator[Format]:
+    """The names of the leaderboard's models, judgements of people, and files of answers."""
+    names = {"schema_version": 1, "models": {"a": {"maintainer": "us", "weights": ["0" * 64]},
+                                             "b": {"maintainer": "them", "weights": ["1" * 64, "2" * 64]}}}  # fmt: skip
+    yield Format("names of models", {"models.json": json.dumps(names).encode()}, "models.json", "json", load_names)
+    judged = b"image_a,image_b,similarity,judge\ni0,i1,3.5,j1\ni1,i2,1,j1\ni0,i1,4,j2\ni1,i2,2,j2\n"
+    images = Images(("i0", "i1", "i2"), ("p", "p", "q"), {})
+    yield Format("judgements", {"j.csv": judged}, "j.csv", "text", lambda root: read_judgements(root / "j.csv", images))
+    answers = {
+        "probabilities": b"image_id,p_joy,p_calm\ni0,0.25,0.75\ni1,1,0\n", "words": b"image_id,label\ni0,Joy.\ni1,\n",
+        "values": b"image_id,valence,arousal\ni0,-0.5,0.25\ni1,0,1\n",
+    }  # fmt: skip
+    for name, content in answers.items():
+        yield Format(
+            f"predictions of {name}", {"a.csv": content}, "a.csv", "text",
+            lambda root: load_model(f"predictions:{root / 'a.csv'}"),
+        )  # fmt: skip
 
 
 @cache
@@ -140,5 +162,6 @@ def result_formats() -> Iterator[Format]:
 
 def record_formats() -> Iterator[Format]:
     yield from protocol_formats()
+    yield from table_formats()
     yield from model_formats()
     yield from result_formats()
