@@ -77,7 +77,9 @@ def discordant_interval(
     effect measures: a general approach", 2008.
 
     Args:
-        newly_wrong, newly_right: comparisons that changed sides, of n.
+        newly_wrong: comparisons that were right and are wrong now.
+        newly_right: comparisons that were wrong and are right now.
+        n: all comparisons.
         variance: of the difference, over identities.
         confidence: of the interval.
     """

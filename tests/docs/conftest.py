@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import pickle
 import shutil
 import sys
 from pathlib import Path
@@ -61,6 +62,8 @@ def stand_ins(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for name in ("faces", "att_faces"):
             write_faces(top / "whole", top / name, {"gender": "sex", "age": "age"})
         write_faces(top / "whole", top / "people", {"gender": "sex", "race": "tone", "age": "age"})
+        with Path("encodings.pkl").open("wb") as stream:
+            pickle.dump({f"{person}.jpg": [0.1 * person, 1.0] for person in range(3)}, stream)
         for name in MODELS:
             (top / f"{name}.yaml").write_text(
                 f"name: {name}\nadapter: phantom-arcface\nweights: {WEIGHTS / 'phantom-arcface.safetensors'}\n"

@@ -57,7 +57,7 @@ def test_a_wrong_executor_is_named_before_the_work(executor: str, said: str) -> 
 @pytest.mark.parametrize("kind", ["dask", "ray"])
 def test_a_missing_extra_is_named(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("facebench.execution.find_spec", lambda _name: None)
-    with pytest.raises(InputError, match=rf"facebench\[{kind}\]"):
+    with pytest.raises(InputError, match=rf"needs the extra .*\.\[{kind}\]"):
         check_executor(f"{kind}:local")
 
 

@@ -83,7 +83,7 @@ def protocol_page(board: Shown, version: str) -> str:
 def _left_out(board: Shown) -> list[Section]:
     """Name the entries that do not validate, each with the fields; none of their numbers is shown."""
     rows = [
-        [text(validation.entry), Cell(fmt.clip(problem.field, 80)), text(problem.why)]
+        [Cell(fmt.clip(validation.entry, 400)), Cell(fmt.clip(problem.field, 80)), text(problem.why)]
         for validation in board.listed.left_out
         for problem in validation.problems
     ]

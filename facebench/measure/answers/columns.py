@@ -106,8 +106,8 @@ def in_order(shares: Floats, order: list[int | None], k: int) -> Floats:
 def as_stored(threshold: float) -> float:
     """Return a threshold as answers are stored, in single precision, so that a score of .7 reaches one of .7.
 
-    >>> np.float32(0.7) >= 0.7, np.float32(0.7) >= as_stored(0.7)
-    (np.False_, np.True_)
+    >>> float(np.float32(0.7)) >= 0.7, float(np.float32(0.7)) >= as_stored(0.7)
+    (False, True)
     """
     return float(np.float32(threshold))
 
