@@ -176,7 +176,7 @@ def test_distances_read_as_similarities_are_the_first_sentence_and_the_result_is
     for name, middle, n in (("gen", 0.4, 100), ("imp", 1.2, 500)):
         (tmp_path / f"{name}.txt").write_text("\n".join(f"{x:.4f}" for x in rng.normal(middle, 0.1, n)))
     said = call("run", f"scores:{tmp_path}/gen.txt#impostor=imp.txt", "scores", "--out", tmp_path / "out")
-    assert said.startswith("This pipeline is probably broken: the scores look reversed: AUC 0.000")
+    assert said.startswith("This pipeline is probably broken: the scores look reversed: AUC 0 (")
     assert "scale=distance" in said.splitlines()[0]
     result = load_result(tmp_path / "out")
     assert verdict_sentences(result)[0] == said.splitlines()[0]

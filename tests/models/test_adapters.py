@@ -128,6 +128,18 @@ def test_a_wrong_layout_is_named(tmp_path: Path) -> None:
         load_model(onnx_file(tmp_path, spec=spec))
 
 
+def test_grey_is_the_luminance_pillow_computes() -> None:
+    from PIL import Image
+
+    faces = np.random.default_rng(4).integers(0, 256, (3, 24, 20, 3), dtype=np.uint8)
+    spec = InputSpec(height=24, width=20, colour="grey", mean=0, std=1, alignment="none")
+    found = prepare(faces, spec)
+    wanted = np.stack([np.asarray(Image.fromarray(face).convert("L")) for face in faces])
+    assert found.shape == (3, 1, 24, 20)
+    assert np.abs(found[:, 0] - wanted).max() <= 1  # Pillow's coefficients are whole numbers of 65,536 parts
+    assert (found[:, 0] != wanted).mean() < 0.01
+
+
 def test_prepare_by_hand() -> None:
     face = np.zeros((1, 112, 112, 3), np.uint8)
     face[..., 0], face[..., 1], face[..., 2] = 10, 20, 30

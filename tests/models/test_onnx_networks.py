@@ -221,7 +221,7 @@ ZERO = [tensor("zero", np.array([0], np.float32))]
                 head=[node("Concat", ["x", "x", "x"], ["pixels"], (integer("axis", 1),))],
                 given=value("x", ["N", 1, 112, 112]),
             ),
-            "a network of 1 channel",
+            "write 'colour: grey'",
             id="grey",
         ),
     ],

@@ -44,7 +44,7 @@ def score_doubts(estimates: Sequence[Estimate], curves: Sequence[Curve], *, own_
 
 
 def _limits(found: Separation) -> str:
-    auc, low, high = (f"{round(value, 4):g}" for value in (found.auc, found.low, found.high))
+    auc, low, high = (f"{value:.3f}" if value >= 0.0005 else "0" for value in (found.auc, found.low, found.high))
     return f"AUC {auc} ({low} to {high})"
 
 
