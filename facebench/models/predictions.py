@@ -23,6 +23,7 @@ from facebench.data.table import Table, is_number, number_column, read_table
 from facebench.errors import InputError, did_you_mean
 from facebench.files import read_bytes, sha256_file
 from facebench.models.protocol import Embeddings
+from facebench.models.references import file_and_options
 from facebench.schema import ModelCard
 from facebench.schema.model import Activation, OutputSpec
 
@@ -91,18 +92,11 @@ def load_predictions(reference: str) -> StoredPredictions:
 
 
 def _parts(reference: str) -> tuple[Path, dict[str, str]]:
-    place, _, fragment = reference.removeprefix(PREFIX).partition("#")
-    if not place:
-        raise InputError(f"{reference!r} names no file; write predictions:FILE")
-    options: dict[str, str] = {}
-    for word in filter(None, fragment.split(",")):
-        key, equals, value = word.partition("=")
-        if not equals or not value or key in options:
-            raise InputError(f"{reference!r}: {word!r}; write KEY=VALUE, each key once, separated by commas")
+    path, options = file_and_options(reference, PREFIX)
+    for key in options:
         if key not in _KEYS:
             raise InputError(f"{reference!r}: unknown key {key!r}.{did_you_mean(key, _KEYS)} Known: {', '.join(_KEYS)}")
-        options[key] = value
-    return Path(place), options
+    return path, options
 
 
 def _answers(table: Table, options: dict[str, str], where: str) -> tuple[OutputSpec, NDArray[np.float32]]:

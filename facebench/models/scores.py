@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from facebench.data.scores import ScoreTable, read_scores, score_files
-from facebench.errors import InputError
 from facebench.files import sha256_bytes, sha256_file
+from facebench.models.references import file_and_options
 from facebench.schema import Comparator, ModelCard
 
 PREFIX = "scores:"
@@ -32,16 +31,7 @@ def load_scored_model(reference: str) -> ScoredModel:
     Raises:
         InputError: a key is unknown, or the file does not add up; with file, line and cause.
     """
-    place, _, fragment = reference.removeprefix(PREFIX).partition("#")
-    if not place:
-        raise InputError(f"{reference!r} names no file; write scores:FILE")
-    options: dict[str, str] = {}
-    for word in filter(None, fragment.split(",")):
-        key, equals, value = word.partition("=")
-        if not equals or not value or key in options:
-            raise InputError(f"{reference!r}: {word!r}; write KEY=VALUE, each key once, separated by commas")
-        options[key] = value
-    path = Path(place)
+    path, options = file_and_options(reference, PREFIX)
     table = read_scores(path, options)
     hashes = [sha256_file(file) for file in score_files(path, options)]
     name = path.stem + (f"-{options['column']}" if "column" in options else "")

@@ -56,8 +56,14 @@ def _protocol(result: Result) -> Facts:
         Fact("Name", f"{protocol.name}, version {protocol.version}"),
         Fact("Title", protocol.title),
         Fact("What it does", protocol.description),
-        Fact("Thresholds", policy_words(protocol.threshold_policy)),
-        Fact("Leading operating point", f"{fmt.point(protocol.primary)}"),
+        *(
+            []
+            if result.task is not None
+            else [
+                Fact("Thresholds", policy_words(protocol.threshold_policy)),
+                Fact("Leading operating point", f"{fmt.point(protocol.primary)}"),
+            ]
+        ),
         Fact("Intervals", f"{fmt.percent(protocol.confidence)} nominal coverage{_methods(result)}"),
         Fact("Protocol sha256", protocol.sha256, True),
         Fact("Source", protocol.source),
@@ -97,6 +103,8 @@ def _left_out(item: LeftOut) -> str:
 def _embedding(card: ModelCard) -> str:
     if card.comparator is Comparator.EXTERNAL:
         return "none: the scores were read from a file"
+    if card.outputs:
+        return f"none: it answers ({', '.join(output.name for output in card.outputs)})"
     return f"{fmt.count(card.embedding_dim)} dimensions, compared by {card.comparator}"
 
 

@@ -165,7 +165,8 @@ class ProtocolSpec(Strict):
             return given
         targets = [point["fmr_target"] for point in points if point.get("fmr_target") is not None]
         names = [point.get("name") for point in points if point.get("threshold") is not None]
-        if "fmr_targets" in given and list(given["fmr_targets"]) != targets:
+        other = given.get("fmr_targets", targets)
+        if not isinstance(other, list | tuple) or list(other) != targets:
             raise ValueError("give `operating_points` or `fmr_targets`, not both")
         filled = {**given, "fmr_targets": targets}
         if not targets and names:
