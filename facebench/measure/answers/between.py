@@ -85,6 +85,5 @@ def _estimate(
     return Estimate(
         value=found.value, ci_low=found.low, ci_high=found.high, ci_method="simultaneous-pairs",
         expected_if_fair=found.expected, excess=found.value - found.expected,
-        excess_low=found.low - found.expected, excess_high=found.high - found.expected,
         p_value=found.p_value, flags=flags, **common,
     )  # fmt: skip
