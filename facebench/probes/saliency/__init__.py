@@ -6,7 +6,7 @@ holds all by name; third-party methods come by entry point (group ``facebench.sa
 
 from __future__ import annotations
 
-from facebench.probes.saliency.subject import Explained, Method, Saliency, Target
+from facebench.probes.saliency.subject import Asked, Explained, Method, Saliency, Target
 from facebench.registry import Registry
 
 METHODS: Registry[Method] = Registry(
@@ -38,4 +38,4 @@ GRADIENT_METHODS = frozenset(
 RANDOM_METHODS = frozenset({"rise", "s-rise", "corrrise", "dise", "smoothgrad"})
 """Methods whose map depends on a seed."""
 
-__all__ = ["GRADIENT_METHODS", "METHODS", "RANDOM_METHODS", "Explained", "Method", "Saliency", "Target"]
+__all__ = ["GRADIENT_METHODS", "METHODS", "RANDOM_METHODS", "Asked", "Explained", "Method", "Saliency", "Target"]
