@@ -236,9 +236,9 @@ def _expressions(found: Sequence[Estimate]) -> Table:
             text("above all nulls" if above else "not above its nulls", _notes(e)),
         ])  # fmt: skip
     note = (
-        "The region of an expression is where its action units move the face (Friesen and Ekman). The gap is the overlap "
-        "with it less the mean overlap with the regions of the other expressions, each corrected for chance: at 0 a map "
-        "fits the wrong expressions as well."
+        "The region of an expression is where its action units move the face (Friesen and Ekman). The gap is the "
+        "overlap with it less the mean overlap with the regions of the other expressions, each corrected for chance: "
+        "at 0 a map fits the wrong expressions as well."
     )
     columns = ["Method", "Expression", "#IoU", "#Wrong-expression gap", "#Chance", "#Other expressions", "#Upside down",
                "#Centred Gaussian", "#Mean map", "~Reading"]  # fmt: skip
