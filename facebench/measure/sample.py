@@ -38,6 +38,16 @@ class Images:
     attributes: Mapping[str, Column]
     roles: tuple[str | None, ...] | None = None  # gallery, gallery-2 or probe, for 1:N search
 
+    def some(self, rows: NDArray[np.int64]) -> Images:
+        """Return some of the images, in the order of `rows`."""
+        identities, roles = self.identities, self.roles
+        return Images(
+            tuple(self.image_ids[row] for row in rows),
+            None if identities is None else tuple(identities[row] for row in rows),
+            {name: [column[row] for row in rows] for name, column in self.attributes.items()},
+            None if roles is None else tuple(roles[row] for row in rows),
+        )
+
     @cached_property
     def identity(self) -> NDArray[np.int64]:
         """(N,) identity index; without labels every image is one of its own."""
