@@ -39,6 +39,7 @@ class Stream(IntEnum):
     CALIBRATED_SEARCH = 83
     ANSWERS = 89
     FAIR_ANSWERS = 97
+    ATTACKED_ANSWERS = 101
 
 
 @unique

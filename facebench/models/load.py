@@ -7,7 +7,7 @@ from pathlib import Path
 
 from facebench.errors import FaceBenchError, InputError, ModelError, UnknownNameError
 from facebench.files import is_file, read_yaml
-from facebench.models.context import LoadContext
+from facebench.models.context import LoadContext as LoadContext  # its former home
 from facebench.models.predictions import is_prediction_reference, load_predictions
 from facebench.models.protocol import FaceModel, PrecomputedModel
 from facebench.models.zoo.catalogue import LOADERS, describe

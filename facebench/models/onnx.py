@@ -14,7 +14,7 @@ from facebench.models.context import LoadContext
 from facebench.models.onnx_file import hash_network
 from facebench.models.onnx_heads import answers, head_tensors
 from facebench.models.onnx_ports import check_input, choose_output, fixed, input_type
-from facebench.models.outputs import embedding_width, unequal
+from facebench.models.outputs import NO_MIRROR, embedding_width, unequal
 from facebench.models.preprocess import embed_flipped
 from facebench.models.protocol import Embeddings, Faces
 from facebench.schema import Colour, Flip, InputSpec, Layout, ModelCard
@@ -105,7 +105,7 @@ def load(context: LoadContext) -> OnnxModel:
     session = _session(weights, context.device, spec.name)
     check_input(session, given, spec.name)
     if spec.outputs and given.flip is not Flip.NONE:
-        raise InputError(f"model {spec.name}: mirrored faces answer something else; 'outputs' go with flip: none")
+        raise InputError(f"model {spec.name}: {NO_MIRROR}")
     output = str(session.get_outputs()[0].name) if spec.outputs else choose_output(session, spec.output, spec.name)
     card = ModelCard(
         name=spec.name,

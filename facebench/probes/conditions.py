@@ -53,12 +53,35 @@ def alter(condition: str, pixels: Pixels, landmarks: Landmarks | None, image_id:
             f"condition {condition} is placed or scaled by the landmarks of the face, and image {image_id!r} has none; "
             "add a column `landmarks` to the manifest, or use faces aligned to the 112 x 112 template"
         )
-    digest = sha256_bytes(f"{seed}|{kind_of(condition)}|{image_id}".encode())
-    rng = np.random.default_rng(int(digest[:32], 16))
-    found = change.apply(Change(pixels, np.asarray(landmarks, np.float64), rng, level_of(condition) or 1))
+    found = change.apply(_change(condition, pixels, landmarks, image_id, seed))
     if np.array_equal(pixels[..., 0], pixels[..., 1]) and np.array_equal(pixels[..., 0], pixels[..., 2]):
         found = _greyed(found, condition)
     return np.ascontiguousarray(found)
+
+
+def turned(condition: str, image_id: str, *, seed: int = 0) -> float:
+    """Return by how many degrees a condition turns a picture, clockwise as it is looked at."""
+    turn = geometry.TURNS.get(kind_of(condition))
+    if turn is None:
+        return 0.0
+    nothing = np.zeros((1, 1, 3), np.uint8)
+    return float(np.rad2deg(turn(_change(condition, nothing, np.zeros((5, 2)), image_id, seed))))
+
+
+def turns(condition: str) -> bool:
+    """Return whether a condition turns a picture."""
+    return kind_of(condition) in geometry.TURNS
+
+
+def mirrored(condition: str) -> bool:
+    """Return whether a condition mirrors a picture left and right."""
+    return kind_of(condition) == "geometry:flip"
+
+
+def _change(condition: str, pixels: Pixels, landmarks: Landmarks, image_id: str, seed: int) -> Change:
+    digest = sha256_bytes(f"{seed}|{kind_of(condition)}|{image_id}".encode())
+    rng = np.random.default_rng(int(digest[:32], 16))
+    return Change(pixels, np.asarray(landmarks, np.float64), rng, level_of(condition) or 1)
 
 
 def _greyed(pixels: Pixels, condition: str) -> Pixels:

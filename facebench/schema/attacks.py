@@ -14,10 +14,11 @@ from facebench.schema._base import Strict
 
 
 class Goal(StrEnum):
-    """What the attacker wants: a genuine pair rejected, or an impostor pair accepted."""
+    """What the attacker wants: a genuine pair rejected, an impostor pair accepted, or an answer that is wrong."""
 
     DODGING = "dodging"
     IMPERSONATION = "impersonation"
+    ANSWER = "answer"
 
 
 class Knowledge(StrEnum):

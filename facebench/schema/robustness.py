@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from facebench.errors import UnknownNameError
 from facebench.schema._base import Strict
-from facebench.schema.attack_report import AttackReport
+from facebench.schema.attack_report import AnswerAttackReport, AttackReport
 from facebench.schema.attacks import AttackSpec
 
 SEVERITIES = (1, 2, 3, 4, 5)
@@ -163,3 +163,4 @@ class RobustnessDetails(Strict):
     failures: tuple[ConditionFailure, ...] = Field((), description="they count as failures to acquire (`fta`)")
     examples: tuple[Example, ...] = Field((), description="of phantom faces only; the first one is the clean face")
     attacks: AttackReport | None = None
+    answer_attacks: AnswerAttackReport | None = None

@@ -42,7 +42,7 @@ def run(context: RunContext) -> SectionResult:
         rows = answers_under(
             context.spec, context.model.card, context.images, context.embedded.vectors, probes, context.options.seed
         )
-        return SectionResult(estimates=rows, details=details, tensors=probes)
+        return with_attacks(SectionResult(estimates=rows, details=details, tensors=probes), run_attacks(context))
     baseline = Baseline(
         context.spec, context.images, context.embedded.vectors, context.pairs, context.clean,
         comparator=context.model.card.comparator.value,
@@ -63,7 +63,8 @@ def remeasure(saved: Saved) -> SectionResult:
         again = answers_under(
             saved.spec, saved.result.model, saved.images, saved.vectors, probes, saved.result.run.seed
         )
-        return SectionResult(estimates=again, details=saved.result.robustness, tensors=probes)
+        found = SectionResult(estimates=again, details=saved.result.robustness, tensors=probes)
+        return with_attacks(found, remeasure_attacks(saved))
     baseline = Baseline(
         saved.spec, saved.images, saved.vectors, saved.pairs, saved.clean,
         comparator=saved.result.model.comparator.value,

@@ -15,6 +15,7 @@ from facebench.schema import Point as OperatingPoint
 from facebench.schema.robustness import FAMILIES, LEVELS, SEVERITIES, family_of, kind_of, level_of
 from facebench.sections.robustness.answers_report import answer_sections
 from facebench.sections.robustness.attacks import report as attacks
+from facebench.sections.robustness.attacks.answers_report import attack_sections
 from facebench.sections.robustness.attacks.charts import Line, Point, curve_chart
 from facebench.sections.robustness.statements import statements as statements  # part of a section's contract
 from facebench.sections.robustness.words import words
@@ -30,7 +31,7 @@ TITLES = {
 def sections(reading: Reading) -> list[Section]:
     """Return one section per family of conditions that was run, and one on attacks."""
     if reading.result.task is not None:
-        return answer_sections(reading)
+        return [*answer_sections(reading), *attack_sections(reading)]
     details = reading.result.robustness
     conditions = () if details is None else details.conditions
     families = [family for family in FAMILIES if any(family_of(c) == family for c in conditions)]
