@@ -15,6 +15,8 @@ from facebench.measure.rates import Rate, rate_estimate, spread
 from facebench.measure.sample import Cell, Sample
 from facebench.measure.study import Points
 from facebench.metrics import bootstrap
+from facebench.metrics.bootstrap import RankedComparisons
+from facebench.metrics.sorting import BLOCK
 from facebench.metrics.streams import Stream, generator
 from facebench.schema import Estimate, Flag, point_fields
 
@@ -78,9 +80,11 @@ class GroupMeasurer:
         self.min_identities = min_identities
         self.design_effects = list(design_effects)
         self.rng = generator(Stream.FAIR_DRAWS, seed)
-        found = points.on(sample.scores.impostor)
+        found = points.on(sample.impostor.scores)
         self.wanted = [p.fmr_target for p in found]  # the FMR each point is meant to have
         self._pooled_accepts: tuple[Floats, Floats] | None = None
+        self._counted: dict[float, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
+        self._spreads: dict[tuple[int, int], tuple[float, int, float]] = {}
         self.pooled = Operating(
             "pooled", tuple(p.threshold for p in found), pooled, tuple(p.resolvable for p in found),
             self._set_on(POOLED),
@@ -188,7 +192,7 @@ class GroupMeasurer:
         weights, totals = self.sample.weights, self.sample.impostor_totals
         false = bootstrap.replicate_accepts(weights, self.sample.impostor, cutoffs)
         for t, threshold in enumerate(thresholds):
-            observed = _counts(self.sample.impostor.cells, self.sample.impostor.scores, threshold, totals.observed.size)
+            observed = self._point_counts(threshold)[0]
             with np.errstate(invalid="ignore", divide="ignore"):
                 false[:, t] += np.nan_to_num(totals.filled * (observed / totals.observed))
         true = bootstrap.replicate_accepts(weights, self.sample.genuine, cutoffs)
@@ -203,8 +207,8 @@ class GroupMeasurer:
         operating: dict[int, Operating],
         counted: dict[Operating, tuple[Floats, Floats] | None],
     ) -> tuple[GroupRates, dict[int, Rate | None], dict[int, Rate | None]]:
-        if not t:  # the next grouping: what was kept of the last one is as large as all comparisons
-            self.sample.deltas.forget_cells()
+        if not t:
+            self._find_spreads(operating)
         fmr: dict[int, Rate | None] = {}
         fnmr: dict[int, Rate | None] = {}
         replicates: dict[str, dict[int, Floats]] = {"fmr": {}, "fnmr": {}}
@@ -214,7 +218,7 @@ class GroupMeasurer:
             found = counted[source]
             false, true = (None, None) if found is None else (found[0][:, t, i], 1 - found[1][:, t, i])
             false_accepts, true_accepts = counts[source]
-            fmr[i] = self._impostor_rate(i, int(false_accepts[i]), source, t)
+            fmr[i] = self._impostor_rate(i, int(false_accepts[i]), t)
             fnmr[i] = self._genuine_rate(i, int(true_accepts[i]), source, t) if cell.first == cell.second else None
             if false is not None and true is not None:
                 replicates["fmr"][i], replicates["fnmr"][i] = _spread_as(false, fmr[i]), _spread_as(true, fnmr[i])
@@ -228,25 +232,38 @@ class GroupMeasurer:
 
     def _point_counts(self, threshold: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return (C,) false accepts and (C,) true accepts per cell at one threshold."""
-        n_cells = len(self.sample.cells)
-        impostor, genuine = self.sample.impostor, self.sample.genuine
-        return (
-            _counts(impostor.cells, impostor.scores, threshold, n_cells),
-            _counts(genuine.cells, genuine.scores, threshold, n_cells),
-        )
+        if threshold not in self._counted:
+            self._counted[threshold] = (
+                _counts(self.sample.impostor, threshold), _counts(self.sample.genuine, threshold)
+            )  # fmt: skip
+        return self._counted[threshold]
 
-    def _impostor_rate(self, i: int, errors: int, source: Operating, t: int) -> Rate | None:
+    def _impostor_rate(self, i: int, errors: int, t: int) -> Rate | None:
         n = int(self.sample.n_impostor[i])
         if not n:
             return None
         if not self.sample.has_identities:
             return Rate(errors, n, None, n, 1.0, "naive-wilson")
+        variance, disjoint, leading = self._spreads[i, t]
+        return Rate(errors, n, variance, disjoint, self.design_effects[t], "wilson-delta", leading)
+
+    def _find_spreads(self, operating: dict[int, Operating]) -> None:
+        """Keep variance, disjoint comparisons and leading share of the FMR of each cell at each point.
+
+        Cell by cell, because what is computed from one is as large as its comparisons.
+        """
+        if not self.sample.has_identities:
+            return
         deltas = self.sample.deltas
-        variance = deltas.fmr(i, source.thresholds[t], source.cells[t]).variance
-        own = deltas.impostors(i)
-        return Rate(
-            errors, n, variance, own.disjoint, self.design_effects[t], "wilson-delta", own.index.leading
-        )  # fmt: skip
+        setting = {cell for source in operating.values() for cell in source.cells}
+        for i, source in operating.items():
+            if not self.sample.n_impostor[i]:
+                continue
+            own = deltas.impostors(i)
+            for t, threshold in enumerate(source.thresholds):
+                variance = deltas.fmr(i, threshold, source.cells[t]).variance
+                self._spreads[i, t] = variance, own.disjoint, own.index.leading
+            deltas.forget_cells(setting)
 
     def _genuine_rate(self, i: int, accepts: int, source: Operating, t: int) -> Rate | None:
         n = int(self.sample.n_genuine[i])
@@ -333,13 +350,12 @@ def _highest(cutoffs: Sequence[Floats | None]) -> Floats | None:
     return np.max(known, axis=0) if known else None
 
 
-def _counts(
-    cells: NDArray[np.int32], scores: NDArray[np.floating], threshold: float, n_cells: int
-) -> NDArray[np.int64]:
-    """Return (C,) comparisons at or above a threshold per cell; scores fall."""
-    size = int(np.searchsorted(-scores, -threshold, side="right"))
-    counts = np.zeros(n_cells, np.int64)
-    for column in range(cells.shape[1]):
-        inside = cells[:size, column]
-        counts += np.bincount(inside[inside >= 0], minlength=n_cells)
+def _counts(ranked: RankedComparisons, threshold: float) -> NDArray[np.int64]:
+    """Return (C,) comparisons at or above a threshold per cell."""
+    size = ranked.reaching(threshold)
+    counts = np.zeros(ranked.n_cells, np.int64)
+    for column in range(ranked.cells.shape[1]):
+        for start in range(0, size, BLOCK):
+            inside = ranked.cells[start : min(start + BLOCK, size), column]
+            counts += np.bincount(inside[inside >= 0], minlength=ranked.n_cells)
     return counts

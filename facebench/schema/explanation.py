@@ -28,7 +28,7 @@ def read_condition(condition: str) -> tuple[str, str | None] | None:
 class MethodSpec(Strict):
     """One saliency method with options of its own."""
 
-    name: str = Field(description="a name `facebench list` shows under saliency methods")
+    name: str = Field(description="a name that `facebench list saliency` shows")
     options: dict[str, Any] = Field(default_factory=dict, description="of the method, such as masks or patch")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -174,9 +175,53 @@ class Saliency:
         return cls(None, method, flag="unsupported", why=why)
 
 
+class Uses(StrEnum):
+    """What of a model a saliency method reads."""
+
+    EMBEDDINGS = "embeddings"  # nothing but `embed`: any model can be explained
+    LAYERS = "layers"  # what lies inside the network: activations, or signals sent back through it
+    GRADIENTS = "gradients"  # the slope of the score with respect to pixels; held to the stricter control
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What a saliency method declares: what it reads of the model, and whether its map depends on the seed."""
+
+    uses: Uses
+    random: bool
+
+    @property
+    def needs_gradients(self) -> bool:
+        """Whether the model must open its network."""
+        return self.uses is not Uses.EMBEDDINGS
+
+
 class Method(Protocol):
-    """A saliency method: a function of what is explained and its own options."""
+    """A saliency method: a function of what is explained and its own options, with what it `declares`."""
+
+    traits: Traits
 
     def __call__(self, subject: Explained, **options: Any) -> Saliency:
         """Return the map."""
         ...
+
+
+def declares(*, uses: str, random: bool) -> Callable[[Callable[..., Saliency]], Method]:
+    """Return a decorator that makes a function a saliency method.
+
+    Args:
+        uses: ``embeddings``, ``layers`` or ``gradients``; see `Uses`.
+        random: whether the map depends on ``subject.seed``.
+
+    >>> @declares(uses="embeddings", random=False)
+    ... def flat(subject): ...
+    >>> flat.traits.needs_gradients
+    False
+    """
+
+    def declared(function: Callable[..., Saliency]) -> Method:
+        method: Any = function
+        method.traits = Traits(Uses(uses), random)
+        return method  # type: ignore[no-any-return]
+
+    return declared

@@ -19,7 +19,7 @@ from facebench.measure.study import groupings_of
 from facebench.metrics.explanation import centred_gaussian, inpainting_path
 from facebench.metrics.streams import Stream, generator
 from facebench.models.gradients import why_no_gradients
-from facebench.probes.saliency import GRADIENT_METHODS, Explained, Target
+from facebench.probes.saliency import Explained, Target, traits_of
 from facebench.probes.saliency.controls import Masked
 from facebench.probes.saliency.regions import PARTS, REGIONS
 from facebench.schema import Comparator, ProtocolSpec, Unmeasured
@@ -63,7 +63,7 @@ def needs(model: Any, spec: ProtocolSpec) -> tuple[Unmeasured, ...]:
     """
     if spec.task is None and model.card.comparator is not Comparator.COSINE:
         raise InputError("explanations explain cosine scores; this model compares by " + model.card.comparator)
-    methods = [method.name for method in _spec(spec).methods if method.name in GRADIENT_METHODS]
+    methods = [method.name for method in _spec(spec).methods if traits_of(method.name).needs_gradients]
     reason = why_no_gradients(model) if methods else None
     if methods and reason is None and find_spec("captum") is None:
         raise InputError(
