@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from facebench.data.sources import ImageSource
 from facebench.errors import InputError
-from facebench.files import canonical_json
+from facebench.files import canonical_json, json_cell
 from facebench.schema import Failure, LeftOut
 
 T = TypeVar("T")
@@ -223,23 +223,21 @@ def dataset_sha256(dataset: Dataset, image_sha256s: Sequence[str | Failure | Non
     digest = hashlib.sha256(b"facebench dataset 1\n")
     names = sorted(dataset.attributes)
     digest.update(_line(names))
+    attributes = [_texts(dataset.attributes[name]) for name in names]
     for row, image in enumerate(image_sha256s):
-        digest.update(
-            _line(
-                [
-                    dataset.image_ids[row],
-                    None if dataset.identities is None else dataset.identities[row],
-                    [dataset.attributes[name][row] for name in names],
-                    None if dataset.template_ids is None else dataset.template_ids[row],
-                    None if dataset.media_ids is None else dataset.media_ids[row],
-                    _landmark_values(dataset, row),
-                    image if isinstance(image, str) else "unreadable",
-                    # what came later is left out where absent, so that older datasets keep their name
-                    *([] if dataset.detector_scores is None else [_number(dataset.detector_scores[row])]),
-                    *([] if dataset.roles is None else [["role", dataset.roles[row]]]),
-                ]
-            )
+        cells = (
+            json_cell(dataset.image_ids[row]),
+            json_cell(None if dataset.identities is None else dataset.identities[row]),
+            f"[{','.join([column[row] for column in attributes])}]",
+            json_cell(None if dataset.template_ids is None else dataset.template_ids[row]),
+            json_cell(None if dataset.media_ids is None else dataset.media_ids[row]),
+            json_cell(_landmark_values(dataset, row)),
+            json_cell(image if isinstance(image, str) else "unreadable"),
+            # what came later is left out where absent, so that older datasets keep their name
+            *(() if dataset.detector_scores is None else (json_cell(_number(dataset.detector_scores[row])),)),
+            *(() if dataset.roles is None else (json_cell(["role", dataset.roles[row]]),)),
         )
+        digest.update(f"[{','.join(cells)}]\n".encode())
     for what, pairs in (("pairs", dataset.pairs), ("template pairs", dataset.template_pairs)):
         if pairs is not None:
             digest.update(_line([what, len(pairs), pairs.n_folds]))
@@ -250,6 +248,12 @@ def dataset_sha256(dataset: Dataset, image_sha256s: Sequence[str | Failure | Non
         edits = [None if edit is None else [edit.of, edit.attribute, edit.level] for edit in dataset.counterfactuals]
         digest.update(_line(["counterfactuals", *edits]))
     return digest.hexdigest()
+
+
+def _texts(column: Sequence[str | float | None]) -> list[str]:
+    """Return the cells of a column as JSON; each different one is written once."""
+    known = {value: json_cell(value) for value in set(column)}
+    return [known[value] for value in column]
 
 
 def _line(values: list[Any]) -> bytes:
