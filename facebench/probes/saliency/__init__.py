@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from facebench.errors import PluginError
-from facebench.probes.saliency.subject import Explained, Method, Saliency, Target, Traits, Uses, declares
+from facebench.probes.saliency.subject import Asked, Explained, Method, Saliency, Target, Traits, Uses, declares
 from facebench.registry import Registry
 
 METHODS: Registry[Method] = Registry(
@@ -75,6 +75,7 @@ def draw_map(name: str, subject: Explained, options: Mapping[str, Any]) -> Salie
 
 __all__ = [
     "METHODS",
+    "Asked",
     "Explained",
     "Method",
     "Saliency",

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facebench.errors import InputError, how_to_install
-from facebench.probes.saliency.subject import Explained, Saliency, declares
+from facebench.probes.saliency.subject import Explained, Saliency, Target, declares
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 BASELINES = {"black": 0.0, "grey": 0.5}
+_ANSWERS = "the method is defined here for the score of two embeddings, not for answers"
 
 
 def _captum() -> Any:
@@ -42,14 +43,9 @@ def _input(subject: Explained) -> Tensor:
 
 def _forward(subject: Explained) -> Callable[[Tensor], Tensor]:
     """Return the explained score as a function of (N, 3, H, W) pixels in [0, 1]."""
-    import torch
-
-    direction = torch.from_numpy(subject.target.weights.astype(np.float32))
 
     def score(faces: Tensor) -> Tensor:
-        vectors: Tensor = subject.module(faces)
-        found: Tensor = (vectors @ direction) / vectors.norm(dim=1)
-        return found
+        return subject.target.told(subject.module(faces))
 
     return score
 
@@ -200,6 +196,8 @@ def excitation_backprop(subject: Explained) -> Saliency:
 
     if subject.module is None:
         return _no_module(subject, "ebp")
+    if not isinstance(subject.target, Target):
+        return Saliency.unsupported("ebp", _ANSWERS)
     return excitation_map(subject.module, _input(subject), subject.target.weights, contrastive=False)
 
 
@@ -210,4 +208,6 @@ def contrastive_excitation_backprop(subject: Explained) -> Saliency:
 
     if subject.module is None:
         return _no_module(subject, "contrastive-ebp")
+    if not isinstance(subject.target, Target):
+        return Saliency.unsupported("contrastive-ebp", _ANSWERS)
     return excitation_map(subject.module, _input(subject), subject.target.weights, contrastive=True)

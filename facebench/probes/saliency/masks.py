@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from facebench.errors import InputError
 from facebench.probes.saliency.occlusion import fill_image
-from facebench.probes.saliency.subject import Explained, Faces, Saliency, Scores, declares
+from facebench.probes.saliency.subject import Explained, Faces, Saliency, Scores, Target, declares
 
 Masks = NDArray[np.float32]
 
@@ -139,7 +139,7 @@ def corrrise(subject: Explained, *, masks: int = 1000, grid: int = 8, p: float =
 def _both(subject: Explained, method: str, *, masks: int, grid: int, p: float, fill: str) -> Saliency:
     if subject.reference is None:
         return Saliency.unsupported(method, "the reference's face is not at hand, only its embedding")
-    if subject.target.non_mate is not None:
+    if not isinstance(subject.target, Target) or subject.target.non_mate is not None:
         return Saliency.unsupported(method, "the method is defined for pairs, not for triplets")
     height, width = subject.probe.shape[:2]
     drawn = RiseMasks(masks, height, width, grid=grid, p=p, seed=subject.seed)
