@@ -73,13 +73,18 @@ def _write_all(
     contents = {
         **contents,
         IMAGES: ("images", (json.dumps(table, ensure_ascii=False, indent=0) + "\n").encode()),
-        PROTOCOL: ("protocol", (spec.model_dump_json(indent=1) + "\n").encode()),
+        PROTOCOL: ("protocol", protocol_text(spec).encode()),
     }
     artifacts = []
     for name, (kind, content) in contents.items():
         write_atomic(out / name, content)
         artifacts.append(Artifact.model_validate({"path": name, "sha256": sha256_bytes(content), "kind": kind}))
     return tuple(artifacts)
+
+
+def protocol_text(spec: ProtocolSpec) -> str:
+    """Return a protocol as JSON: the keys that were written, and no defaults."""
+    return spec.model_dump_json(indent=1, exclude_unset=True) + "\n"
 
 
 def save_section(out: Path, name: str, tensors: Mapping[str, NDArray[Any]]) -> Artifact:
