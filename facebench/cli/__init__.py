@@ -22,6 +22,7 @@ def application() -> typer.Typer:
         compare_commands,
         data_commands,
         fairness_commands,
+        list_commands,
         render_commands,
         threshold_commands,
         zoo_commands,

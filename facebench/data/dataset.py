@@ -78,6 +78,7 @@ class Dataset:
     identities: tuple[str, ...] | None = None  # None: unknown
     attributes: Mapping[str, tuple[str | float | None, ...]] = field(default_factory=dict)  # None: empty cell
     landmarks: NDArray[np.float64] | None = None  # (n, 5, 2) x, y in pixels; NaN where absent
+    landmarks68: tuple[str | None, ...] | None = None  # x1 y1 .. x68 y68 in the iBUG order, pixels; for regions only
     region_masks: tuple[Path | None, ...] | None = None  # files, or names of members when `root` is an archive
     # "counterfactual_of", "attribute", "level"; "swap_of", "part": which image is an edit of which
     edits: Mapping[str, tuple[str | None, ...]] = field(default_factory=dict)
@@ -99,6 +100,7 @@ class Dataset:
             "images": self.images,
             "identities": self.identities,
             "landmarks": self.landmarks,
+            "landmarks68": self.landmarks68,
             "region_masks": self.region_masks,
             "change_masks": self.change_masks,
             **{f"edit {name!r}": values for name, values in self.edits.items()},
@@ -165,6 +167,7 @@ class Dataset:
             landmarks=None if self.landmarks is None else self.landmarks[rows],
             pairs=None if self.pairs is None else self.pairs.among(rows, len(self)),
             identities=some(self.identities),
+            landmarks68=some(self.landmarks68),
             region_masks=some(self.region_masks),
             template_ids=some(self.template_ids),
             media_ids=some(self.media_ids),
@@ -214,7 +217,8 @@ def dataset_sha256(dataset: Dataset, image_sha256s: Sequence[str | Failure | Non
     It covers, in order, image ids, identities, attributes, template and media ids, landmarks, the sha256 of each
     image, pairs, and what edited images were made from (an image that cannot be read counts as unreadable, whatever
     the reason). It does not depend on where the dataset lies, what its files are called, or the container: CSV,
-    Parquet, zip and the converted copy of the same rows and image bytes have one name. Region masks are not covered.
+    Parquet, zip and the converted copy of the same rows and image bytes have one name. Region masks and 68
+    landmarks, which only say where parts of a face lie, are not covered.
     """
     if len(image_sha256s) != len(dataset):
         raise InputError(f"dataset {dataset.name!r}: {len(image_sha256s)} image hashes for {len(dataset)} images")

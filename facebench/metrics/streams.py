@@ -40,6 +40,7 @@ class Stream(IntEnum):
     ANSWERS = 89
     FAIR_ANSWERS = 97
     ATTACKED_ANSWERS = 101
+    EXPLAINED_ANSWERS = 103
 
 
 @unique

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from facebench.errors import InputError, ModelError
 from facebench.metrics.streams import Fixed, fixed_generator
-from facebench.models.load import LoadContext
+from facebench.models.context import LoadContext
 from facebench.models.onnx_file import hash_network
 from facebench.models.onnx_heads import answers, head_tensors
 from facebench.models.onnx_ports import check_input, choose_output, fixed, input_type
@@ -95,7 +95,7 @@ class OnnxModel:
 
 
 def load(context: LoadContext) -> OnnxModel:
-    """Build the adapter from a model file.
+    """Run an ONNX network by onnxruntime; its weights are an .onnx file.
 
     Raises:
         InputError: the model file lacks `weights` or `input`, or they contradict the network.

@@ -12,8 +12,8 @@ import numpy as np
 
 from facebench.errors import InputError
 from facebench.files import read_text, sha256_file
+from facebench.models.context import LoadContext
 from facebench.models.embedding_files import EmbeddingFile, read_embeddings
-from facebench.models.load import LoadContext
 from facebench.models.protocol import Embeddings
 from facebench.schema import ModelCard, ModelFile
 
@@ -92,7 +92,7 @@ def _by_stem(ids: Iterable[str]) -> dict[str, list[str]]:
 
 
 def load(context: LoadContext) -> StoredEmbeddings:
-    """Build the adapter from a model file.
+    """Look embeddings up by image id in a file; no model is run.
 
     Raises:
         InputError: the file is of an unknown kind, malformed, or its ids are missing, repeated or too few.

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from facebench.errors import FaceBenchError, InputError, ModelError
 from facebench.files import sha256_file
-from facebench.models.load import LoadContext
+from facebench.models.context import LoadContext
 from facebench.models.outputs import NO_MIRROR, embedding_width, unequal
 from facebench.models.preprocess import LUMINANCE, embed_flipped, prepare
 from facebench.models.protocol import Embeddings, Faces
@@ -145,7 +145,7 @@ def _prepare(faces: Tensor, spec: InputSpec) -> Tensor:
 
 
 def load(context: LoadContext) -> TorchModel:
-    """Build the adapter from a model file.
+    """Run a PyTorch network: weights as safetensors or a state dict, and a factory of the module.
 
     Raises:
         InputError: `--trust-code` was not given, or a key is missing or wrong.

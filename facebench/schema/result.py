@@ -309,6 +309,9 @@ class Result(Strict):
     causal: CausalDetails | None = None
     ood: OodDetails | None = None
     task: TaskDetails | None = Field(None, description="what was answered, where the protocol has a task")
+    extensions: dict[str, dict[str, Any]] | None = Field(
+        None, description="what sections of plug-ins tell besides the estimates, by name"
+    )
 
     def with_id(self) -> Result:
         """Return the same result with `result_id` filled in."""
