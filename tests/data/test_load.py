@@ -219,7 +219,7 @@ def test_unusable_archives(tmp_path: Path) -> None:
         load_dataset(path)
 
 
-def test_the_name_of_a_dataset_is_that_of_its_rows_as_
+def test_the_name_of_a_dataset_is_that_of_its_rows_as_canonical_json(tmp_path: Path) -> None:
     """Put together from columns, the lines have the bytes of each row as one JSON list."""
     points = np.array([[1.5, -0.0], [1e22, 1e-7], [3.0, 0.1], [2 / 3, 4.0], [5.0, 6.0]])
     dataset = Dataset(
