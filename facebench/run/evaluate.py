@@ -26,7 +26,7 @@ from facebench.execution.embedding import (
 from facebench.execution.lock import only_run_in
 from facebench.execution.options import Progress, RunOptions, check_options, no_progress
 from facebench.execution.repeat import reembed
-from facebench.files import cache_dir, is_folder
+from facebench.files import cache_dir, is_folder, release_pages
 from facebench.measure.answers import check_model, measure_answers
 from facebench.measure.choose_engine import measure_any
 from facebench.measure.every_score import Measurement
@@ -97,6 +97,7 @@ def _evaluate(model: Any, protocol: Protocol, data: Mapping[str, Path], options:
     pairs = None if listed is None else Pairs(listed.a, listed.b, listed.genuine, listed.fold)
     if templates is not None:
         images, vectors, pairs = template_units(dataset, vectors, protocol.spec)
+        release_pages(embedded.vectors)  # of half a million features, a gigabyte
     compute = _compute(options)
     spec = in_similarities(protocol.spec, model.card)
     found = _measure(
