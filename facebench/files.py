@@ -11,7 +11,6 @@ import re
 import stat
 import tempfile
 from collections.abc import Callable
-from json.encoder import encode_basestring
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -115,6 +114,22 @@ def _umask() -> int:
     return mask
 
 
+def release_pages(array: Any) -> None:
+    """Let the system take back the pages of a file that is mapped into memory as an array, read only.
+
+    They are read again when they are needed. It does nothing to other arrays.
+    """
+    import mmap
+
+    while array is not None:
+        if isinstance(array, mmap.mmap):
+            array.madvise(mmap.MADV_DONTNEED)
+            return
+        if getattr(array, "mode", "r") != "r":
+            return
+        array = getattr(array, "base", None)
+
+
 def sha256_bytes(data: bytes) -> str:
     """Return the SHA-256 of some bytes as 64 hexadecimal digits."""
     return hashlib.sha256(data).hexdigest()
@@ -132,19 +147,6 @@ def canonical_json(value: Any) -> str:
     >>> canonical_json({"b": 1, "a": [0.1]})
     '{"a":[0.1],"b":1}'
     """
-    return _CANONICAL.encode(value)
-
-
-def json_cell(value: object) -> str:
-    """Return one value as `canonical_json` writes it, quickly where it is text, nothing or a number.
-
-    >>> json_cell("a"), json_cell(None), json_cell(0.5), json_cell([1])
-    ('"a"', 'null', '0.5', '[1]')
-    """
-    if type(value) is str:
-        return encode_basestring(value)
-    if value is None:
-        return "null"
     return _CANONICAL.encode(value)
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import repeat
+from json.encoder import encode_basestring as _text  # as canonical JSON writes words
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,7 +16,7 @@ from numpy.typing import NDArray
 
 from facebench.data.sources import ImageSource
 from facebench.errors import InputError
-from facebench.files import canonical_json, json_cell
+from facebench.files import canonical_json
 from facebench.schema import Failure, LeftOut
 
 T = TypeVar("T")
@@ -72,7 +74,7 @@ class Dataset:
     name: str
     root: Path  # the folder or container file it was read from
     image_ids: tuple[str, ...]
-    images: tuple[ImageSource, ...]
+    images: Sequence[ImageSource]
     identities: tuple[str, ...] | None = None  # None: unknown
     attributes: Mapping[str, tuple[str | float | None, ...]] = field(default_factory=dict)  # None: empty cell
     landmarks: NDArray[np.float64] | None = None  # (n, 5, 2) x, y in pixels; NaN where absent
@@ -223,21 +225,8 @@ def dataset_sha256(dataset: Dataset, image_sha256s: Sequence[str | Failure | Non
     digest = hashlib.sha256(b"facebench dataset 1\n")
     names = sorted(dataset.attributes)
     digest.update(_line(names))
-    attributes = [_texts(dataset.attributes[name]) for name in names]
-    for row, image in enumerate(image_sha256s):
-        cells = (
-            json_cell(dataset.image_ids[row]),
-            json_cell(None if dataset.identities is None else dataset.identities[row]),
-            f"[{','.join([column[row] for column in attributes])}]",
-            json_cell(None if dataset.template_ids is None else dataset.template_ids[row]),
-            json_cell(None if dataset.media_ids is None else dataset.media_ids[row]),
-            json_cell(_landmark_values(dataset, row)),
-            json_cell(image if isinstance(image, str) else "unreadable"),
-            # what came later is left out where absent, so that older datasets keep their name
-            *(() if dataset.detector_scores is None else (json_cell(_number(dataset.detector_scores[row])),)),
-            *(() if dataset.roles is None else (json_cell(["role", dataset.roles[row]]),)),
-        )
-        digest.update(f"[{','.join(cells)}]\n".encode())
+    for line in _row_lines(dataset, names, image_sha256s):
+        digest.update(line.encode())
     for what, pairs in (("pairs", dataset.pairs), ("template pairs", dataset.template_pairs)):
         if pairs is not None:
             digest.update(_line([what, len(pairs), pairs.n_folds]))
@@ -250,22 +239,47 @@ def dataset_sha256(dataset: Dataset, image_sha256s: Sequence[str | Failure | Non
     return digest.hexdigest()
 
 
-def _texts(column: Sequence[str | float | None]) -> list[str]:
-    """Return the cells of a column as JSON; each different one is written once."""
-    known = {value: json_cell(value) for value in set(column)}
-    return [known[value] for value in column]
-
-
 def _line(values: list[Any]) -> bytes:
     return canonical_json(values).encode() + b"\n"
 
 
-def _number(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
+def _row_lines(dataset: Dataset, names: Sequence[str], sha256s: Sequence[str | Failure | None]) -> Iterator[str]:
+    """Yield the line of canonical JSON of every image, put together from the JSON of its cells, column by column."""
+    n = len(dataset)
+    attributes = [[canonical_json(cell) for cell in dataset.attributes[name]] for name in names]
+    columns: list[Iterable[str]] = [
+        map(_text, dataset.image_ids),
+        _texts(dataset.identities, n),
+        (f"[{','.join(cells)}]" for cells in zip(*attributes, strict=True)) if names else repeat("[]", n),
+        _texts(dataset.template_ids, n),
+        _texts(dataset.media_ids, n),
+        _landmark_texts(dataset),
+        _texts([image if isinstance(image, str) else "unreadable" for image in sha256s], n),
+    ]
+    # what came later is left out where absent, so that older datasets keep their name
+    if dataset.detector_scores is not None:
+        scores = dataset.detector_scores.tolist()
+        columns.append(canonical_json(None if score != score else score) for score in scores)
+    if dataset.roles is not None:
+        columns.append(f'["role",{role}]' for role in _texts(dataset.roles, n))
+    for cells in zip(*columns, strict=True):
+        yield f"[{','.join(cells)}]\n"
 
 
-def _landmark_values(dataset: Dataset, row: int) -> list[float] | None:
-    if dataset.landmarks is None or np.isnan(dataset.landmarks[row]).any():
-        return None
-    values: list[float] = dataset.landmarks[row].reshape(-1).tolist()
-    return values
+def _texts(values: Sequence[str | None] | None, n: int) -> Iterable[str]:
+    """Return the JSON of words, many of which are alike, or of nothing at all."""
+    if values is None:
+        return repeat("null", n)
+    texts = {value: "null" if value is None else _text(value) for value in set(values)}
+    return map(texts.__getitem__, values)
+
+
+def _landmark_texts(dataset: Dataset) -> Iterable[str]:
+    if dataset.landmarks is None:
+        return repeat("null", len(dataset))
+    flat = dataset.landmarks.reshape(len(dataset), -1)
+    known = np.asarray(~np.isnan(flat).any(axis=1)).tolist()
+    if np.isinf(flat).any():  # which JSON has no word for
+        raise InputError(f"dataset {dataset.name!r}: a landmark lies at infinity")
+    rows = flat.tolist()
+    return (str(row).replace(" ", "") if here else "null" for row, here in zip(rows, known, strict=True))

@@ -250,8 +250,7 @@ class ZipTree:
         return Path(self._member(name))
 
 
-_PLAIN = re.compile(r"(?:[\w-][\w.-]*/)*[\w-][\w.-]*", re.ASCII)
-"""What nearly all names look like: nothing to refuse, nothing to mend."""
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*")
 
 
 def safe_name(name: str) -> str:
@@ -263,7 +262,7 @@ def safe_name(name: str) -> str:
     Raises:
         InputError: absolute, with ``..``, ``\\`` or control characters, or empty.
     """
-    if _PLAIN.fullmatch(name):
+    if _PLAIN_NAME.fullmatch(name):  # as nearly all are; this runs once per image
         return name
     if not name.isprintable():
         raise InputError(f"path {name!r} contains control characters")

@@ -152,14 +152,16 @@ class Deltas:
         """Return the influences of statistics of both kinds of comparisons.
 
         Args:
-            statistics: of each, (P_g,) the influence of each genuine comparison, scores falling, and what gives that of
-                impostor comparisons from their scores; both have mean zero.
+            statistics: their influences, of genuine comparisons with scores falling; all have mean zero.
         """
         scores = self.impostor.scores
 
         def blocks(of_impostor: Callable[[NDArray[Any]], NDArray[np.float64]]) -> clusters.Blocks:
             return lambda rows: of_impostor(scores[rows]) / scores.size
 
-        others = self.impostors(POOLED).index.influences([blocks(part) for _, part in statistics])
-        own = [clusters.of_people(each / each.size, self.genuine.first, self.n_identities) for each, _ in statistics]
+        others = self.impostors(POOLED).index.influences([blocks(each.of_impostor) for each in statistics])
+        own = [
+            clusters.of_people(each.genuine / each.genuine.size, self.genuine.first, self.n_identities)
+            for each in statistics
+        ]
         return [clusters.added([(1.0, a), (1.0, b)]) for a, b in zip(own, others, strict=True)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -191,13 +191,18 @@ def _influence_estimates(sample: Sample, confidence: float, common: dict[str, An
     g, i = sample.genuine.scores, sample.impostor.scores
     finite = bool(np.isfinite(g).all() and np.isfinite(i).all())
     pooled = verification.pool_adjacent_violators(g, i)
-    names = ("auc", "dprime", "cllr", "min_cllr")
-    values = {n: None if n in ("dprime", "cllr") and not finite else _SEPARATION[n](g, i, pooled) for n in names}
-    known = [name for name in names if values[name] is not None] if sample.has_identities else []
-    parts = [_PARTS[name](g, i, pooled) for name in known]
-    moved = dict(zip(known, sample.deltas.of_both(parts) if known else [], strict=True))
+    parts: dict[str, influence.Parts | None] = {
+        "auc": influence.area_under_curve_parts(g, i),
+        "dprime": influence.d_prime_parts(g, i) if finite else None,
+        "cllr": influence.cllr_parts(g, i) if finite else None,
+        "min_cllr": influence.min_cllr_parts(g, i, pooled),
+    }
+    known = {name: part for name, part in parts.items() if part is not None}
+    influences = sample.deltas.of_both(list(known.values())) if sample.has_identities else []
+    moved = dict(zip(known, influences, strict=False))
     estimates = []
-    for name, value in values.items():
+    for name, part in parts.items():
+        value = None if part is None else part.value
         if value is None or name not in moved:
             flag = Flag.INSUFFICIENT if value is None else Flag.NO_INTERVAL
             estimates.append(Estimate(metric=name, value=value, flags=(flag,), **common))
@@ -208,20 +213,6 @@ def _influence_estimates(sample: Sample, confidence: float, common: dict[str, An
             limits = _perfect(sample, value, confidence)
         estimates.append(Estimate(metric=name, value=value, **limits, **common))
     return estimates
-
-
-_SEPARATION: dict[str, Callable[..., float | None]] = {
-    "auc": lambda g, i, _: verification.area_under_curve(g, i),
-    "dprime": lambda g, i, _: verification.d_prime(g, i),
-    "cllr": lambda g, i, _: verification.cllr(g, i),
-    "min_cllr": lambda _g, _i, pooled: verification.pooled_cllr(pooled),
-}
-_PARTS: dict[str, Callable[..., influence.Parts]] = {
-    "auc": lambda g, i, _: influence.area_under_curve_parts(g, i),
-    "dprime": lambda g, i, _: influence.d_prime_parts(g, i),
-    "cllr": lambda g, i, _: influence.cllr_parts(g, i),
-    "min_cllr": influence.min_cllr_parts,
-}
 
 
 def separation_interval(

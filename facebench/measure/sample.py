@@ -217,8 +217,16 @@ def _falling(
     """
     if complete and scores.dtype == np.float32 and ends.dtype == np.uint16:
         return fallen_with_ends(scores, ends.astype(np.uint16, copy=False))
+    from facebench.metrics.kernels import take_ends
+
     order = falling_order(scores)
-    return scores[order], ends[order, 0], ends[order, 1]
+    first, second = np.empty(order.size, ends.dtype), np.empty(order.size, ends.dtype)
+
+    def take(rows: slice) -> None:
+        take_ends(order[rows], ends, first[rows], second[rows])
+
+    bootstrap.in_threads(take, order.size)
+    return scores[order], first, second
 
 
 @dataclass(frozen=True, eq=False)

@@ -74,7 +74,7 @@ def _write_all(
     contents = {
         **contents,
         IMAGES: ("images", (_listed(table) + "\n").encode()),
-        PROTOCOL: ("protocol", (spec.model_dump_json(indent=1) + "\n").encode()),
+        PROTOCOL: ("protocol", protocol_text(spec).encode()),
     }
     artifacts = []
     for name, (kind, content) in contents.items():
@@ -92,6 +92,11 @@ def _listed(value: Any) -> str:
         cells = map(encode_basestring if set(map(type, value)) == {str} else _listed, value)
         return "[\n" + ",\n".join(cells) + "\n]"
     return json.dumps(value, ensure_ascii=False)
+
+
+def protocol_text(spec: ProtocolSpec) -> str:
+    """Return a protocol as JSON: the keys that were written, and no defaults."""
+    return spec.model_dump_json(indent=1, exclude_unset=True) + "\n"
 
 
 def save_section(out: Path, name: str, tensors: Mapping[str, NDArray[Any]]) -> Artifact:

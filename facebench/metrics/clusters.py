@@ -127,12 +127,23 @@ class PairIndex:
         pairs_of(first, second, self._place, self._n, self._table, found)
         return found
 
-    def _counts(self, errors: int) -> NDArray[np.int64]:
+    def _counts(self, errors: int) -> NDArray[np.int32]:
         """Return (U,) how many of the first `errors` comparisons each pair has."""
-        counts = np.zeros(self.sizes.size, np.int64)
-        for start in range(0, errors, BLOCK):
-            counts += np.bincount(self.pair(slice(start, min(start + BLOCK, errors))), minlength=counts.size)
+        from facebench.metrics.kernels import count_pairs
+
+        counts = np.zeros(self.sizes.size, np.int32)
+        if self._table is None:
+            np.add.at(counts, self.pair(slice(errors)), 1)
+        else:
+            ends = self._first[:errors], self._second[:errors]
+            count_pairs(*ends, self._place, self._n, self._table, counts)
         return counts
+
+    def _less_expected(self, counts: Ints, rate: float) -> Floats:
+        """Return (U,) the errors of each pair less what a rate makes of its comparisons."""
+        found = np.asarray(rate * self.sizes, np.float64)
+        np.subtract(counts, found, out=found)
+        return found
 
     def _per_identity(self, values: Floats) -> Floats:
         from facebench.metrics.kernels import sums_at_ends
@@ -142,10 +153,11 @@ class PairIndex:
 
     def of_units(self, units: Floats) -> Influence:
         """Return the influence of a statistic from that of each pair of identities, (U,)."""
-        squares = units * units
-        return Influence(
-            self._per_identity(units) / self._kept, self._per_identity(squares) / self._kept**2, float(squares.sum())
-        )
+        from facebench.metrics.kernels import sums_and_squares_at_ends
+
+        squares = np.empty(units.size)
+        together, apart = sums_and_squares_at_ends(*self.ends, units, squares, self.n_identities).T
+        return Influence(together / self._kept, apart / self._kept**2, float(squares.sum()))
 
     def influence(self, each: Floats) -> Influence:
         """Return the influence of a statistic from that of each comparison, (P,)."""
@@ -170,8 +182,9 @@ class PairIndex:
     def rate(self, errors: int) -> Influence:
         """Return the influence of the share of errors when the first `errors` comparisons are those in error."""
         n = self.size
-        counts = self._counts(errors)
-        return self.of_units((counts - errors / n * self.sizes) / n)
+        units = self._less_expected(self._counts(errors), errors / n)
+        units /= n
+        return self.of_units(units)
 
     def rate_beyond(self, errors: int, slope: float, other: Influence, other_rate: float, n_other: int) -> Influence:
         """Return the influence of this rate minus `slope` times that of a rate over more comparisons, these included.
@@ -183,11 +196,16 @@ class PairIndex:
         """
         n = self.size
         counts = self._counts(errors)
-        shared = slope * (counts - other_rate * self.sizes) / n_other  # what these pairs do to the other rate
-        own_units = (counts - errors / n * self.sizes) / n
-        units = own_units - shared
-        changed = units * units - shared * shared
-        own = self._per_identity(own_units) / self._kept
+        shared = self._less_expected(counts, other_rate)  # what these pairs do to the other rate
+        shared *= slope
+        shared /= n_other
+        units = self._less_expected(counts, errors / n)
+        units /= n
+        own = self._per_identity(units) / self._kept
+        units -= shared
+        units *= units
+        shared *= shared
+        changed = np.subtract(units, shared, out=units)
         return Influence(
             own - slope * other.together,
             np.maximum(slope**2 * other.squares + self._per_identity(changed) / self._kept**2, 0.0),

@@ -6,6 +6,7 @@ From them `facebench.metrics.uncertainty.two_sample_variance` computes variances
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,18 +18,32 @@ from facebench.metrics.verification import (
     area_under_curve,
     cost_of_genuine,
     cost_of_impostor,
+    d_prime,
     pool_adjacent_violators,
+    pooled_cllr,
 )
 
 Floats = NDArray[np.float64]
 Influence = tuple[Floats, Floats]
 """First-order effect of each genuine and each impostor comparison on a statistic; each has mean zero."""
-Parts = tuple[Floats, Callable[[Scores], Floats]]
-"""The same with that of impostors as a function of their scores, since there may be many."""
 
 
-def _whole(parts: Parts, impostor: Scores) -> Influence:
-    return parts[0], parts[1](impostor)
+class Parts(NamedTuple):
+    """A statistic and how much comparisons move it.
+
+    Attributes:
+        value: of the statistic.
+        genuine: (P_g,) effect of each genuine comparison.
+        of_impostor: gives that of impostor comparisons from their scores, since there may be many.
+    """
+
+    value: float
+    genuine: Floats
+    of_impostor: Callable[[Scores], Floats]
+
+    def whole(self, impostor: Scores) -> Influence:
+        """Return the effects of all comparisons."""
+        return self.genuine, self.of_impostor(impostor)
 
 
 def area_under_curve_influence(genuine: Scores, impostor: Scores) -> Influence:
@@ -36,13 +51,14 @@ def area_under_curve_influence(genuine: Scores, impostor: Scores) -> Influence:
 
     Source: DeLong et al., "Comparing the areas under two or more correlated ROC curves", 1988.
     """
-    return _whole(area_under_curve_parts(genuine, impostor), impostor)
+    return area_under_curve_parts(genuine, impostor).whole(impostor)
 
 
 def area_under_curve_parts(genuine: Scores, impostor: Scores) -> Parts:
-    """Return what `area_under_curve_influence` returns, in parts."""
+    """Return the AUC and what `area_under_curve_influence` returns, in parts."""
     value = area_under_curve(genuine, impostor)
-    return _share_below(genuine, impostor) - value, lambda scores: (1 - _share_below(scores, genuine)) - value
+    own = _share_below(genuine, impostor) - value
+    return Parts(value, own, lambda scores: (1 - _share_below(scores, genuine)) - value)
 
 
 def _share_below(scores: Scores, others: Scores) -> Floats:
@@ -51,15 +67,19 @@ def _share_below(scores: Scores, others: Scores) -> Floats:
 
 
 def d_prime_influence(genuine: Scores, impostor: Scores) -> Influence:
-    """Return how much each comparison moves d' (its influence function, delta method)."""
-    return _whole(d_prime_parts(genuine, impostor), impostor)
+    """Return how much each comparison moves d' (its influence function, delta method); some scores must differ."""
+    parts = d_prime_parts(genuine, impostor)
+    assert parts is not None
+    return parts.whole(impostor)
 
 
-def d_prime_parts(genuine: Scores, impostor: Scores) -> Parts:
-    """Return what `d_prime_influence` returns, in parts."""
+def d_prime_parts(genuine: Scores, impostor: Scores) -> Parts | None:
+    """Return d' and what `d_prime_influence` returns, in parts; None where d' is not defined."""
+    value = d_prime(genuine, impostor)
+    if value is None:
+        return None
     means, variances = zip(moments(genuine), moments(impostor), strict=True)
     spread = np.sqrt((variances[0] + variances[1]) / 2)
-    value = (means[0] - means[1]) / spread
     scale = value / (4 * spread**2)
 
     def of_impostor(scores: Scores) -> Floats:
@@ -68,36 +88,29 @@ def d_prime_parts(genuine: Scores, impostor: Scores) -> Parts:
         return found
 
     off = genuine.astype(np.float64) - means[0]
-    return off / spread - scale * (off**2 - variances[0]), of_impostor
+    return Parts(value, off / spread - scale * (off**2 - variances[0]), of_impostor)
 
 
 def cllr_influence(genuine: Scores, impostor: Scores) -> Influence:
     """Return how much each comparison moves Cllr: its cost minus the mean cost of its kind, halved."""
-    return _whole(cllr_parts(genuine, impostor), impostor)
+    return cllr_parts(genuine, impostor).whole(impostor)
 
 
 def cllr_parts(genuine: Scores, impostor: Scores) -> Parts:
-    """Return what `cllr_influence` returns, in parts."""
-    return _centred(cost_of_genuine(genuine)), _centred_parts(cost_of_impostor, impostor)
-
-
-def _centred_parts(cost: Callable[[Scores], Floats], impostor: Scores) -> Callable[[Scores], Floats]:
-    mean = mean_in_blocks(impostor, cost)
-
-    def of_impostor(scores: Scores) -> Floats:
-        found: Floats = (cost(scores) - mean) / (2 * np.log(2))
-        return found
-
-    return of_impostor
+    """Return Cllr and what `cllr_influence` returns, in parts."""
+    means = mean_in_blocks(genuine, cost_of_genuine), mean_in_blocks(impostor, cost_of_impostor)
+    value = float((means[0] + means[1]) / (2 * np.log(2)))
+    own = _centred(cost_of_genuine(genuine), means[0])
+    return Parts(value, own, lambda scores: _centred(cost_of_impostor(scores), means[1]))
 
 
 def min_cllr_influence(genuine: Scores, impostor: Scores) -> Influence:
     """Return how much each comparison moves minCllr; the recalibration is optimal, so its change does not count."""
-    return _whole(min_cllr_parts(genuine, impostor, pool_adjacent_violators(genuine, impostor)), impostor)
+    return min_cllr_parts(genuine, impostor, pool_adjacent_violators(genuine, impostor)).whole(impostor)
 
 
 def min_cllr_parts(genuine: Scores, impostor: Scores, pooled: PooledScores) -> Parts:
-    """Return what `min_cllr_influence` returns, in parts, given the pooled scores."""
+    """Return minCllr and what `min_cllr_influence` returns, in parts, given the pooled scores."""
     with np.errstate(divide="ignore"):
         llr = np.log(pooled.genuine / genuine.size) - np.log(pooled.impostor / impostor.size)
     n_all = sum(recalibration_counts(genuine, impostor))
@@ -108,11 +121,13 @@ def min_cllr_parts(genuine: Scores, impostor: Scores, pooled: PooledScores) -> P
         found: Floats = by_bin[kind][block[twice_below(scores, genuine)]]
         return found
 
-    return _centred(costs(genuine, 0)), _centred_parts(lambda scores: costs(scores, 1), impostor)
+    mean = mean_in_blocks(impostor, lambda scores: costs(scores, 1))
+    own = costs(genuine, 0)
+    return Parts(pooled_cllr(pooled), _centred(own, own.mean()), lambda scores: _centred(costs(scores, 1), mean))
 
 
-def _centred(costs: Floats) -> Floats:
-    centred: Floats = (costs - costs.mean()) / (2 * np.log(2))
+def _centred(costs: Floats, mean: Any) -> Floats:
+    centred: Floats = (costs - mean) / (2 * np.log(2))
     return centred
 
 

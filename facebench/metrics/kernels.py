@@ -105,6 +105,38 @@ def add_at(index: Any, values: Any, sums: Any) -> None:
 
 
 @njit(cache=True, nogil=True)
+def count_pairs(first: Any, second: Any, place: Any, n: int, table: Any, counts: Any) -> None:
+    """Count the comparisons of each pair, numbered in `table` (n * n) as in `pairs_of`, in `counts` (U,)."""
+    for i in range(first.size):
+        a, b = place[first[i]], place[second[i]]
+        counts[table[min(a, b) * n + max(a, b)]] += 1
+
+
+@njit(cache=True, nogil=True)
+def take_ends(order: Any, ends: Any, first: Any, second: Any) -> None:
+    """Write both ends (P, 2) of comparisons, in an order, into arrays of their own."""
+    for i in range(order.size):
+        first[i] = ends[order[i], 0]
+        second[i] = ends[order[i], 1]
+
+
+@njit(cache=True, nogil=True)
+def sums_and_squares_at_ends(first: Any, second: Any, values: Any, squares: Any, n: int) -> Any:
+    """Write the squares of the values (U,) and return what `sums_at_ends` gives of the values and of the squares."""
+    here = np.zeros((n, 2), np.float64)
+    there = np.zeros((n, 2), np.float64)
+    for i in range(values.size):
+        value = values[i]
+        square = value * value
+        squares[i] = square
+        here[first[i], 0] += value
+        here[first[i], 1] += square
+        there[second[i], 0] += value
+        there[second[i], 1] += square
+    return here + there
+
+
+@njit(cache=True, nogil=True)
 def sums_at_ends(first: Any, second: Any, values: Any, n: Any) -> Any:
     """Return (n,) sums of the values of all pairs that end at each identity, as two `bincount` would give them."""
     here = np.zeros(n, np.float64)

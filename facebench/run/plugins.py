@@ -13,6 +13,7 @@ from facebench.probes.saliency import METHODS
 from facebench.registry import Registry
 from facebench.scoring.comparators import comparators
 from facebench.scoring.rerank import rerankers
+from facebench.sections import SECTIONS
 
 KINDS: dict[str, Registry[Any]] = {
     "adapters": models,
@@ -21,6 +22,7 @@ KINDS: dict[str, Registry[Any]] = {
     "readers": readers,
     "rerankers": rerankers,
     "saliency": METHODS,
+    "sections": SECTIONS,
 }
 """Kinds by the word that `facebench list` takes."""
 

@@ -155,6 +155,9 @@ class ProtocolSpec(Strict):
     efficiency: EfficiencySpec | None = None
     explanation: ExplanationSpec | None = None
     judgements: JudgementSpec | None = None
+    extensions: dict[str, dict[str, Any]] | None = Field(
+        None, description="sections of plug-ins: name to the options of each; facebench list sections names them"
+    )
     task: Task | None = Field(None, description="judge answers (expression, age, ...) instead of comparisons")
 
     @model_validator(mode="before")
