@@ -41,6 +41,7 @@ class Stream(IntEnum):
     FAIR_ANSWERS = 97
     ATTACKED_ANSWERS = 101
     EXPLAINED_ANSWERS = 103
+    WEAK_SPOTS = 107
 
 
 @unique
