@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from facebench.errors import InputError, UnknownNameError
+from facebench.errors import InputError, PluginError, UnknownNameError
 from facebench.files import sha256_bytes
 from facebench.probes import corruptions, geometry, occlusions
 from facebench.probes.face import Change, Kind, Landmarks, Pixels
