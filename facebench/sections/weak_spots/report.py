@@ -29,12 +29,13 @@ def sections(reading: Reading) -> list[Section]:
                 Cell(fmt.number(more.p_value)), text("confirmed" if spot.confirmed else "not confirmed"), notes(more),
             ]
         )  # fmt: skip
+    searched, tested = (fmt.count(n) for n in details.units)
     lead = (
         f"{fmt.count(details.searched)} slices, by {', '.join(details.columns) or 'no column'} alone and in twos, were "
-        f"searched on a half of the units ({fmt.count(details.units[0])}, {details.unit}) with the most "
-        f"loss ({details.loss}). The worst were tested on the other ({fmt.count(details.units[1])}), which "
-        "had no say in the choice; p-values are corrected for their number (Holm). Numbers are cut into thirds. A slice "
-        "says where errors are, not why."
+        f"searched on one half of the units ({searched}, {details.unit}) for those with the most losses "
+        f"({details.loss}). The worst were tested on the other half ({tested}), which had no say in the choice; "
+        "p-values are corrected for their number (Holm). Numbers are cut into thirds. A slice says where errors are, "
+        "not why."
     )
     columns = [
         "Slice", "#Loss there", "#Elsewhere", "#Excess", "#Images", "#Units", "#p (Holm)", "Other half", "~Notes",
