@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from facebench.metrics.catalogue import Direction, Kind, metric
-from facebench.metrics.families import holm
 from facebench.report import format as fmt
 from facebench.report.answers import headline_estimate
 from facebench.report.reading import Reading, grouping_label, short_label
@@ -154,13 +153,12 @@ def _groups_of_a_class(reading: Reading) -> list[Statement]:
     """
     gaps = [e for e in reading.clean() if e.metric == "recall_gap" and e.of is not None and e.p_value is not None]
     gaps = [e for e in gaps if Flag.NAIVE_INTERVAL not in e.flags]
-    corrected = holm([e.p_value or 0.0 for e in gaps])
+    family = len(gaps)
     alpha = 1 - reading.result.protocol.confidence
-    beyond = [(e.excess or 0.0, i) for i, e in enumerate(gaps) if corrected[i] < alpha and (e.ci_low or 0) > 0]
+    beyond = [e for e in gaps if (e.p_value or 0.0) * family < alpha and (e.ci_low or 0) > 0]
     if not beyond:
         return []
-    place = max(beyond)[1]
-    top = gaps[place]
+    top = max(beyond, key=lambda e: e.excess or 0.0)
     rows = [
         e for e in reading.clean()
         if (e.metric, e.of) == ("recall", top.of) and e.value is not None and _grouping(e.group) == top.group
@@ -176,7 +174,7 @@ def _groups_of_a_class(reading: Reading) -> list[Statement]:
     detail = (
         f"{fmt.count(worst.n_images)} and {fmt.count(best.n_images)} images; the gap is {write(top.value)} "
         f"({fmt.interval(top.ci_low, top.ci_high, write)}). Test that all are alike: "
-        f"{fmt.p_statement(corrected[place])}, corrected for {fmt.plural(len(gaps), 'gap')} of classes and groupings."
+        f"{fmt.p_statement(min(1.0, (top.p_value or 0.0) * family))}, corrected for {fmt.plural(len(gaps), 'gap')} of classes and groupings."
     )
     return [Statement("Groups", Tone.FINDING, headline, detail, top.group)]
 
