@@ -60,6 +60,7 @@ class Registry(Generic[T]):
         contract: str = "",
         about: Callable[[str, T], str] | None = None,
         facts: Callable[[T], dict[str, Any]] | None = None,
+        spell: Callable[[str], str] = str,
     ) -> None:
         """Declare a kind.
 
@@ -72,6 +73,7 @@ class Registry(Generic[T]):
                 AssertionError when the object is not what FaceBench asks for.
             about: line of an object; default: the first sentence of its docstring.
             facts: what else is declared of an object.
+            spell: from the name of an entry point, which holds no colon, to the name itself.
         """
         self.kind = kind
         self.group = group
@@ -79,6 +81,7 @@ class Registry(Generic[T]):
         self._contract = contract
         self._about = about
         self._facts = facts
+        self._spell = spell
         self._targets: dict[str, str | T] = dict(builtin or {})
         self._registered: set[str] = set()
         self._plugins: dict[str, EntryPoint] | None = None
@@ -180,10 +183,11 @@ class Registry(Generic[T]):
         if self._plugins is None:
             self._plugins = {}
             for point in entry_points(group=self.group) if self.group else ():
-                if point.name in self._targets or point.name in self._plugins:
+                name = self._spell(point.name)
+                if name in self._targets or name in self._plugins:
                     owner = point.dist.name if point.dist else point.value
-                    raise InputError(f"{self.kind} {point.name!r} of {owner} collides with another of that name")
-                self._plugins[point.name] = point
+                    raise InputError(f"{self.kind} {name!r} of {owner} collides with another of that name")
+                self._plugins[name] = point
         return self._plugins
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from facebench.data.dataset import Dataset
 from facebench.data.trees import FolderTree, Tree
+from facebench.files import write_atomic
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,6 @@ def check_format_contract(format_: Any, name: str) -> None:
     assert isinstance(format_, Format), f"{name} is {type(format_).__name__}; expected facebench.data.format.Format"
     assert format_.sign.strip(), f"{name}: `sign` must say what tells the layout"
     with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "notes.txt").write_text("nothing of a dataset\n", encoding="utf-8")
-        (Path(folder) / "table.csv").write_text("a,b\n1,2\n", encoding="utf-8")
+        write_atomic(Path(folder) / "notes.txt", "nothing of a dataset\n")
+        write_atomic(Path(folder) / "table.csv", "a,b\n1,2\n")
         assert not format_.matches(FolderTree(Path(folder))), f"{name} claims a folder that holds no dataset"

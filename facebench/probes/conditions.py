@@ -9,13 +9,24 @@ from __future__ import annotations
 
 import numpy as np
 
-from facebench.errors import InputError, UnknownNameError
+from facebench.errors import InputError, PluginError, UnknownNameError
 from facebench.files import sha256_bytes
 from facebench.probes import corruptions, geometry, occlusions
 from facebench.probes.face import Change, Kind, Landmarks, Pixels
-from facebench.schema.robustness import kind_of, level_of
+from facebench.registry import Registry, first_sentence
+from facebench.schema.robustness import kind_of, level_of, spelled
 
 KINDS: dict[str, Kind] = {**corruptions.KINDS, **occlusions.KINDS, **geometry.KINDS}
+CONDITIONS: Registry[Kind] = Registry(
+    "condition",
+    builtin=KINDS,
+    group="facebench.conditions",
+    page="robustness.md",
+    contract="facebench.probes.contract:check_condition_contract",
+    about=lambda _, change: first_sentence(change.apply),
+    spell=spelled,
+)
+"""Conditions without their level, such as ``corruption:fog``; an entry point of a plug-in is called corruption.fog."""
 
 
 def kind(condition: str) -> Kind:
@@ -25,9 +36,9 @@ def kind(condition: str) -> Kind:
         UnknownNameError: no such condition; the message suggests the closest.
     """
     name = kind_of(condition)
-    if name not in KINDS:
-        raise UnknownNameError("condition", condition, KINDS)
-    return KINDS[name]
+    if name not in CONDITIONS:
+        raise UnknownNameError("condition", condition, CONDITIONS.names())
+    return CONDITIONS.get(name)
 
 
 def version(condition: str) -> str:
@@ -53,7 +64,11 @@ def alter(condition: str, pixels: Pixels, landmarks: Landmarks | None, image_id:
             f"condition {condition} is placed or scaled by the landmarks of the face, and image {image_id!r} has none; "
             "add a column `landmarks` to the manifest, or use faces aligned to the 112 x 112 template"
         )
-    found = change.apply(_change(condition, pixels, landmarks, image_id, seed))
+    with CONDITIONS.blame(kind_of(condition)):
+        found = change.apply(_change(condition, pixels, landmarks, image_id, seed))
+    if not isinstance(found, np.ndarray) or found.shape != pixels.shape or found.dtype != np.uint8:
+        told = f"{found.shape} {found.dtype}" if isinstance(found, np.ndarray) else type(found).__name__
+        raise PluginError(f"condition {kind_of(condition)!r} returned {told}; expected {pixels.shape} uint8")
     if np.array_equal(pixels[..., 0], pixels[..., 1]) and np.array_equal(pixels[..., 0], pixels[..., 2]):
         found = _greyed(found, condition)
     return np.ascontiguousarray(found)

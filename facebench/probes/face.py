@@ -49,10 +49,17 @@ class Change:
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of change; `version` is raised whenever its pictures change."""
+    """One kind of change.
+
+    Attributes:
+        apply: from a `Change` to the changed picture, (H, W, 3) uint8 of the same size; must leave its input as it is.
+        version: raised whenever its pictures change, because altered embeddings are kept by it.
+        levels: of a plug-in: 1, 2, ... rising in strength, at most 5; none for a change without levels.
+    """
 
     apply: Callable[[Change], Pixels]
     version: int = 2
+    levels: tuple[int, ...] = ()
 
 
 def to_pixels(values: NDArray[np.floating]) -> Pixels:

@@ -9,6 +9,8 @@ from facebench.data.load import readers
 from facebench.errors import InputError, UnknownNameError
 from facebench.metrics.catalogue import METRICS
 from facebench.models.load import models
+from facebench.probes.attacks.catalogue import attacks
+from facebench.probes.conditions import CONDITIONS
 from facebench.probes.saliency import METHODS
 from facebench.registry import Registry
 from facebench.scoring.comparators import comparators
@@ -17,7 +19,9 @@ from facebench.sections import SECTIONS
 
 KINDS: dict[str, Registry[Any]] = {
     "adapters": models,
+    "attacks": attacks,
     "comparators": comparators,
+    "conditions": CONDITIONS,
     "metrics": METRICS,
     "readers": readers,
     "rerankers": rerankers,

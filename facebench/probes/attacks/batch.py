@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from facebench.data.decode import decode
 from facebench.data.png import encode_png
-from facebench.probes.attacks import apgd, masking, minimal, nobox, queries, steps, universal, worn
+from facebench.probes.attacks import apgd, masking, minimal, nobox, plugged, queries, steps, universal, worn
 from facebench.probes.attacks.head import Ledger, MarginRule, PairHead, frozen, succeeded
 from facebench.schema import Comparator
-from facebench.schema.attacks import AttackCell, Knowledge, Norm
+from facebench.schema.attacks import ATTACKS, AttackCell, Knowledge, Norm
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float64]
@@ -224,6 +224,10 @@ def _once(
     if cell.attack == "apgd":
         return apgd.auto_pgd(
             head, faces, labels, norm=norm.value, eps=limit, steps=n_steps, seeds=rows.seeds, restart=restart
+        )
+    if cell.attack not in ATTACKS:
+        return plugged.climb_plugged(
+            cell.attack, head, faces, labels, norm=norm, eps=limit, steps=n_steps, seeds=rows.seeds, restart=restart
         )
     if cell.attack == "universal":
         return universal.universal(head, faces, labels, eps=limit, steps=n_steps)
