@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import repeat
+from itertools import islice, repeat
 from json.encoder import encode_basestring as _text  # as canonical JSON writes words
 from pathlib import Path
 from typing import Any, TypeVar
@@ -225,8 +225,9 @@ def dataset_sha256(dataset: Dataset, image_sha256s: Sequence[str | Failure | Non
     digest = hashlib.sha256(b"facebench dataset 1\n")
     names = sorted(dataset.attributes)
     digest.update(_line(names))
-    for line in _row_lines(dataset, names, image_sha256s):
-        digest.update(line.encode())
+    lines = _row_lines(dataset, names, image_sha256s)
+    while some := "".join(islice(lines, 1000)):
+        digest.update(some.encode())
     for what, pairs in (("pairs", dataset.pairs), ("template pairs", dataset.template_pairs)):
         if pairs is not None:
             digest.update(_line([what, len(pairs), pairs.n_folds]))

@@ -20,7 +20,7 @@ from facebench.measure.rates import (
 from facebench.measure.sample import Pairs, Sample
 from facebench.measure.study import Points
 from facebench.metrics import clusters, compat, influence, uncertainty, verification
-from facebench.metrics.sorting import about, counts_in_bins, thinned_curve
+from facebench.metrics.sorting import about, counts_in_bins, recalibration_counts, thinned_curve
 from facebench.metrics.verification import OperatingPoint
 from facebench.schema import Curve, Estimate, Flag, point_fields
 
@@ -190,12 +190,12 @@ def _influence_estimates(sample: Sample, confidence: float, common: dict[str, An
     """Return auc, dprime, cllr and min_cllr, with delta-method intervals over identities."""
     g, i = sample.genuine.scores, sample.impostor.scores
     finite = bool(np.isfinite(g).all() and np.isfinite(i).all())
-    pooled = verification.pool_adjacent_violators(g, i)
+    counts = recalibration_counts(g, i)
     parts: dict[str, influence.Parts | None] = {
         "auc": influence.area_under_curve_parts(g, i),
         "dprime": influence.d_prime_parts(g, i) if finite else None,
         "cllr": influence.cllr_parts(g, i) if finite else None,
-        "min_cllr": influence.min_cllr_parts(g, i, pooled),
+        "min_cllr": influence.min_cllr_parts(g, i, counts),
     }
     known = {name: part for name, part in parts.items() if part is not None}
     influences = sample.deltas.of_both(list(known.values())) if sample.has_identities else []
@@ -207,7 +207,7 @@ def _influence_estimates(sample: Sample, confidence: float, common: dict[str, An
             flag = Flag.INSUFFICIENT if value is None else Flag.NO_INTERVAL
             estimates.append(Estimate(metric=name, value=value, flags=(flag,), **common))
             continue
-        optimism = influence.pooled_optimism(pooled) if name == "min_cllr" else 0.0
+        optimism = influence.pooled_optimism(verification.pool_bins(*counts)) if name == "min_cllr" else 0.0
         limits = separation_interval(name, value, moved[name].variance, confidence, optimism)
         if name == "auc" and value in (0.0, 1.0):
             limits = _perfect(sample, value, confidence)

@@ -278,7 +278,11 @@ def score_listed(listed: NDArray[np.floating[Any]], pairs: Pairs) -> Scored:
 
 def _of_list(listed: NDArray[Any], pairs: Pairs) -> ScoreSet:
     g = pairs.genuine
-    ends = [np.stack([end[rows].astype(np.int32) for end in (pairs.a, pairs.b)], axis=1) for rows in (g, ~g)]
+    ends = []
+    for rows in (g, ~g):
+        both = np.empty((int(np.count_nonzero(rows)), 2), np.int32)
+        both[:, 0], both[:, 1] = pairs.a[rows], pairs.b[rows]
+        ends.append(both)
     return ScoreSet(listed[g], ends[0], listed[~g], ends[1], complete=False)
 
 

@@ -20,6 +20,7 @@ from facebench.metrics.verification import (
     cost_of_impostor,
     d_prime,
     pool_adjacent_violators,
+    pool_bins,
     pooled_cllr,
 )
 
@@ -106,14 +107,15 @@ def cllr_parts(genuine: Scores, impostor: Scores) -> Parts:
 
 def min_cllr_influence(genuine: Scores, impostor: Scores) -> Influence:
     """Return how much each comparison moves minCllr; the recalibration is optimal, so its change does not count."""
-    return min_cllr_parts(genuine, impostor, pool_adjacent_violators(genuine, impostor)).whole(impostor)
+    return min_cllr_parts(genuine, impostor, recalibration_counts(genuine, impostor)).whole(impostor)
 
 
-def min_cllr_parts(genuine: Scores, impostor: Scores, pooled: PooledScores) -> Parts:
-    """Return minCllr and what `min_cllr_influence` returns, in parts, given the pooled scores."""
+def min_cllr_parts(genuine: Scores, impostor: Scores, counts: tuple[Floats, Floats]) -> Parts:
+    """Return minCllr and what `min_cllr_influence` returns, in parts, given the counts of recalibration."""
+    pooled = pool_bins(*counts)
     with np.errstate(divide="ignore"):
         llr = np.log(pooled.genuine / genuine.size) - np.log(pooled.impostor / impostor.size)
-    n_all = sum(recalibration_counts(genuine, impostor))
+    n_all = counts[0] + counts[1]
     block = np.searchsorted(np.cumsum(pooled.genuine + pooled.impostor), np.cumsum(n_all) - 0.5)
     by_bin = np.logaddexp(0.0, -llr), np.logaddexp(0.0, llr)
 

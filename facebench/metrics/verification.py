@@ -224,8 +224,7 @@ def area_under_curve(genuine: Scores, impostor: Scores) -> float:
     >>> area_under_curve(np.array([1., 2.]), np.array([1., 0.]))
     0.875
     """
-    genuine = as_scores(genuine, "genuine scores")
-    impostor = as_scores(impostor, "impostor scores")
+    genuine, impostor = as_scores(genuine, "genuine scores"), as_scores(impostor, "impostor scores")
     return float(twice_below(genuine, impostor).sum()) / (2 * genuine.size * impostor.size)
 
 
@@ -273,9 +272,13 @@ class PooledScores:
 
 def pool_adjacent_violators(genuine: Scores, impostor: Scores) -> PooledScores:
     """Return the best rising fit of the genuine share to the score (PAV), as blocks of pooled scores."""
-    n_genuine, n_impostor = recalibration_counts(genuine, impostor)
-    filled = n_genuine + n_impostor > 0
-    return pool_counts(n_genuine[filled], n_impostor[filled])
+    return pool_bins(*recalibration_counts(genuine, impostor))
+
+
+def pool_bins(n_genuine: NDArray[np.float64], n_impostor: NDArray[np.float64]) -> PooledScores:
+    """Return the same from the counts of bins of scores, some of which may be empty."""
+    some = n_genuine + n_impostor > 0
+    return pool_counts(n_genuine[some], n_impostor[some])
 
 
 def pool_counts(n_genuine: NDArray[np.float64], n_impostor: NDArray[np.float64]) -> PooledScores:
