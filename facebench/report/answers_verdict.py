@@ -171,10 +171,11 @@ def _groups_of_a_class(reading: Reading) -> list[Statement]:
     ]
     headline = f"{fmt.clip(str(top.of), 40).capitalize()} is recognised in {shares[0]} and {shares[1]}."
     write = measure(top.metric).write
+    p = fmt.p_statement(min(1.0, (top.p_value or 0.0) * family))
     detail = (
         f"{fmt.count(worst.n_images)} and {fmt.count(best.n_images)} images; the gap is {write(top.value)} "
         f"({fmt.interval(top.ci_low, top.ci_high, write)}). Test that all are alike: "
-        f"{fmt.p_statement(min(1.0, (top.p_value or 0.0) * family))}, corrected for {fmt.plural(len(gaps), 'gap')} of classes and groupings."
+        f"{p}, corrected for {fmt.plural(family, 'gap')} of classes and groupings."
     )
     return [Statement("Groups", Tone.FINDING, headline, detail, top.group)]
 
