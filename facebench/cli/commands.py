@@ -174,6 +174,24 @@ def report(
 
 
 @app.command()
+def figures(
+    result: Annotated[Path, typer.Argument(help="result.json, or the folder it lies in.")],
+    out: Annotated[Path | None, typer.Option(help="Folder of the figures; default: figures beside the result.")] = None,
+    format: Annotated[str, typer.Option(help="pdf, svg, png or eps.")] = "pdf",
+) -> None:
+    """Draw the figures of a result for papers: DET, scores, groups, matrix, attacks, regions, classes.
+
+    Example: facebench figures out/my-model --format pdf
+    """
+    from facebench.measure.saved import load_result
+    from facebench.run.figures import draw_figures
+
+    folder = result if is_folder(result) else result.parent
+    for path in draw_figures(load_result(result), out or folder / "figures", kind=format):
+        typer.echo(str(path))
+
+
+@app.command()
 def check(
     model: Annotated[str, typer.Argument(help="A model file (YAML) or a registered name.")],
     data: Annotated[
