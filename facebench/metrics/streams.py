@@ -41,6 +41,7 @@ class Stream(IntEnum):
     FAIR_ANSWERS = 97
     ATTACKED_ANSWERS = 101
     EXPLAINED_ANSWERS = 103
+    WEAK_SPOTS = 107
 
 
 @unique
@@ -56,6 +57,8 @@ class Fixed(IntEnum):
     POWER = 13
     FINGERPRINT_PAIRS = 17
     REPEATED_SAMPLE = 19
+    DRAWN_COMPARISONS = 23
+    DRAWN_PEOPLE = 29
 
 
 FIXED_SEED = 0

@@ -21,6 +21,7 @@ from facebench.schema.points import Fraction, Point, PointSpec
 from facebench.schema.robustness import RobustnessSpec
 from facebench.schema.task import Task
 from facebench.schema.templates import TemplateSpec
+from facebench.schema.weak_spots import WeakSpotSpec
 
 
 class ComparisonKind(StrEnum):
@@ -152,6 +153,9 @@ class ProtocolSpec(Strict):
         None, description="numeric columns errors are regressed on, and the step each odds ratio is given for"
     )
     ood: OodSpec | None = None
+    weak_spots: WeakSpotSpec | None = Field(
+        None, description="slices with the most errors, found on one half of the people and tested on the other"
+    )
     efficiency: EfficiencySpec | None = None
     explanation: ExplanationSpec | None = None
     judgements: JudgementSpec | None = None

@@ -21,6 +21,7 @@ from facebench.schema.ood import OodDetails
 from facebench.schema.points import AtPoint, Fraction, Point
 from facebench.schema.robustness import RobustnessDetails
 from facebench.schema.task import TaskDetails
+from facebench.schema.weak_spots import WeakSpotDetails
 
 IDENTITY_VERSION = 1
 """Stands in every id; it changes only if ids are ever counted in another way, never with the schema."""
@@ -311,6 +312,7 @@ class Result(Strict):
     impostor_ladder: LadderDetails | None = None
     causal: CausalDetails | None = None
     ood: OodDetails | None = None
+    weak_spots: WeakSpotDetails | None = None
     task: TaskDetails | None = Field(None, description="what was answered, where the protocol has a task")
     extensions: dict[str, dict[str, Any]] | None = Field(
         None, description="what sections of plug-ins tell besides the estimates, by name"

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 IN_ORDER = (
     "robustness", "impostor_ladder", "covariates", "causal", "error_versus_discard", "published_measures",
-    "judgements", "ood", "efficiency", "explanation",
+    "judgements", "ood", "weak_spots", "efficiency", "explanation",
 )  # fmt: skip
 """Built-in sections, in the order in which they are run and shown."""
 

@@ -51,7 +51,6 @@ class Section:
         name: the protocol key, the field of `Result` that holds its details, and the folder.
         needs_model: whether stored embeddings are not enough.
         takes_scores: whether a file of scores is enough.
-        needs_every_score: whether it goes back to single comparisons, of which all must be held in memory.
         condition_prefix: of the conditions of its estimates, which its own tables show; empty for none.
         has_report: whether the page has parts of its own for it; other estimates are listed as further ones.
         package: where ``measure`` and ``report`` lie; a plug-in names its own.
@@ -62,7 +61,6 @@ class Section:
     name: str
     needs_model: bool = True
     takes_scores: bool = False
-    needs_every_score: bool = False
     condition_prefix: str = ""
     has_report: bool = True
     package: str = ""

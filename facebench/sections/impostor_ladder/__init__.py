@@ -6,7 +6,6 @@ SECTION = Section(
     "impostor_ladder",
     needs_model=False,
     takes_scores=True,
-    needs_every_score=True,
     condition_prefix="impostors:",
     line="False match rates of ever more alike impostors, up to look-alikes that a second model chooses.",
 )

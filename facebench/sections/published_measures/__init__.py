@@ -6,7 +6,6 @@ SECTION = Section(
     "published_measures",
     needs_model=False,
     takes_scores=True,
-    needs_every_score=True,
     has_report=False,
     line="Measures of published tables, kept for comparison with them.",
 )

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facebench.errors import InputError
+from facebench.measure.drawn import said_of_draw
 from facebench.schema import Estimate, ProtocolSpec
 from facebench.schema.robustness import ConditionFailure, RobustnessDetails, RobustnessSpec
 from facebench.scoring import failed_rows
@@ -48,7 +49,9 @@ def run(context: RunContext) -> SectionResult:
         comparator=context.model.card.comparator.value,
     )  # fmt: skip
     estimates = measure(baseline, probes, both=details.apply_to == "both")
-    found = SectionResult(estimates=estimates, details=details, tensors=probes)
+    found = SectionResult(
+        estimates=estimates, details=details, tensors=probes, unmeasured=said_of_draw("conditions", baseline.drawn)
+    )
     return with_attacks(found, run_attacks(context))
 
 
@@ -70,7 +73,10 @@ def remeasure(saved: Saved) -> SectionResult:
         comparator=saved.result.model.comparator.value,
     )  # fmt: skip
     estimates = measure(baseline, probes, both=_spec(saved.spec).apply_to == "both")
-    found = SectionResult(estimates=estimates, details=saved.result.robustness, tensors=probes)
+    found = SectionResult(
+        estimates=estimates, details=saved.result.robustness, tensors=probes,
+        unmeasured=said_of_draw("conditions", baseline.drawn),
+    )  # fmt: skip
     return with_attacks(found, remeasure_attacks(saved))
 
 
