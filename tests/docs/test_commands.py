@@ -35,6 +35,8 @@ def test_what_is_not_executed_is_reasoned_and_rare() -> None:
         ("README.md", "make"),  # an environment of its own, and this very test
         ("CONTRIBUTING.md", "make"),
         ("docs/quickstart.md", "pip"),
+        ("docs/plugins.md", "from"),  # parts of a package that is not installed
+        ("docs/plugins.md", "import"),
         ("docs/ci.md", "from"),  # quantises a real network
         ("docs/scale.md", "facebench"),  # a cluster, a GPU
         ("docs/zoo.md", "facebench"),  # trains for minutes
