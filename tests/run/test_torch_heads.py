@@ -103,6 +103,7 @@ def test_two_protocols_take_one_pass_of_a_network_with_two_heads(model: Path, fa
     before = calls(model)
     second = judged(model, faces, REGRESS, tmp_path / "b")
     assert one(second, "mae").value == pytest.approx(0, abs=1e-3)
+    assert "years on average: Mean absolute error" in (tmp_path / "b" / "report.html").read_text()
     assert calls(model) - before < 40  # only the probe at loading: the answers of the faces are in the store
 
 
