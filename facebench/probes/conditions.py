@@ -12,7 +12,7 @@ import numpy as np
 from facebench.errors import InputError, PluginError, UnknownNameError
 from facebench.files import sha256_bytes
 from facebench.probes import corruptions, geometry, occlusions
-from facebench.probes.face import Change, Kind, Landmarks, Pixels
+from facebench.probes.face import Change, Kind, Landmarks, MissingLandmarksError, Pixels
 from facebench.registry import Registry, first_sentence
 from facebench.schema.robustness import kind_of, level_of, spelled
 
@@ -52,20 +52,23 @@ def alter(condition: str, pixels: Pixels, landmarks: Landmarks | None, image_id:
     Args:
         condition: such as ``corruption:fog:3``.
         pixels: (H, W, 3) uint8 RGB.
-        landmarks: (5, 2) x, y in pixels: left eye, right eye (of the picture), nose tip, corners of the mouth.
+        landmarks: (5, 2) x, y in pixels: left eye, right eye (of the picture), nose tip, corners of the mouth; None or
+            NaN where unknown, which does for changes that use none, such as ``geometry:flip``.
         image_id: seeds the random numbers, with `seed`.
 
     Raises:
         InputError: the condition needs landmarks, and the image has none.
     """
     change: Kind = kind(condition)
-    if landmarks is None or not np.isfinite(landmarks).all():
+    points = None if landmarks is None or not np.isfinite(landmarks).all() else landmarks
+    try:
+        with CONDITIONS.blame(kind_of(condition)):
+            found = change.apply(_change(condition, pixels, points, image_id, seed))
+    except MissingLandmarksError:
         raise InputError(
             f"condition {condition} is placed or scaled by the landmarks of the face, and image {image_id!r} has none; "
             "add a column `landmarks` to the manifest, or use faces aligned to the 112 x 112 template"
-        )
-    with CONDITIONS.blame(kind_of(condition)):
-        found = change.apply(_change(condition, pixels, landmarks, image_id, seed))
+        ) from None
     if not isinstance(found, np.ndarray) or found.shape != pixels.shape or found.dtype != np.uint8:
         told = f"{found.shape} {found.dtype}" if isinstance(found, np.ndarray) else type(found).__name__
         raise PluginError(f"condition {kind_of(condition)!r} returned {told}; expected {pixels.shape} uint8")
@@ -93,10 +96,11 @@ def mirrored(condition: str) -> bool:
     return kind_of(condition) == "geometry:flip"
 
 
-def _change(condition: str, pixels: Pixels, landmarks: Landmarks, image_id: str, seed: int) -> Change:
+def _change(condition: str, pixels: Pixels, landmarks: Landmarks | None, image_id: str, seed: int) -> Change:
     digest = sha256_bytes(f"{seed}|{kind_of(condition)}|{image_id}".encode())
     rng = np.random.default_rng(int(digest[:32], 16))
-    return Change(pixels, np.asarray(landmarks, np.float64), rng, level_of(condition) or 1)
+    points = None if landmarks is None else np.asarray(landmarks, np.float64)
+    return Change(pixels, points, rng, level_of(condition) or 1)
 
 
 def _greyed(pixels: Pixels, condition: str) -> Pixels:

@@ -35,12 +35,14 @@ def _leave_out(value: Any, plain: Any) -> None:
     """Remove from plain data the keys that came after version 1 and hold their default."""
     if isinstance(value, BaseModel):
         kind = type(value)
-        for name in list(plain):
+        names = {field.alias: name for name, field in kind.model_fields.items() if field.alias}
+        for key in list(plain):
+            name = names.get(key, key)  # some records are written by the words of the protocol, such as `from`
             own = getattr(value, name)
             if name not in first_keys(kind.__name__) and own == _default(kind, name):
-                del plain[name]
+                del plain[key]
             else:
-                _leave_out(own, plain[name])
+                _leave_out(own, plain[key])
     elif isinstance(value, tuple | list):
         for own, part in zip(value, plain, strict=True):
             _leave_out(own, part)
