@@ -54,6 +54,7 @@ class Fixed(IntEnum):
     POWER = 13
     FINGERPRINT_PAIRS = 17
     REPEATED_SAMPLE = 19
+    PAIRED_GROUPS = 23
 
 
 FIXED_SEED = 0
