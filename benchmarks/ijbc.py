@@ -13,31 +13,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
-import subprocess
 import sys
 import tempfile
-import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from processes import Taken, run
 
 N_IMAGES, N_GALLERY, N_PROBES, N_GENUINE, N_PAIRS, DIMENSION = 469_375, 3_531, 19_593, 19_557, 15_658_489, 512
 FMR_TARGETS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 FEATURES, STEM = "features.npy", "ijbc"
-
-
-@dataclass(frozen=True)
-class Taken:
-    """What one program took: processor seconds, seconds and the largest memory in bytes; and what it printed."""
-
-    processor: float
-    wall: float
-    memory: int
-    printed: str
 
 
 # ---- the set
@@ -183,21 +170,6 @@ def usual_script(folder: Path) -> None:
 
 
 # ---- the measurement
-
-
-def run(command: list[str]) -> Taken:
-    """Run a command in one thread of linear algebra and return what it took."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    with tempfile.TemporaryFile("w+") as printed:
-        started = time.perf_counter()
-        process = subprocess.Popen(command, stdout=printed, env=environment)
-        _, status, used = os.wait4(process.pid, 0)
-        wall = time.perf_counter() - started
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            raise subprocess.CalledProcessError(process.returncode, command)
-        printed.seek(0)
-        return Taken(used.ru_utime + used.ru_stime, wall, used.ru_maxrss * 1024, printed.read())
 
 
 def ours(folder: Path, workers: int = 2) -> Taken:

@@ -2,7 +2,8 @@
 
     FaceBenchError                exit 2   anything FaceBench refuses or cannot do
     ├── InputError                exit 2   a file, an option or a dataset is wrong
-    │   └── UnknownNameError      exit 2   a name that is not registered, with a suggestion
+    │   ├── UnknownNameError      exit 2   a name that is not registered, with a suggestion
+    │   └── PluginError           exit 2   a plug-in raised, or is not what FaceBench asks for
     ├── ModelError                exit 2   the model cannot be loaded, or returns what it must not
     ├── IncompleteError           exit 3   the work could not be finished; running again resumes it
     │   └── WriteError            exit 3   a file could not be written (full disk, no permission)
@@ -57,6 +58,10 @@ class UnknownNameError(InputError):
 
 class ModelError(FaceBenchError):
     """The model cannot be loaded, or returns what it must not."""
+
+
+class PluginError(InputError):
+    """A plug-in raised, or is not what FaceBench asks for; what it raised is the cause of this error."""
 
 
 class IncompleteError(FaceBenchError):

@@ -114,6 +114,22 @@ def _umask() -> int:
     return mask
 
 
+def release_pages(array: Any) -> None:
+    """Let the system take back the pages of a file that is mapped into memory as an array, read only.
+
+    They are read again when they are needed. It does nothing to other arrays.
+    """
+    import mmap
+
+    while array is not None:
+        if isinstance(array, mmap.mmap):
+            array.madvise(mmap.MADV_DONTNEED)
+            return
+        if getattr(array, "mode", "r") != "r":
+            return
+        array = getattr(array, "base", None)
+
+
 def sha256_bytes(data: bytes) -> str:
     """Return the SHA-256 of some bytes as 64 hexadecimal digits."""
     return hashlib.sha256(data).hexdigest()

@@ -8,8 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from facebench import files
 from facebench.errors import InputError
 from facebench.files import parse_json, parse_yaml, read_bytes, read_json, read_yaml
 
@@ -107,3 +109,17 @@ def test_what_is_no_regular_file_is_refused_before_it_is_read(read: Callable[[Pa
             read(path, "policy")
         assert str(refusal.value).isprintable()
         assert len(str(refusal.value)) < 500
+
+
+def test_released_pages_are_read_again(tmp_path: Path) -> None:
+    path = tmp_path / "values.npy"
+    np.save(path, np.arange(5000.0))
+    mapped = np.load(path, mmap_mode="r")
+    files.release_pages(mapped[:10].reshape(2, 5))
+    files.release_pages(mapped)
+    np.testing.assert_array_equal(mapped, np.arange(5000.0))
+    own = np.load(path, mmap_mode="c")
+    own[0] = 7
+    files.release_pages(own)
+    assert own[0] == 7  # what was written here is in no file
+    files.release_pages(np.arange(3))

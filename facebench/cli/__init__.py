@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import sys
 from contextlib import suppress
@@ -22,6 +23,7 @@ def application() -> typer.Typer:
         compare_commands,
         data_commands,
         fairness_commands,
+        list_commands,
         render_commands,
         threshold_commands,
         zoo_commands,
@@ -36,6 +38,7 @@ def main() -> NoReturn:
     from facebench.cli.ending import no_early_exit, sigterm_as_error
     from facebench.cli.streams import leave_output, visible_streams
 
+    gc.set_threshold(200_000, 20, 100)  # lists of millions of rows make many objects and hardly a circle
     with visible_streams(), no_early_exit(), sigterm_as_error():
         code = _run()
     atexit.register(leave_output)

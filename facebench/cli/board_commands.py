@@ -110,6 +110,23 @@ def board_recompute(
         print_json(replaced)
 
 
+@board_app.command("migrate")
+def board_migrate(
+    entries: Annotated[list[Path], typer.Argument(help="Entries, or folders that hold some.")], as_json: Json = False
+) -> None:
+    """Write entries of earlier versions as this one has them; no number and no result id changes.
+
+    Example: facebench leaderboard migrate leaderboard
+    """
+    from facebench.leaderboard.migrate import migrate_entries
+
+    written = [str(path) for path in migrate_entries(entries)]
+    if as_json:
+        print_json(written)
+    else:
+        typer.echo("\n".join([*written, f"{len(written)} entries rewritten"]))
+
+
 @board_app.command("build")
 def board_build(
     board: Board = Path("leaderboard"),

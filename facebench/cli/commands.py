@@ -216,24 +216,6 @@ def check(
         raise typer.Exit(int(ExitCode.REGRESSION))
 
 
-@app.command("list")
-def list_(as_json: Json = False) -> None:
-    """List models, adapters, protocols and shipped datasets.
-
-    Example: facebench list
-    """
-    from facebench.models import models
-    from facebench.phantoms.shipped import shipped_names
-    from facebench.run.protocols import protocol_names
-
-    found = {"models and adapters": models.names(), "protocols": protocol_names(), "datasets": shipped_names()}
-    if as_json:
-        print_json(found)
-        return
-    for kind, names in found.items():
-        typer.echo(f"{kind}: {', '.join(names)}")
-
-
 @app.command()
 def doctor(as_json: Json = False) -> None:
     """Say what FaceBench runs with and where it keeps its files.

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from facebench.errors import ExitCode, FaceBenchError, WriteError
+from facebench.errors import ExitCode, FaceBenchError, PluginError, WriteError
 from facebench.files import cache_dir, printable, write_atomic
 
 _GO_ON = "what is finished is kept: run the same command again to go on from here"
@@ -31,6 +31,8 @@ class TerminatedError(KeyboardInterrupt):
 
 def ending(error: BaseException) -> tuple[str, ExitCode]:
     """Return what is said about an error that ended a command, and the exit code."""
+    if isinstance(error, PluginError):
+        return _fault(error), error.exit_code
     if isinstance(error, FaceBenchError):
         return str(error), error.exit_code
     if isinstance(error, TerminatedError):
@@ -58,6 +60,15 @@ def _usage(error: BaseException) -> str:
     message: str = error.format_message()  # type: ignore[attr-defined]
     context = getattr(error, "ctx", None)
     return f"{message} Try: {context.command_path} --help" if context else message
+
+
+def _fault(error: PluginError) -> str:
+    """Name the plug-in, and the file that holds the traceback of what it raised, for whoever wrote it."""
+    if error.__cause__ is None:
+        return str(error)
+    path = _write_report("".join(traceback.format_exception(error.__cause__)))
+    where = f"; the traceback is in {printable(path)}" if path else ""
+    return f"{error}{_raised_in(error.__cause__)}{where}"
 
 
 def _defect(error: BaseException) -> str:

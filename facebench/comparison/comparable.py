@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from facebench.errors import InputError, NotComparableError
 from facebench.files import is_folder, read_json
 from facebench.measure.sample import Images, Pairs
-from facebench.measure.saved import RESULT, load_inputs, load_result
+from facebench.measure.saved import PROTOCOL, load_inputs, load_result
 from facebench.measure.study import in_similarities
-from facebench.schema import SCHEMA_VERSION, ProtocolSpec, Result
+from facebench.schema import ProtocolSpec, Result
 
 DESCRIPTIVE = ("name", "title", "description", "data_statement", "source", "licence", "known_defects")
 
@@ -40,8 +40,6 @@ def load_comparable(paths: Sequence[Path]) -> list[Loaded]:
         NotComparableError: names every field that differs, with both values.
         InputError: a file is missing, changed or malformed.
     """
-    for path in paths:
-        _check_schema(path)
     results = [load_result(path) for path in paths]
     for path, result in zip(paths[1:], results[1:], strict=True):
         _refuse(_defining(results[0]), _defining(result), paths[0], path)
@@ -58,22 +56,10 @@ def load_side(result: Result, folder: Path) -> Loaded:
     return Loaded(result, folder, vectors, images, pairs, in_similarities(spec, result.model))
 
 
-def _check_schema(path: Path) -> None:
-    """Say that a file is of another schema before its unknown keys are called wrong."""
-    file = path / RESULT if is_folder(path) else path
-    content = read_json(file, "result")
-    version = content.get("schema_version") if isinstance(content, dict) else None
-    if isinstance(version, int) and version != SCHEMA_VERSION:
-        raise NotComparableError(
-            f"not comparable: schema_version is {version} in {file}; this FaceBench compares version {SCHEMA_VERSION}"
-        )
-
-
 def _defining(result: Result) -> dict[str, Any]:
     """Return the fields that define what a result measures."""
     protocol = result.protocol
     return {
-        "schema_version": result.schema_version,
         "protocol.name": protocol.name,
         "protocol.version": protocol.version,
         "protocol.sha256": protocol.sha256,
@@ -99,13 +85,16 @@ def _short(value: Any) -> str:
 
 def _protocol_keys(a: Path, b: Path) -> list[str]:
     """Name the keys in which two protocols differ, where both lie beside their results."""
-    texts = []
+    texts: list[dict[str, Any]] = []
     for path in (a, b):
-        file = (path if is_folder(path) else path.parent) / "protocol.json"
+        file = (path if is_folder(path) else path.parent) / PROTOCOL
         if not file.is_file():
             return []
-        texts.append(json.loads(file.read_text(encoding="utf-8")))
-    return [f"  protocol key {key}: {a} and {b}" for key, a, b in _unequal(*texts) if key not in DESCRIPTIVE]
+        spec = ProtocolSpec.parse(read_json(file, "protocol"), where=str(file))
+        texts.append(spec.model_dump(mode="json"))
+    return [
+        f"  protocol key {key}: {a} and {b}" for key, a, b in _unequal(texts[0], texts[1]) if key not in DESCRIPTIVE
+    ]
 
 
 def _unequal(first: Any, second: Any, place: str = "") -> Iterator[tuple[str, str, str]]:

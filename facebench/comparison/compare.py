@@ -76,11 +76,13 @@ def _answer_comparison(sides: Sequence[AnswerSide], seed: int) -> Comparison:
     found = [d for side in sides[1:] for d in answer_differences(base, side, confidence)]
     found, family = _adjusted(found)
     table = leading_differences(sides, leading, confidence)
+    explained, not_explained = alike.explanations([(s.label, s.loaded) for s in sides], confidence=confidence)
     return Comparison(
         protocol=result.protocol, base=base.label, models=tuple(_model(side) for side in sides),
         phantom=result.data.phantom, seed=seed, confidence=confidence, leading=leading,
         identical=tuple(_identical(sides)), differences=tuple(found), family_size=family,
         ranks=tuple(_rank_one(sides, leading, None, table, 1 - confidence)) if table else (),
+        explanations=explained, not_compared=tuple(not_explained),
         cautions=tuple(_cautions([side.loaded for side in sides], dependent=base.resampled.units.known)),
     )  # fmt: skip
 

@@ -134,7 +134,7 @@ def _units(side: Side, cell: int, threshold: float, everyone: PairIndex) -> _Uni
     impostor = side.sample.impostor
     inside = np.flatnonzero(impostor.cells[:, side.sample.cells[cell].grouping] == cell)
     errors = max(1, side.sample.deltas.impostors(cell).accepted(threshold))
-    pairs = everyone.pair[inside]
+    pairs = everyone.pair()[inside]
     sizes = np.bincount(pairs, minlength=everyone.sizes.size)
     counts = np.bincount(pairs[:errors], minlength=everyone.sizes.size)
     at = np.flatnonzero(sizes)

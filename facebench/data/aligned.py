@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +57,31 @@ class AlignedSource:
             (112, 112), Image.Transform.AFFINE, tuple(back[:2].reshape(-1)), Image.Resampling.BILINEAR
         )
         return encode_png(np.asarray(face))
+
+
+class AlignedSources(Sequence[ImageSource]):
+    """Many aligned images of one tree, each made when it is asked for."""
+
+    def __init__(self, source: Callable[[str], ImageSource], names: Sequence[str], points: NDArray[np.float64]) -> None:
+        """Take the tree's `source`, (n,) names and (n, 5, 2) landmarks."""
+        self._source, self._names, self._points = source, names, points
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    @overload
+    def __getitem__(self, index: int) -> AlignedSource: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[AlignedSource, ...]: ...
+    def __getitem__(self, index: int | slice) -> AlignedSource | tuple[AlignedSource, ...]:
+        if isinstance(index, slice):
+            return tuple(self[i] for i in range(*index.indices(len(self))))
+        return AlignedSource(self._source(self._names[index]), self._points[index])
+
+    def one_per_folder(self) -> list[AlignedSource]:
+        """Return one image of each folder."""
+        folders = {name.rpartition("/")[0]: index for index, name in enumerate(self._names)}
+        return [self[index] for index in folders.values()]
 
 
 @dataclass(frozen=True, slots=True)

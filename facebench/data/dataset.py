@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import islice, repeat
+from json.encoder import encode_basestring as _text  # as canonical JSON writes words
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -72,10 +74,11 @@ class Dataset:
     name: str
     root: Path  # the folder or container file it was read from
     image_ids: tuple[str, ...]
-    images: tuple[ImageSource, ...]
+    images: Sequence[ImageSource]
     identities: tuple[str, ...] | None = None  # None: unknown
     attributes: Mapping[str, tuple[str | float | None, ...]] = field(default_factory=dict)  # None: empty cell
     landmarks: NDArray[np.float64] | None = None  # (n, 5, 2) x, y in pixels; NaN where absent
+    landmarks68: tuple[str | None, ...] | None = None  # x1 y1 .. x68 y68 in the iBUG order, pixels; for regions only
     region_masks: tuple[Path | None, ...] | None = None  # files, or names of members when `root` is an archive
     # "counterfactual_of", "attribute", "level"; "swap_of", "part": which image is an edit of which
     edits: Mapping[str, tuple[str | None, ...]] = field(default_factory=dict)
@@ -97,6 +100,7 @@ class Dataset:
             "images": self.images,
             "identities": self.identities,
             "landmarks": self.landmarks,
+            "landmarks68": self.landmarks68,
             "region_masks": self.region_masks,
             "change_masks": self.change_masks,
             **{f"edit {name!r}": values for name, values in self.edits.items()},
@@ -163,6 +167,7 @@ class Dataset:
             landmarks=None if self.landmarks is None else self.landmarks[rows],
             pairs=None if self.pairs is None else self.pairs.among(rows, len(self)),
             identities=some(self.identities),
+            landmarks68=some(self.landmarks68),
             region_masks=some(self.region_masks),
             template_ids=some(self.template_ids),
             media_ids=some(self.media_ids),
@@ -212,30 +217,17 @@ def dataset_sha256(dataset: Dataset, image_sha256s: Sequence[str | Failure | Non
     It covers, in order, image ids, identities, attributes, template and media ids, landmarks, the sha256 of each
     image, pairs, and what edited images were made from (an image that cannot be read counts as unreadable, whatever
     the reason). It does not depend on where the dataset lies, what its files are called, or the container: CSV,
-    Parquet, zip and the converted copy of the same rows and image bytes have one name. Region masks are not covered.
+    Parquet, zip and the converted copy of the same rows and image bytes have one name. Region masks and 68
+    landmarks, which only say where parts of a face lie, are not covered.
     """
     if len(image_sha256s) != len(dataset):
         raise InputError(f"dataset {dataset.name!r}: {len(image_sha256s)} image hashes for {len(dataset)} images")
     digest = hashlib.sha256(b"facebench dataset 1\n")
     names = sorted(dataset.attributes)
     digest.update(_line(names))
-    for row, image in enumerate(image_sha256s):
-        digest.update(
-            _line(
-                [
-                    dataset.image_ids[row],
-                    None if dataset.identities is None else dataset.identities[row],
-                    [dataset.attributes[name][row] for name in names],
-                    None if dataset.template_ids is None else dataset.template_ids[row],
-                    None if dataset.media_ids is None else dataset.media_ids[row],
-                    _landmark_values(dataset, row),
-                    image if isinstance(image, str) else "unreadable",
-                    # what came later is left out where absent, so that older datasets keep their name
-                    *([] if dataset.detector_scores is None else [_number(dataset.detector_scores[row])]),
-                    *([] if dataset.roles is None else [["role", dataset.roles[row]]]),
-                ]
-            )
-        )
+    lines = _row_lines(dataset, names, image_sha256s)
+    while some := "".join(islice(lines, 1000)):
+        digest.update(some.encode())
     for what, pairs in (("pairs", dataset.pairs), ("template pairs", dataset.template_pairs)):
         if pairs is not None:
             digest.update(_line([what, len(pairs), pairs.n_folds]))
@@ -252,12 +244,43 @@ def _line(values: list[Any]) -> bytes:
     return canonical_json(values).encode() + b"\n"
 
 
-def _number(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
+def _row_lines(dataset: Dataset, names: Sequence[str], sha256s: Sequence[str | Failure | None]) -> Iterator[str]:
+    """Yield the line of canonical JSON of every image, put together from the JSON of its cells, column by column."""
+    n = len(dataset)
+    attributes = [[canonical_json(cell) for cell in dataset.attributes[name]] for name in names]
+    columns: list[Iterable[str]] = [
+        map(_text, dataset.image_ids),
+        _texts(dataset.identities, n),
+        (f"[{','.join(cells)}]" for cells in zip(*attributes, strict=True)) if names else repeat("[]", n),
+        _texts(dataset.template_ids, n),
+        _texts(dataset.media_ids, n),
+        _landmark_texts(dataset),
+        _texts([image if isinstance(image, str) else "unreadable" for image in sha256s], n),
+    ]
+    # what came later is left out where absent, so that older datasets keep their name
+    if dataset.detector_scores is not None:
+        scores = dataset.detector_scores.tolist()
+        columns.append(canonical_json(None if score != score else score) for score in scores)
+    if dataset.roles is not None:
+        columns.append(f'["role",{role}]' for role in _texts(dataset.roles, n))
+    for cells in zip(*columns, strict=True):
+        yield f"[{','.join(cells)}]\n"
 
 
-def _landmark_values(dataset: Dataset, row: int) -> list[float] | None:
-    if dataset.landmarks is None or np.isnan(dataset.landmarks[row]).any():
-        return None
-    values: list[float] = dataset.landmarks[row].reshape(-1).tolist()
-    return values
+def _texts(values: Sequence[str | None] | None, n: int) -> Iterable[str]:
+    """Return the JSON of words, many of which are alike, or of nothing at all."""
+    if values is None:
+        return repeat("null", n)
+    texts = {value: "null" if value is None else _text(value) for value in set(values)}
+    return map(texts.__getitem__, values)
+
+
+def _landmark_texts(dataset: Dataset) -> Iterable[str]:
+    if dataset.landmarks is None:
+        return repeat("null", len(dataset))
+    flat = dataset.landmarks.reshape(len(dataset), -1)
+    known = np.asarray(~np.isnan(flat).any(axis=1)).tolist()
+    if np.isinf(flat).any():  # which JSON has no word for
+        raise InputError(f"dataset {dataset.name!r}: a landmark lies at infinity")
+    rows = flat.tolist()
+    return (str(row).replace(" ", "") if here else "null" for row, here in zip(rows, known, strict=True))

@@ -8,7 +8,7 @@ from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
 
-from facebench.data.aligned import AlignedSource, BoxSource
+from facebench.data.aligned import AlignedSource, AlignedSources, BoxSource
 from facebench.data.dataset import Dataset
 from facebench.data.signatures import IMAGE_SUFFIXES, image_ending
 from facebench.data.sources import ImageSource
@@ -49,8 +49,10 @@ def left_out(what: str, names: Iterable[str], effect: str) -> tuple[LeftOut, ...
 
 def with_left_out(dataset: Dataset, tree: Tree, pairs_read: bool) -> Dataset:
     """Return the dataset with what lies beside its images and was not read."""
-    used = {stored_in(source) for source in dataset.images}
-    names = tree.neighbours(used)
+    images = dataset.images
+    shown = images.one_per_folder() if isinstance(images, AlignedSources) else images
+    names = tree.neighbours(map(stored_in, shown))
+    used = {stored_in(source) for source in images} if names else set()
     beside = [name for name in names if tree.source(name) not in used and is_image(tree, name)]
     lists = [] if pairs_read else [name for name in tree.top() if _PAIR_LIST.fullmatch(name)]
     found = (

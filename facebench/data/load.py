@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from facebench.data.benchmarks.faces import (
@@ -31,23 +29,16 @@ from facebench.data.benchmarks.pairs import (
 from facebench.data.bin_reader import bin_files, read_bin
 from facebench.data.dataset import Dataset
 from facebench.data.folders import has_identity_folders, read_folders
+from facebench.data.format import Format
 from facebench.data.left_out import with_left_out
 from facebench.data.lfw import pair_files, read_lfw
 from facebench.data.manifest import find_manifest, read_manifest
 from facebench.data.trees import FolderTree, Tree, ZipTree
-from facebench.errors import InputError
+from facebench.errors import InputError, PluginError
 from facebench.files import check_file, is_folder, printable
+from facebench.registry import Registry
 
 MAX_CONTAINER_BYTES = 2**44  # an archive is read in place, member by member
-
-
-@dataclass(frozen=True)
-class Format:
-    """One layout of a folder or archive."""
-
-    sign: str  # what tells it, for people
-    matches: Callable[[Tree], bool]
-    read: Callable[[Tree, str, str | None], Dataset]
 
 
 def _read_manifest(tree: Tree, name: str, pairs: str | None) -> Dataset:
@@ -60,23 +51,42 @@ def _read_only_bin(tree: Tree, name: str, pairs: str | None) -> Dataset:
     return read_bin(tree, bin_files(tree)[0], name, pairs)
 
 
-FORMATS = (  # the first that matches is read
-    Format("manifest.csv or manifest.parquet", lambda tree: find_manifest(tree) is not None, _read_manifest),
-    Format("IJB in insightface's layout (*_face_tid_mid.txt)", lambda tree: ijb_file(tree) is not None, read_ijb),
-    Format(
+_IN_ORDER = {  # the first that matches is read
+    "manifest": Format(
+        "manifest.csv or manifest.parquet", lambda tree: find_manifest(tree) is not None, _read_manifest
+    ),
+    "ijb": Format(
+        "IJB in insightface's layout (*_face_tid_mid.txt)", lambda tree: ijb_file(tree) is not None, read_ijb
+    ),
+    "ijb-nist": Format(
         "IJB in NIST's layout (enroll_templates.csv)", lambda tree: nist_folder(tree) is not None, read_nist_templates
     ),
-    Format("CFP (Protocol/Pair_list_F.txt)", is_cfp, read_cfp),
-    Format("CALFW or CPLFW (pairs_CALFW.txt)", lambda tree: calfw_file(tree) is not None, read_calfw),
-    Format("RFW (txts/RACE/RACE_pairs.txt)", lambda tree: bool(rfw_files(tree)), read_rfw),
-    Format("a BFW datatable (bfw*.csv)", lambda tree: bfw_file(tree) is not None, read_bfw),
-    Format("FairFace labels (fairface_label_*.csv)", lambda tree: fairface_file(tree) is not None, read_fairface),
-    Format("an AgeDB protocol (*age*.mat)", lambda tree: agedb_file(tree) is not None, read_agedb),
-    Format("an LFW pair list (pairs.txt) beside folders of images", lambda tree: bool(pair_files(tree)), read_lfw),
-    Format("images named as in UTKFace (age_gender_race_date.jpg)", is_utkface, read_utkface),
-    Format("one insightface .bin file", lambda tree: len(bin_files(tree)) == 1, _read_only_bin),
-    Format("folders of images, one per identity", has_identity_folders, read_folders),
+    "cfp": Format("CFP (Protocol/Pair_list_F.txt)", is_cfp, read_cfp),
+    "calfw": Format("CALFW or CPLFW (pairs_CALFW.txt)", lambda tree: calfw_file(tree) is not None, read_calfw),
+    "rfw": Format("RFW (txts/RACE/RACE_pairs.txt)", lambda tree: bool(rfw_files(tree)), read_rfw),
+    "bfw": Format("a BFW datatable (bfw*.csv)", lambda tree: bfw_file(tree) is not None, read_bfw),
+    "fairface": Format(
+        "FairFace labels (fairface_label_*.csv)", lambda tree: fairface_file(tree) is not None, read_fairface
+    ),
+    "agedb": Format("an AgeDB protocol (*age*.mat)", lambda tree: agedb_file(tree) is not None, read_agedb),
+    "lfw": Format(
+        "an LFW pair list (pairs.txt) beside folders of images", lambda tree: bool(pair_files(tree)), read_lfw
+    ),
+    "utkface": Format("images named as in UTKFace (age_gender_race_date.jpg)", is_utkface, read_utkface),
+    "insightface-bin": Format("one insightface .bin file", lambda tree: len(bin_files(tree)) == 1, _read_only_bin),
+    "folders": Format("folders of images, one per identity", has_identity_folders, read_folders),
+}
+_LAST = ("insightface-bin", "folders")  # they match much, so formats of plug-ins are asked before them
+
+readers: Registry[Format] = Registry(
+    "data format",
+    builtin=_IN_ORDER,
+    group="facebench.readers",
+    page="data.md",
+    contract="facebench.data.format:check_format_contract",
+    about=lambda _, format_: f"Told by: {format_.sign}.",
 )
+"""Names to layouts of a folder or archive."""
 
 
 def load_dataset(path: Path, name: str = "faces", pairs: str | None = None) -> Dataset:
@@ -114,9 +124,17 @@ def _told(dataset: Dataset, tree: Tree, pairs: str | None) -> Dataset:
 
 
 def _read_tree(tree: Tree, name: str, pairs: str | None) -> Dataset:
-    for format_ in FORMATS:
-        if format_.matches(tree):
-            return _told(format_.read(tree, name, pairs), tree, pairs)
-    looked_for = "; ".join(format_.sign for format_ in FORMATS)
+    added = [known for known in readers.names() if known not in _IN_ORDER]
+    order = [*(known for known in _IN_ORDER if known not in _LAST), *added, *_LAST]
+    for known in order:
+        with readers.blame(known):
+            format_ = readers.get(known)
+            if not format_.matches(tree):
+                continue
+            found = format_.read(tree, name, pairs)
+        if not isinstance(found, Dataset):
+            raise PluginError(f"data format {known!r} returned {type(found).__name__}; expected a Dataset")
+        return _told(found, tree, pairs)
+    looked_for = "; ".join(readers.get(known).sign for known in order)
     listing = ", ".join(tree.top()[:8]) or "no files"
     raise InputError(f"{tree.root} holds no dataset. Looked for: {looked_for}. Its top level has {listing}.")

@@ -77,6 +77,7 @@ def read_manifest(tree: Tree, manifest: str, name: str, pairs: str | None) -> Da
         identities=identities,
         attributes=read_attributes(table, _attribute_columns(table)),
         landmarks=_landmarks(table),
+        landmarks68=_optional(table, "landmarks68"),
         region_masks=_masks(tree, table, "region_mask"),
         edits=_edits(table, identities),
         change_masks=_masks(tree, table, "change_mask"),

@@ -9,10 +9,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
+from facebench.data.aligned import AlignedSources
 from facebench.data.dataset import Dataset
 from facebench.data.decode import Pixels, decode
 from facebench.data.left_out import stored_in
-from facebench.data.sources import FileSource, ImageError
+from facebench.data.sources import FileSource, ImageError, ImageSource
 from facebench.files import sha256_bytes
 from facebench.schema import Failure
 
@@ -63,8 +64,8 @@ def hash_present_images(dataset: Dataset, workers: int) -> list[str | None]:
     """
     empty: dict[str, bool] = {}
 
-    def absent(index: int) -> bool:
-        source = stored_in(dataset.images[index])
+    def absent(image: ImageSource) -> bool:
+        source = stored_in(image)
         if not isinstance(source, FileSource):
             return False
         folder = source.path.rpartition("/")[0]
@@ -73,7 +74,10 @@ def hash_present_images(dataset: Dataset, workers: int) -> list[str | None]:
         return empty[folder]
 
     found: list[str | None] = [None] * len(dataset)
-    rows = (index for index in range(len(dataset)) if not absent(index))
+    images = dataset.images
+    if isinstance(images, AlignedSources) and all(map(absent, images.one_per_folder())):
+        return found
+    rows = (index for index in range(len(dataset)) if not absent(images[index]))
     for image in iter_images(dataset, rows, workers=workers, want=_never):
         found[image.index] = image.sha256
     return found

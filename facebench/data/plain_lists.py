@@ -42,6 +42,20 @@ def read_columns(data: bytes, kinds: list[str] | None, *, separator: str, blank_
     return [column.combine_chunks() for column in table.columns]
 
 
+def give_back_memory() -> None:
+    """Give the system the memory that lists took and that is free again, which PyArrow would keep for other lists."""
+    import pyarrow as pa
+
+    pa.default_memory_pool().release_unused()
+
+
+def words_of(column: Any) -> tuple[str, ...]:
+    """Return the words of a column; equal words are one object, of which there may be few."""
+    coded = column.dictionary_encode()
+    words = coded.dictionary.to_pylist()
+    return tuple(map(words.__getitem__, coded.indices.to_pylist()))
+
+
 def _header(data: bytes, separator: str) -> list[str] | None:
     """Return the names in the first line, or None where one is missing or given twice."""
     names = [name.strip() for name in data.split(b"\n", 1)[0].decode().strip().split(separator)]

@@ -6,7 +6,7 @@ import csv
 import io
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -86,18 +86,27 @@ def number_column(table: Table, name: str) -> tuple[float | None, ...] | None:
         InputError: a cell says nan or inf.
     """
     cells = table.columns[name]
-    filled = [cell for cell in cells if cell]
-    _refuse_nan(table, name, all(_NUMBER.fullmatch(cell) for cell in filled))
-    if not filled or not all(_NUMBER.fullmatch(cell) for cell in filled):
+    different = set(cells) - {""}
+    numeric = _all_numbers(different)
+    _refuse_nan(table, name, different, numeric)
+    if not different or not numeric:
         return None
     return tuple(float(cell) + 0.0 if cell else None for cell in cells)  # + 0.0 turns -0.0 into 0.0
 
 
-def _refuse_nan(table: Table, name: str, numeric: bool) -> None:
+def _all_numbers(cells: Collection[str]) -> bool:
+    """Tell whether all cells are numbers; the first decides for most columns of words."""
+    return bool(cells) and is_number(next(iter(cells))) and all(map(_NUMBER.fullmatch, cells))
+
+
+def _refuse_nan(table: Table, name: str, different: Collection[str], numeric: bool) -> None:
     """Refuse cells that say "nan", the trace of a missing value written as text, and infinite numbers."""
-    for row, cell in enumerate(table.columns[name]):
-        if cell.lower() == "nan" or (numeric and cell and not math.isfinite(float(cell))):
-            raise InputError(f"{table.place(row)}: {name} is {cell!r}; leave the cell empty if the value is unknown")
+    wrong = {cell for cell in different if len(cell) == len("nan") and cell.lower() == "nan"}
+    if numeric:
+        wrong |= {cell for cell in different if not math.isfinite(float(cell))}
+    if wrong:
+        row, cell = next((row, cell) for row, cell in enumerate(table.columns[name]) if cell in wrong)
+        raise InputError(f"{table.place(row)}: {name} is {cell!r}; leave the cell empty if the value is unknown")
 
 
 def _read_csv(data: bytes, where: str) -> Table:

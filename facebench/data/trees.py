@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import zipfile
 from collections.abc import Iterable
@@ -249,6 +250,9 @@ class ZipTree:
         return Path(self._member(name))
 
 
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*")
+
+
 def safe_name(name: str) -> str:
     """Return a relative name in its plain form.
 
@@ -258,6 +262,8 @@ def safe_name(name: str) -> str:
     Raises:
         InputError: absolute, with ``..``, ``\\`` or control characters, or empty.
     """
+    if _PLAIN_NAME.fullmatch(name):  # as nearly all are; this runs once per image
+        return name
     if not name.isprintable():
         raise InputError(f"path {name!r} contains control characters")
     if "\\" in name:

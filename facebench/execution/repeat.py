@@ -27,8 +27,10 @@ def reembed(model: Any, dataset: Dataset, vectors: NDArray[np.float32], options:
         vectors: (N, D) of the run, NaN rows for failures.
         options: of the run.
     """
+    if hasattr(model, "lookup"):
+        return None
     usable = np.flatnonzero(np.isfinite(vectors).all(axis=1))
-    if hasattr(model, "lookup") or not usable.size:
+    if not usable.size:
         return None
     order = generator(Stream.REEMBEDDED, options.seed).permutation(usable)[:N_IMAGES]
     read = next(decode_batches(dataset, [order.tolist()], options.workers))

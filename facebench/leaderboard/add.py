@@ -29,7 +29,7 @@ from facebench.leaderboard.problems import definition_problems, number_problems
 from facebench.measure.saved import IMAGES, PROTOCOL, is_scored, load_inputs, load_result, load_scores
 from facebench.run.evaluate import remeasure
 from facebench.run.protocols import Protocol
-from facebench.schema import Artifact, ProtocolSpec, Result
+from facebench.schema import SCHEMA_VERSION, Artifact, ProtocolSpec, Result
 from facebench.schema.leaderboard import Board, Elsewhere, Problem
 
 
@@ -79,8 +79,15 @@ def write_entry(result: Result, work: Path, place: Place) -> None:
     vectors = None if is_scored(result) else load_inputs(result, work)[0]
     contents = next(a.sha256 for a in kept(result) if a.kind in ("embeddings", "scores"))
     save_fingerprint(make_fingerprint(vectors, contents, weights_of(result.model)), place.fingerprint)
-    # equal defaults are left out: the file is a third of the size and reads back as the same result
-    write_atomic(place.path, result.model_dump_json(exclude_defaults=True) + "\n")
+    write_atomic(place.path, entry_text(result))
+
+
+def entry_text(result: Result) -> str:
+    """Return a result as JSON without what equals its default: a third of the size, and it reads back as the same.
+
+    The version stands there always: without it a file is of version 1.
+    """
+    return f'{{"schema_version":{SCHEMA_VERSION},{result.model_dump_json(exclude_defaults=True)[1:]}\n'
 
 
 def _refuse(problems: list[Problem], folder: Path) -> None:

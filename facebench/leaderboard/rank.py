@@ -7,10 +7,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
 from facebench.errors import InputError
-from facebench.files import read_bytes
+from facebench.files import read_json
 from facebench.leaderboard.copies import Known, known_entries
 from facebench.leaderboard.folder import BOARD, Place, entries_of, find_elsewhere, kept, load_board, strays
 from facebench.leaderboard.names import load_names, order_of, weights_of
@@ -59,7 +58,7 @@ def _listed(root: Path, folder: Path, rivals: Sequence[Known], names: ModelNames
     for path in strays(folder):
         why = Problem(field="files", why="belongs to no entry")
         left_out.append(Validation(entry=path.relative_to(root).as_posix(), problems=(why,)))
-    results = [_read(place.path) for place, _ in accepted]
+    results = [Result.parse(read_json(place.path, "entry"), where=f"entry {place.path}") for place, _ in accepted]
     last = _last(results, names)
     paired = [load_paired(accepted[i][0].paired) for i in last]
     ranks = rank_entries([results[i] for i in last], paired)
@@ -75,15 +74,6 @@ def _listed(root: Path, folder: Path, rivals: Sequence[Known], names: ModelNames
         )  # fmt: skip
     ordered = sorted(listed, key=lambda entry: _order(entry, names))
     return ListedBoard(board=board, entries=tuple(ordered), left_out=tuple(left_out))
-
-
-def _read(path: Path) -> Result:
-    try:
-        return Result.model_validate_json(read_bytes(path, "entry"))
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"entry {path}: {place}: {first['msg']}") from None
 
 
 def _elsewhere(place: Place, result: Result) -> str:

@@ -18,7 +18,7 @@ from facebench.execution import environment
 from facebench.files import read_bytes, read_json, sha256_bytes, write_atomic
 from facebench.leaderboard.add import pack_files, without_pictures, write_entry
 from facebench.leaderboard.folder import BOARD, Place, entries_of, files_of, gather, load_board, place_of
-from facebench.measure.saved import PROTOCOL
+from facebench.measure.saved import PROTOCOL, protocol_text
 from facebench.run.evaluate import remeasure
 from facebench.run.protocols import Protocol, load_protocol, protocol_names, reference
 from facebench.schema import ProtocolSpec, Result
@@ -50,7 +50,7 @@ def recompute_entries(paths: Sequence[Path], report: Report = lambda _old, _new:
     Raises:
         InputError: files are missing or lie elsewhere, or the protocol changed and not all its entries are named.
     """
-    wanted = [place for path in paths for place in _places(path)]
+    wanted = [place for path in paths for place in places_in(path)]
     made = []
     for folder in sorted({place.board for place in wanted}):
         places = [place for place in wanted if place.board == folder]
@@ -58,7 +58,8 @@ def recompute_entries(paths: Sequence[Path], report: Report = lambda _old, _new:
     return made
 
 
-def _places(path: Path) -> list[Place]:
+def places_in(path: Path) -> list[Place]:
+    """Return the entry of a path, or all entries in a folder."""
     if not path.is_dir():
         return [place_of(path)]
     found = [place_of(p) for p in sorted(path.rglob("*.json")) if len(p.stem) == 64]
@@ -112,7 +113,7 @@ def _today(folder: Path) -> _Today:
     protocol = reference(spec, Protocol(spec, folder).sha256, board.protocol.manifest_sha256)
     changed = protocol != board.protocol
     if changed:
-        content = (spec.model_dump_json(indent=1) + "\n").encode()
+        content = protocol_text(spec).encode()
     return _Today(content, board.model_copy(update={"protocol": protocol}), changed)
 
 

@@ -7,7 +7,7 @@ the influence of its own comparisons plus its slope in the FMR times the influen
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Container, Sequence
 from functools import cached_property
 from math import ceil, floor, sqrt
 from typing import Any
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from facebench.metrics import clusters
 from facebench.metrics.bootstrap import RankedComparisons
 from facebench.metrics.clusters import Influence, PairIndex
+from facebench.metrics.influence import Parts
 from facebench.metrics.verification import held
 
 POOLED = 0  # the cell of all comparisons
@@ -29,9 +30,16 @@ PRIOR_MOVED = 10.0
 class Impostors:
     """The impostor comparisons of one cell, scores falling."""
 
-    def __init__(self, ranked: RankedComparisons, rows: NDArray[np.int64] | slice, n_identities: int) -> None:
-        self.scores = ranked.scores[rows]
-        self._ends = ranked.first[rows], ranked.second[rows], n_identities
+    def __init__(
+        self,
+        scores: NDArray[Any],
+        first: NDArray[np.integer[Any]],
+        second: NDArray[np.integer[Any]],
+        n_identities: int,
+    ) -> None:
+        self.scores = scores
+        self._ends = first, second, n_identities
+        self._rates: dict[int, Influence] = {}
 
     @cached_property
     def index(self) -> PairIndex:
@@ -59,7 +67,10 @@ class Impostors:
 
     def rate(self, threshold: float) -> Influence:
         """Return the influence of the FMR at a threshold; where it accepts none, at that of the highest score."""
-        return self.index.rate(max(1, self.accepted(threshold)))
+        errors = max(1, self.accepted(threshold))
+        if errors not in self._rates:  # every cell read at this threshold asks for it
+            self._rates[errors] = self.index.rate(errors)
+        return self._rates[errors]
 
 
 class Deltas:
@@ -81,14 +92,16 @@ class Deltas:
     def impostors(self, cell: int) -> Impostors:
         """Return the impostor comparisons of a cell."""
         if cell not in self._impostors:
-            inside = self.impostor.cells[:, self._columns[cell]] == cell
-            rows = slice(None) if cell == POOLED else np.flatnonzero(inside)
-            self._impostors[cell] = Impostors(self.impostor, rows, self.n_identities)
+            every = self.impostor
+            own = (every.scores, every.first, every.second)
+            if cell != POOLED:
+                own = every.of_cell(cell, self._columns[cell])
+            self._impostors[cell] = Impostors(*own, self.n_identities)
         return self._impostors[cell]
 
-    def forget_cells(self) -> None:
-        """Drop all cells but the pooled one: their indices are as large as the list of comparisons."""
-        self._impostors = {cell: found for cell, found in self._impostors.items() if cell == POOLED}
+    def forget_cells(self, kept: Container[int | None] = ()) -> None:
+        """Drop cells but the pooled one and some others: their indices are as large as the list of comparisons."""
+        self._impostors = {cell: found for cell, found in self._impostors.items() if cell == POOLED or cell in kept}
 
     def _genuine(self, cell: int) -> tuple[NDArray[Any], NDArray[np.int32]]:
         rows = self.genuine.cells[:, self._columns[cell]] == cell
@@ -146,13 +159,20 @@ class Deltas:
         false = self.impostors(POOLED).rate(threshold)
         return clusters.added([(1 / (1 + slope), self.missed(POOLED, threshold)), (slope / (1 + slope), false)])
 
-    def of_both(self, genuine: NDArray[np.float64], impostor: NDArray[np.float64]) -> Influence:
-        """Return the influence of a statistic of both kinds of comparisons, in the order of falling scores.
+    def of_both(self, statistics: Sequence[Parts]) -> list[Influence]:
+        """Return the influences of statistics of both kinds of comparisons.
 
         Args:
-            genuine: (P_g,) influence of each genuine comparison on the statistic, of mean zero.
-            impostor: (P_i,) of each impostor comparison.
+            statistics: their influences, of genuine comparisons with scores falling; all have mean zero.
         """
-        own = clusters.of_people(genuine / genuine.size, self.genuine.first, self.n_identities)
-        others = self.impostors(POOLED).index.influence(impostor / impostor.size)
-        return clusters.added([(1.0, own), (1.0, others)])
+        scores = self.impostor.scores
+
+        def blocks(of_impostor: Callable[[NDArray[Any]], NDArray[np.float64]]) -> clusters.Blocks:
+            return lambda rows: of_impostor(scores[rows]) / scores.size
+
+        others = self.impostors(POOLED).index.influences([blocks(each.of_impostor) for each in statistics])
+        own = [
+            clusters.of_people(each.genuine / each.genuine.size, self.genuine.first, self.n_identities)
+            for each in statistics
+        ]
+        return [clusters.added([(1.0, a), (1.0, b)]) for a, b in zip(own, others, strict=True)]

@@ -69,11 +69,11 @@ def measure(
         InputError: there is no impostor comparison at all.
     """
     progress("measure", 0, 1)
-    scored = score_embeddings(vectors, images, pairs, comparator)
     searched = search_estimates(spec, images, vectors, comparator)
     found = measure_scores(
-        spec, images, scored, searched[0], seed=seed, compat=compat, vectors=vectors, progress=progress
-    )
+        spec, images, score_embeddings(vectors, images, pairs, comparator), searched[0], seed=seed, compat=compat,
+        vectors=vectors, progress=progress,
+    )  # fmt: skip
     return replace(found, curves=(*found.curves, *searched[1]))
 
 
@@ -130,16 +130,18 @@ def measure_scores(
     shuffled = groupings[:1] if images.identities is not None else []
     controls = [control.control_grouping(grouping, images.identity, seed) for grouping in shuffled]
     steps = Steps(progress, OVERALL + len(points.keys) * (len(groupings) + len(controls)))
+    working, listed, pairs = scored.working, scored.listed, scored.pairs
     sample = Sample(images, scored.scores, [*groupings, *controls], replicates=spec.uncertainty.replicates, seed=seed)
+    del scored  # memory: from here on the ranked scores serve
     at_targets, pooled_rates = overall.threshold_estimates(sample, points, confidence)
     estimates = [*at_targets, *overall.separation_estimates(sample, confidence)]
     estimates += overall.compat_estimates(sample, compat, points.targets)
-    if scored.pairs is not None and scored.listed is not None:
-        estimates += overall.fold_estimates(scored.listed, scored.pairs, confidence)
+    if pairs is not None and listed is not None:
+        estimates += overall.fold_estimates(listed, pairs, confidence)
     estimates += searched
     steps.finish(OVERALL)
-    if scored.working is not None:
-        estimates += _without_failures(spec, images, scored.working, seed, points)
+    if working is not None:
+        estimates += _without_failures(spec, images, working, seed, points)
     if groupings:
         if vectors is not None:
             estimates += acquisition_estimates(vectors, images, groupings, confidence)
@@ -152,7 +154,7 @@ def measure_scores(
         estimates += control.corrected([e for e in measured if not control.of_control(e)])
         for grouping in shuffled:
             estimates += control.as_control(measured, grouping.name)
-    unmeasured += gaps(spec, images, sample.scores.genuine.size, sample.scores.impostor.size)
+    unmeasured += gaps(spec, images, sample.genuine.scores.size, sample.impostor.scores.size)
     return Measurement(tuple(estimates), tuple(overall.curves(sample)), tuple(unmeasured))
 
 

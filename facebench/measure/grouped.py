@@ -15,6 +15,8 @@ from facebench.measure.moving import AtThreshold, Held, Together
 from facebench.measure.rates import Rate, leaning_flags, rate_estimate
 from facebench.measure.sample import Cell, Sample
 from facebench.measure.study import Points
+from facebench.metrics.bootstrap import RankedComparisons
+from facebench.metrics.sorting import BLOCK
 from facebench.metrics.streams import Stream, generator
 from facebench.schema import Estimate, Flag, point_fields
 
@@ -74,8 +76,11 @@ class GroupMeasurer:
         self.min_identities = min_identities
         self.design_effects = list(design_effects)
         self.rng = generator(Stream.FAIR_DRAWS, seed)
-        found = points.on(sample.scores.impostor)
+        found = points.on(sample.impostor.scores)
         self.wanted = [p.fmr_target for p in found]  # the FMR each point is meant to have
+        self._counted: dict[float, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
+        self._spreads: dict[tuple[int, int], tuple[float, int, float]] = {}
+        self._held: dict[tuple[Operating, int], Held] = {}
         self.pooled = Operating(
             "pooled", tuple(p.threshold for p in found), tuple(p.resolvable for p in found), self._set_on(POOLED)
         )  # fmt: skip
@@ -167,14 +172,14 @@ class GroupMeasurer:
     def _rates(
         self, t: int, operating: dict[int, Operating]
     ) -> tuple[GroupRates, dict[int, Rate | None], dict[int, Rate | None]]:
-        if not t:  # the next grouping: what was kept of the last one is as large as all comparisons
-            self.sample.deltas.forget_cells()
+        if not t:
+            self._find_spreads(operating)
         fmr: dict[int, Rate | None] = {}
         fnmr: dict[int, Rate | None] = {}
         counts = {source: self._point_counts(source.thresholds[t]) for source in dict.fromkeys(operating.values())}
         for i, source in operating.items():
             false_accepts, true_accepts = counts[source]
-            fmr[i] = self._impostor_rate(i, int(false_accepts[i]), source, t)
+            fmr[i] = self._impostor_rate(i, int(false_accepts[i]), t)
             own = self.sample.cells[i].first == self.sample.cells[i].second
             fnmr[i] = self._genuine_rate(i, int(true_accepts[i]), source, t) if own else None
         return self._together(t, operating, fmr, fnmr), fmr, fnmr
@@ -197,29 +202,48 @@ class GroupMeasurer:
 
     def _at(self, operating: Operating, source: int | None, t: int) -> AtThreshold:  # noqa: ARG002 - of large runs
         """Return the influences at the threshold of an operating point."""
-        return Held(self.sample.deltas, operating.thresholds[t])
+        return self._held[operating, t]
 
     def _point_counts(self, threshold: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return (C,) false accepts and (C,) true accepts per cell at one threshold."""
-        n_cells = len(self.sample.cells)
-        impostor, genuine = self.sample.impostor, self.sample.genuine
-        return (
-            _counts(impostor.cells, impostor.scores, threshold, n_cells),
-            _counts(genuine.cells, genuine.scores, threshold, n_cells),
-        )
+        if threshold not in self._counted:
+            self._counted[threshold] = (
+                _counts(self.sample.impostor, threshold), _counts(self.sample.genuine, threshold)
+            )  # fmt: skip
+        return self._counted[threshold]
 
-    def _impostor_rate(self, i: int, errors: int, source: Operating, t: int) -> Rate | None:
+    def _impostor_rate(self, i: int, errors: int, t: int) -> Rate | None:
         n = int(self.sample.n_impostor[i])
         if not n:
             return None
         if not self.sample.has_identities:
             return Rate(errors, n, None, n, 1.0, "naive-wilson")
+        variance, disjoint, leading = self._spreads[i, t]
+        return Rate(errors, n, variance, disjoint, self.design_effects[t], "wilson-delta", leading)
+
+    def _find_spreads(self, operating: dict[int, Operating]) -> None:
+        """Keep variance, disjoint comparisons, leading share and influence of the FMR of each cell at each point.
+
+        Cell by cell, because what is computed from one is as large as its comparisons.
+        """
+        if not self.sample.has_identities:
+            return
         deltas = self.sample.deltas
-        variance = deltas.fmr(i, source.thresholds[t], source.cells[t]).variance
-        own = deltas.impostors(i)
-        return Rate(
-            errors, n, variance, own.disjoint, self.design_effects[t], "wilson-delta", own.index.leading
-        )  # fmt: skip
+        setting = {cell for source in operating.values() for cell in source.cells}
+        self._held = {
+            (source, t): Held(deltas, threshold, source.cells[t])
+            for source in dict.fromkeys(operating.values())
+            for t, threshold in enumerate(source.thresholds)
+        }
+        for i, source in operating.items():
+            if not self.sample.n_impostor[i]:
+                continue
+            own = deltas.impostors(i)
+            for t, threshold in enumerate(source.thresholds):
+                variance = deltas.fmr(i, threshold, source.cells[t]).variance
+                self._spreads[i, t] = variance, own.disjoint, own.index.leading
+                self._held[source, t].keep(i)
+            deltas.forget_cells(setting)
 
     def _leading(self, i: int) -> float:
         """Return the share of the impostor comparisons of a cell that one identity takes part in."""
@@ -304,13 +328,12 @@ class GroupMeasurer:
         return differentials.estimates(*kinds, context)
 
 
-def _counts(
-    cells: NDArray[np.int32], scores: NDArray[np.floating], threshold: float, n_cells: int
-) -> NDArray[np.int64]:
-    """Return (C,) comparisons at or above a threshold per cell; scores fall."""
-    size = int(np.searchsorted(-scores, -threshold, side="right"))
-    counts = np.zeros(n_cells, np.int64)
-    for column in range(cells.shape[1]):
-        inside = cells[:size, column]
-        counts += np.bincount(inside[inside >= 0], minlength=n_cells)
+def _counts(ranked: RankedComparisons, threshold: float) -> NDArray[np.int64]:
+    """Return (C,) comparisons at or above a threshold per cell."""
+    size = ranked.reaching(threshold)
+    counts = np.zeros(ranked.n_cells, np.int64)
+    for column in range(ranked.cells.shape[1]):
+        for start in range(0, size, BLOCK):
+            inside = ranked.cells[start : min(start + BLOCK, size), column]
+            counts += np.bincount(inside[inside >= 0], minlength=ranked.n_cells)
     return counts

@@ -33,11 +33,18 @@ class AtThreshold(Protocol):
 
 
 class Held:
-    """`AtThreshold` of comparisons whose scores are held in memory."""
+    """`AtThreshold` of comparisons whose scores are held in memory; one cell, or none, sets the threshold."""
 
-    def __init__(self, deltas: Deltas, threshold: float) -> None:
-        self._deltas, self._threshold = deltas, threshold
+    def __init__(self, deltas: Deltas, threshold: float, source: int | None) -> None:
+        self._deltas, self._threshold, self._source = deltas, threshold, source
         self._false: dict[int, Influence] = {}
+        self._slopes: dict[int, float] = {}
+
+    def keep(self, cell: int) -> None:
+        """Compute what is asked of a cell's impostor comparisons, so that their index can be dropped."""
+        self.false(cell)
+        if self._source is not None:
+            self.false_slope(cell, self._source)
 
     def false(self, cell: int) -> Influence:
         """Return the influence of the FMR of a cell."""
@@ -51,7 +58,9 @@ class Held:
 
     def false_slope(self, cell: int, source: int) -> float:
         """Return by how much the FMR of a cell rises per FMR gained in the cell that sets the threshold."""
-        return self._deltas.fmr_slope(cell, self._threshold, source)
+        if cell not in self._slopes:
+            self._slopes[cell] = self._deltas.fmr_slope(cell, self._threshold, source)
+        return self._slopes[cell]
 
     def miss_slope(self, cell: int, source: int) -> float:
         """Return by how much the FNMR of a cell falls per FMR gained in the cell that sets the threshold."""

@@ -21,7 +21,7 @@ from facebench.measure.rates import (
 from facebench.measure.sample import Pairs, Sample
 from facebench.measure.study import Points
 from facebench.metrics import clusters, compat, influence, uncertainty, verification
-from facebench.metrics.sorting import about, counts_in_bins, thinned_curve
+from facebench.metrics.sorting import about, counts_in_bins, recalibration_counts, thinned_curve
 from facebench.metrics.verification import OperatingPoint
 from facebench.schema import Curve, Estimate, Flag, point_fields
 
@@ -31,7 +31,7 @@ TOTAL = 0  # the cell of the pooled sample
 
 def pooled_cutoffs(sample: Sample, points: Points) -> Floats | None:
     """Return (R, T) replicate thresholds, those of FMR targets set on all impostors; None without identities."""
-    if sample.weights is None or not sample.scores.impostor.size:
+    if sample.weights is None or not sample.impostor.scores.size:
         return None
     return points.cutoffs(sample.weights, sample.impostor, sample.totals_of(TOTAL))
 
@@ -48,7 +48,7 @@ def false_match_rate(sample: Sample, point: OperatingPoint) -> Rate:
 
 def leaning(sample: Sample) -> tuple[Flag, ...]:
     """Return what must be said where one identity takes part in half of the impostor comparisons or more."""
-    if not sample.has_identities or not sample.scores.impostor.size:
+    if not sample.has_identities or not sample.impostor.scores.size:
         return ()
     return leaning_flags(sample.deltas.impostors(TOTAL).index.leading)
 
@@ -59,8 +59,8 @@ def threshold_estimates(
     """Return tar, fnmr and fmr at each operating point, and the pooled FMR rates (for their design effects)."""
     estimates: list[Estimate] = []
     rates: list[Rate] = []
-    genuine = sample.scores.genuine
-    for number, (key, point) in enumerate(zip(points.keys, points.on(sample.scores.impostor), strict=True)):
+    genuine = sample.genuine.scores
+    for number, (key, point) in enumerate(zip(points.keys, points.on(sample.impostor.scores), strict=True)):
         common = {
             **point_fields(key), "threshold": point.threshold, "threshold_source": points.source(number, "pooled"),
             "n_genuine": int(genuine.size), "n_impostor": point.n_impostor,
@@ -97,9 +97,8 @@ def _half_total_error_rate(
 ) -> Estimate:
     """Return hter, the mean of FMR and FNMR at a threshold that was not set on this data."""
     missed = (sample.genuine.scores < point.threshold).astype(np.float64)
-    false = (sample.impostor.scores >= point.threshold).astype(np.float64)
-    value = (missed.mean() + false.mean()) / 2
-    field = {"metric": "hter", "value": float(value), "errors": int(missed.sum() + false.sum()), **common}
+    value = (missed.mean() + point.false_accepts / point.n_impostor) / 2
+    field = {"metric": "hter", "value": float(value), "errors": int(missed.sum() + point.false_accepts), **common}
     if not sample.has_identities:
         return Estimate.model_validate({**field, "flags": (Flag.NO_INTERVAL,)})
     parts = (sample.deltas.missed(TOTAL, point.threshold), sample.deltas.fmr(TOTAL, point.threshold, None))
@@ -137,8 +136,8 @@ def half_of_rates(
 
 def false_non_match_rate(sample: Sample, point: OperatingPoint, *, fixed: bool = False) -> Rate:
     """Return the FNMR at a threshold; its variance includes that of the threshold, unless that stands."""
-    n = int(sample.scores.genuine.size)
-    errors = n - verification.accepted(sample.scores.genuine, point.threshold)
+    n = int(sample.genuine.scores.size)
+    errors = n - verification.accepted(sample.genuine.scores, point.threshold)
     if not sample.has_identities:
         return Rate(errors, n, None, n, 1.0, "naive-wilson")
     variance = sample.deltas.fnmr(TOTAL, point.threshold, None if fixed else TOTAL).variance
@@ -148,7 +147,7 @@ def false_non_match_rate(sample: Sample, point: OperatingPoint, *, fixed: bool =
 
 def separation_estimates(sample: Sample, confidence: float) -> list[Estimate]:
     """Return eer, auc, dprime, cllr, min_cllr and fnmr_at_zero_fmr."""
-    genuine, impostor = sample.scores.genuine, sample.scores.impostor
+    genuine, impostor = sample.genuine.scores, sample.impostor.scores
     common = {
         "n_genuine": int(genuine.size),
         "n_impostor": int(impostor.size),
@@ -189,36 +188,31 @@ def equal_error_interval(
 
 def _influence_estimates(sample: Sample, confidence: float, common: dict[str, Any]) -> list[Estimate]:
     """Return auc, dprime, cllr and min_cllr, with delta-method intervals over identities."""
-    g, i = sample.genuine.scores.astype(np.float64), sample.impostor.scores.astype(np.float64)
+    g, i = sample.genuine.scores, sample.impostor.scores
     finite = bool(np.isfinite(g).all() and np.isfinite(i).all())
+    counts = recalibration_counts(g, i)
+    parts: dict[str, influence.Parts | None] = {
+        "auc": influence.area_under_curve_parts(g, i),
+        "dprime": influence.d_prime_parts(g, i) if finite else None,
+        "cllr": influence.cllr_parts(g, i) if finite else None,
+        "min_cllr": influence.min_cllr_parts(g, i, counts),
+    }
+    known = {name: part for name, part in parts.items() if part is not None}
+    influences = sample.deltas.of_both(list(known.values())) if sample.has_identities else []
+    moved = dict(zip(known, influences, strict=False))
     estimates = []
-    for name in ("auc", "dprime", "cllr", "min_cllr"):
-        value, effects = (None, None) if name in ("dprime", "cllr") and not finite else _separation(name, g, i)
-        if value is None or effects is None:
-            estimates.append(Estimate(metric=name, value=None, flags=(Flag.INSUFFICIENT,), **common))
+    for name, part in parts.items():
+        value = None if part is None else part.value
+        if value is None or name not in moved:
+            flag = Flag.INSUFFICIENT if value is None else Flag.NO_INTERVAL
+            estimates.append(Estimate(metric=name, value=value, flags=(flag,), **common))
             continue
-        if not sample.has_identities:
-            estimates.append(Estimate(metric=name, value=value, flags=(Flag.NO_INTERVAL,), **common))
-            continue
-        variance = sample.deltas.of_both(*effects).variance
-        optimism = influence.min_cllr_optimism(g, i) if name == "min_cllr" else 0.0
-        limits = separation_interval(name, value, variance, confidence, optimism)
+        optimism = influence.pooled_optimism(verification.pool_bins(*counts)) if name == "min_cllr" else 0.0
+        limits = separation_interval(name, value, moved[name].variance, confidence, optimism)
         if name == "auc" and value in (0.0, 1.0):
             limits = _perfect(sample, value, confidence)
         estimates.append(Estimate(metric=name, value=value, **limits, **common))
     return estimates
-
-
-def _separation(name: str, g: Floats, i: Floats) -> tuple[float | None, tuple[Floats, Floats] | None]:
-    """Return the value and the influences of one statistic; they are as large as the scores, so one at a time."""
-    if name == "auc":
-        return verification.area_under_curve(g, i), influence.area_under_curve_influence(g, i)
-    if name == "dprime":
-        value = verification.d_prime(g, i)
-        return value, None if value is None else influence.d_prime_influence(g, i)
-    if name == "cllr":
-        return verification.cllr(g, i), influence.cllr_influence(g, i)
-    return verification.min_cllr(g, i), influence.min_cllr_influence(g, i)
 
 
 def separation_interval(
@@ -249,7 +243,7 @@ def _perfect(sample: Sample, value: float, confidence: float) -> dict[str, Any]:
 
 
 def _zero_fmr(sample: Sample, confidence: float, common: dict[str, Any]) -> Estimate:
-    point = verification.zero_fmr_point(sample.scores.impostor)
+    point = verification.zero_fmr_point(sample.impostor.scores)
     errors = (sample.genuine.scores < point.threshold).astype(np.float64)
     if sample.has_identities:
         rate = genuine_rate(errors, sample.genuine.first)
@@ -262,7 +256,7 @@ def _zero_fmr(sample: Sample, confidence: float, common: dict[str, Any]) -> Esti
 
 def compat_estimates(sample: Sample, rules: Sequence[str], targets: Sequence[float]) -> list[Estimate]:
     """Return TAR and FMR under other tools' rules; they come without intervals, as those tools print them."""
-    genuine, impostor = sample.scores.genuine, sample.scores.impostor
+    genuine, impostor = sample.genuine.scores, sample.impostor.scores
     estimates = []
     for rule in rules:
         for target in targets if genuine.size else ():

@@ -15,11 +15,12 @@ from facebench.scoring import similarity
 
 Floats = NDArray[np.float64]
 _ROWS = 512
+_COLUMNS = 1 << 14
 
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """Some images against all that come after them, sorted by identity.
+    """Some images against some that come after them, sorted by identity.
 
     Attributes:
         rows, columns: image indices.
@@ -42,24 +43,34 @@ class Block:
 
 
 def blocks(identity: NDArray[np.int64]) -> Iterator[Block]:
-    """Yield blocks that together hold every impostor comparison once; an identity is never split."""
+    """Yield blocks that together hold every impostor comparison once; an identity is never split.
+
+    The first block of some rows begins with those rows as columns, in the same order.
+    """
     order = np.argsort(identity, kind="stable")
     sorted_ids = identity[order]
     starts = np.flatnonzero(np.r_[True, np.diff(sorted_ids) != 0])
     ends = np.r_[starts[1:], order.size]
     first = 0
     while first < starts.size:
-        last = first
-        while last + 1 < starts.size and ends[last + 1] - starts[first] <= _ROWS:
-            last += 1
+        last = _last(starts, ends, first, _ROWS)
         low, high = starts[first], ends[last]
-        rows, columns = order[low:high], order[low:]
-        yield Block(
-            rows, columns, sorted_ids[low:high, None] < sorted_ids[None, low:],
-            starts[first : last + 1] - low, starts[first:] - low, sorted_ids[starts[first : last + 1]],
-            sorted_ids[starts[first:]],
-        )  # fmt: skip
+        left = first
+        while left < starts.size:
+            right = max(last, _last(starts, ends, left, _COLUMNS))
+            begin, end = starts[left], ends[right]
+            yield Block(
+                order[low:high], order[begin:end], sorted_ids[low:high, None] < sorted_ids[None, begin:end],
+                starts[first : last + 1] - low, starts[left : right + 1] - begin,
+                sorted_ids[starts[first : last + 1]], sorted_ids[starts[left : right + 1]],
+            )  # fmt: skip
+            left = right + 1
         first = last + 1
+
+
+def _last(starts: NDArray[np.int64], ends: NDArray[np.int64], first: int, most: int) -> int:
+    """Return the last identity, from the first on, with which the images are not too many; at least the first."""
+    return max(first, int(np.searchsorted(ends, starts[first] + most, side="right")) - 1)
 
 
 class PairSums:

@@ -14,7 +14,7 @@ from facebench.measure.delta import Deltas
 from facebench.measure.groups import Column, Grouping
 from facebench.metrics import bootstrap
 from facebench.metrics.bootstrap import RankedComparisons, Totals
-from facebench.metrics.sorting import falling_order
+from facebench.metrics.sorting import BLOCK, fallen_with_ends, falling_order
 from facebench.metrics.streams import Stream, generator
 from facebench.scoring import ScoreSet, compare_all, compare_pairs, failed_rows
 
@@ -37,6 +37,16 @@ class Images:
     identities: tuple[str, ...] | None
     attributes: Mapping[str, Column]
     roles: tuple[str | None, ...] | None = None  # gallery, gallery-2 or probe, for 1:N search
+
+    def some(self, rows: NDArray[np.int64]) -> Images:
+        """Return some of the images, in the order of `rows`."""
+        identities, roles = self.identities, self.roles
+        return Images(
+            tuple(self.image_ids[row] for row in rows),
+            None if identities is None else tuple(identities[row] for row in rows),
+            {name: [column[row] for row in rows] for name, column in self.attributes.items()},
+            None if roles is None else tuple(roles[row] for row in rows),
+        )
 
     @cached_property
     def identity(self) -> NDArray[np.int64]:
@@ -98,7 +108,7 @@ class Sample(Partition):
         self, images: Images, scores: ScoreSet, groupings: list[Grouping], *, replicates: int, seed: int
     ) -> None:
         super().__init__(images, groupings)
-        self.scores = scores
+        self._complete = scores.complete
         self._draws = replicates, seed
         self.genuine = self._ranked(scores.genuine, scores.genuine_ends)
         self.impostor = self._ranked(scores.impostor, scores.impostor_ends)
@@ -110,18 +120,27 @@ class Sample(Partition):
         rng = generator(Stream.VERTEX_WEIGHTS, seed)
         return bootstrap.vertex_weights(self.identity_count, replicates, rng) if self.has_identities else None
 
-    def _ranked(self, scores: NDArray[np.float32], ends: NDArray[np.int32]) -> RankedComparisons:
-        order = falling_order(scores)
-        first, second = ends[order, 0], ends[order, 1]
-        identity = self.images.identity.astype(np.int32)
-        cells = np.zeros((order.size, len(self.groupings)), np.int32)  # the first column is the one cell of all
+    def _ranked(self, scores: NDArray[np.float32], ends: NDArray[np.integer[Any]]) -> RankedComparisons:
+        from facebench.metrics.kernels import cells_of
+
+        scores, first, second = _falling(scores, ends, complete=self._complete)
+        kind = np.int8 if len(self.cells) <= 127 else np.int16 if len(self.cells) < 2**15 else np.int32
+        # by column, since groupings are asked for one at a time; the first column is the one cell of all
+        cells = np.zeros((scores.size, len(self.groupings)), kind, order="F")
         for column, grouping in list(enumerate(self.groupings))[1:]:
-            table = np.full((len(grouping.groups) + 1,) * 2, -1, np.int32)  # the last row and column stand for "none"
+            table = np.full((len(grouping.groups) + 1,) * 2, -1, kind)  # the last row and column stand for "none"
             for cell, number in self.index.items():
                 if cell.grouping == column:
                     table[cell.first, cell.second] = table[cell.second, cell.first] = number
-            cells[:, column] = table[grouping.label[first], grouping.label[second]]
-        return RankedComparisons(scores[order], identity[first], identity[second], cells, len(self.cells))
+
+            def write(
+                rows: slice, label: Any = grouping.label, table: Any = table, own: Any = cells[:, column]
+            ) -> None:
+                cells_of(first[rows], second[rows], label, table, own[rows])
+
+            bootstrap.in_threads(write, scores.size)
+        identity = self.images.identity.astype(np.uint16 if self.identity_count <= 2**16 else np.int32)
+        return RankedComparisons(scores, identity[first], identity[second], cells, len(self.cells))
 
     @cached_property
     def deltas(self) -> Deltas:
@@ -154,7 +173,7 @@ class Sample(Partition):
     def impostor_totals(self) -> Totals:
         """Weight of the impostor comparisons per replicate and cell."""
         assert self.weights is not None
-        if not self.scores.complete:
+        if not self._complete:
             listed = self.impostor
             return bootstrap.listed_totals(self.weights, listed.first, listed.second, listed.cells, len(self.cells))
         ends = [
@@ -179,11 +198,35 @@ class Sample(Partition):
         return Totals(totals.weight[:, one], totals.filled[:, one], totals.observed[one])
 
 
-def _count(cells: NDArray[np.int32], n_cells: int) -> NDArray[np.int64]:
+def _count(cells: NDArray[np.integer[Any]], n_cells: int) -> NDArray[np.int64]:
     counts = np.zeros(n_cells, np.int64)
     for column in range(cells.shape[1]):
-        counts += np.bincount(cells[cells[:, column] >= 0, column], minlength=n_cells)
+        for start in range(0, len(cells), BLOCK):
+            part = cells[start : start + BLOCK, column]
+            counts += np.bincount(part[part >= 0], minlength=n_cells)
     return counts
+
+
+def _falling(
+    scores: NDArray[np.float32], ends: NDArray[np.integer[Any]], *, complete: bool
+) -> tuple[NDArray[np.float32], NDArray[np.integer[Any]], NDArray[np.integer[Any]]]:
+    """Return scores in falling order and the images at both ends of each comparison.
+
+    Of all pairs, whose ends rise and fit 16 bits, the ends themselves are sorted behind the scores: equal scores keep
+    their order all the same.
+    """
+    if complete and scores.dtype == np.float32 and ends.dtype == np.uint16:
+        return fallen_with_ends(scores, ends.astype(np.uint16, copy=False))
+    from facebench.metrics.kernels import take_ends
+
+    order = falling_order(scores)
+    first, second = np.empty(order.size, ends.dtype), np.empty(order.size, ends.dtype)
+
+    def take(rows: slice) -> None:
+        take_ends(order[rows], ends, first[rows], second[rows])
+
+    bootstrap.in_threads(take, order.size)
+    return scores[order], first, second
 
 
 @dataclass(frozen=True, eq=False)
@@ -235,7 +278,11 @@ def score_listed(listed: NDArray[np.floating[Any]], pairs: Pairs) -> Scored:
 
 def _of_list(listed: NDArray[Any], pairs: Pairs) -> ScoreSet:
     g = pairs.genuine
-    ends = [np.stack([end[rows].astype(np.int32) for end in (pairs.a, pairs.b)], axis=1) for rows in (g, ~g)]
+    ends = []
+    for rows in (g, ~g):
+        both = np.empty((int(np.count_nonzero(rows)), 2), np.int32)
+        both[:, 0], both[:, 1] = pairs.a[rows], pairs.b[rows]
+        ends.append(both)
     return ScoreSet(listed[g], ends[0], listed[~g], ends[1], complete=False)
 
 

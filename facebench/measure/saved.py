@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from json.encoder import encode_basestring
 from pathlib import Path
 from typing import Any
 
@@ -72,14 +73,30 @@ def _write_all(
     }
     contents = {
         **contents,
-        IMAGES: ("images", (json.dumps(table, ensure_ascii=False, indent=0) + "\n").encode()),
-        PROTOCOL: ("protocol", (spec.model_dump_json(indent=1) + "\n").encode()),
+        IMAGES: ("images", (_listed(table) + "\n").encode()),
+        PROTOCOL: ("protocol", protocol_text(spec).encode()),
     }
     artifacts = []
     for name, (kind, content) in contents.items():
         write_atomic(out / name, content)
         artifacts.append(Artifact.model_validate({"path": name, "sha256": sha256_bytes(content), "kind": kind}))
     return tuple(artifacts)
+
+
+def _listed(value: Any) -> str:
+    """Return JSON as ``json.dumps(value, ensure_ascii=False, indent=0)`` does, quickly for long columns."""
+    if isinstance(value, dict) and value:
+        fields = (f"{json.dumps(key, ensure_ascii=False)}: {_listed(part)}" for key, part in value.items())
+        return "{\n" + ",\n".join(fields) + "\n}"
+    if isinstance(value, list | tuple) and value:
+        cells = map(encode_basestring if set(map(type, value)) == {str} else _listed, value)
+        return "[\n" + ",\n".join(cells) + "\n]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def protocol_text(spec: ProtocolSpec) -> str:
+    """Return a protocol as JSON: the keys that were written, and no defaults."""
+    return spec.model_dump_json(indent=1, exclude_unset=True) + "\n"
 
 
 def save_section(out: Path, name: str, tensors: Mapping[str, NDArray[Any]]) -> Artifact:

@@ -49,7 +49,7 @@ def pool(
     return pooled
 
 
-_BLOCK = 4096  # images pooled at a time: their embeddings in float64 stay small
+_BLOCK = 1024  # images pooled at a time: their embeddings in float64 stay small
 
 
 def _pool_block(
@@ -145,10 +145,14 @@ def _people_of_genuine(names: Sequence[str], pairs: Pairs) -> tuple[str, ...] | 
 
 def _media(dataset: Dataset, template: Ints) -> Ints:
     """Return (N,) the index of each image's media item; an image without one is an item of its own."""
-    ids: Sequence[str | None] = dataset.media_ids or [None] * len(dataset)
-    index: dict[Any, int] = {}
-    keys = ((int(template[row]), row if name is None else name) for row, name in enumerate(ids))
-    return np.array([index.setdefault(key, len(index)) for key in keys], np.int64)
+    n = len(dataset)
+    word: dict[str, int] = {}
+    ids = dataset.media_ids or [None] * n
+    own = np.array([n + row if name is None else word.setdefault(name, len(word)) for row, name in enumerate(ids)])
+    _, first, number = np.unique(template * (2 * n) + own, return_index=True, return_inverse=True)
+    appearing = np.empty(first.size, np.int64)
+    appearing[np.argsort(first)] = np.arange(first.size)
+    return appearing[number]
 
 
 def _agreed(

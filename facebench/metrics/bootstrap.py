@@ -14,12 +14,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from facebench.metrics.verification import Scores
+from facebench.metrics.verification import Scores, held
 
 Ints = NDArray[np.integer[Any]]
 Floats = NDArray[np.float64]
@@ -43,9 +43,9 @@ class RankedComparisons:
     """
 
     scores: Scores
-    first: NDArray[np.int32]
-    second: NDArray[np.int32]
-    cells: NDArray[np.int32]
+    first: NDArray[np.integer[Any]]
+    second: NDArray[np.integer[Any]]
+    cells: NDArray[np.integer[Any]]
     n_cells: int
 
     def head(self, size: int) -> RankedComparisons:
@@ -53,6 +53,30 @@ class RankedComparisons:
         return RankedComparisons(
             self.scores[:size], self.first[:size], self.second[:size], self.cells[:size], self.n_cells
         )
+
+    def reaching(self, threshold: float) -> int:
+        """Return how many scores are at or above a threshold."""
+        rising = self.scores[::-1]
+        wanted = rising.dtype.type(held(threshold, rising.dtype))
+        return int(rising.size - np.searchsorted(rising, wanted, side="left"))
+
+    def of_cell(self, cell: int, column: int) -> tuple[Scores, Ints, Ints]:
+        """Return scores, falling, and both identities of the comparisons of one cell of a grouping."""
+        from facebench.metrics.kernels import select
+
+        inside = self.cells[:, column]
+        n = int(np.count_nonzero(inside == cell))
+        found = np.empty(n, self.scores.dtype), np.empty(n, self.first.dtype), np.empty(n, self.second.dtype)
+        select(inside, cell, self.scores, self.first, self.second, *found)
+        return found
+
+    def above(self, cutoff: float) -> int:
+        """Return how many scores are above a cutoff."""
+        rising = self.scores[::-1]
+        kind = rising.dtype.type
+        rounded = kind(cutoff)
+        side: Literal["left", "right"] = "left" if float(rounded) > cutoff else "right"
+        return int(rising.size - np.searchsorted(rising, rounded, side=side))
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,15 +165,17 @@ def replicate_cutoffs(
     filled = totals.filled[:, 0] / max(int(totals.observed[0]), 1)
     cutoffs = np.full(budgets.shape, -np.inf)
     size = _first_guess(impostor.scores.size, max(fmr_targets))
+    band = _band(weights)
     while True:
         head = impostor.head(size)
 
         def work(rows: slice, head: RankedComparisons = head) -> bool:
             return bool(
                 tail_cutoffs(
-                    weights[rows], head.first, head.second, head.scores, budgets[rows], filled[rows], cutoffs[rows]
+                    weights[rows], _turned(weights[rows]), head.first, head.second, head.scores, budgets[rows],
+                    filled[rows], band, cutoffs[rows],
                 )
-            )
+            )  # fmt: skip
 
         if all(in_threads(work, weights.shape[0])) or size >= impostor.scores.size:
             return cutoffs
@@ -163,11 +189,17 @@ def replicate_accepts(weights: NDArray[np.int32], ranked: RankedComparisons, cut
     order = np.argsort(-cutoffs, axis=1, kind="stable")
     falling = np.take_along_axis(cutoffs, order, axis=1)
     sums = np.zeros((*cutoffs.shape, ranked.n_cells))
-    size = int(np.searchsorted(-ranked.scores, -cutoffs.min(), side="left")) if cutoffs.size else 0
+    size = ranked.above(float(cutoffs.min())) if cutoffs.size else 0
     head = ranked.head(size)
 
+    band = _band(weights)
+    combination, cells = _combinations(head.cells)
+
     def work(rows: slice) -> None:
-        accepted_weights(weights[rows], head.first, head.second, head.scores, head.cells, falling[rows], sums[rows])
+        accepted_weights(
+            weights[rows], _turned(weights[rows]), head.first, head.second, head.scores, combination, cells,
+            falling[rows], band, sums[rows],
+        )  # fmt: skip
 
     in_threads(work, weights.shape[0])
     return np.take_along_axis(sums, np.argsort(order, axis=1)[:, :, None], axis=1)
@@ -204,6 +236,40 @@ def replicate_equal_error_rates(
             break
         size = min(impostor.scores.size, size * 4)
     return rates
+
+
+_MOST_COMBINATIONS = 1 << 24  # of cells of several groupings, as a table
+_BAND = 1 << 14  # comparisons: what a replicate walks through at a threshold takes less than the sums
+
+
+def _band(weights: NDArray[np.int32]) -> int:
+    """Return how many comparisons make a band of the kernels: the weight of all must fit 32 bits."""
+    return max(1, min(_BAND, (2**31 - 1) // max(int(weights.max(initial=1)), 1) ** 2))
+
+
+def _combinations(cells: Ints) -> tuple[NDArray[np.int32], Ints]:
+    """Return (K,) the combination of cells of each comparison, and (M, S) the cells of each combination."""
+    size, width = cells.shape
+    key = np.zeros(size, np.int64)
+    radix = 1
+    for column in range(width):
+        low, high = int(cells[:, column].min(initial=0)), int(cells[:, column].max(initial=0))
+        if radix * (high - low + 1) > _MOST_COMBINATIONS:  # too many to number: every comparison is one of its own
+            return np.arange(size, dtype=np.int32), cells
+        key += (cells[:, column].astype(np.int64) - low) * radix
+        radix *= high - low + 1
+    table = np.zeros(radix, np.int32)
+    table[key] = 1
+    found = np.flatnonzero(table)
+    table[found] = np.arange(found.size, dtype=np.int32)
+    own = table[key]
+    first = np.empty(found.size, np.int64)
+    first[own] = np.arange(size)
+    return own, cells[first]
+
+
+def _turned(weights: NDArray[np.int32]) -> NDArray[np.int32]:
+    return np.ascontiguousarray(weights.T)
 
 
 def _first_guess(size: int, share: float) -> int:

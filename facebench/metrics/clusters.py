@@ -21,7 +21,9 @@ measured by benchmarks/coverage_study.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from math import sqrt
 from typing import Any
@@ -31,6 +33,9 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.integer[Any]]
+Blocks = Callable[[slice], Floats]
+"""Gives the values of a slice of the comparisons."""
+BLOCK = 1 << 18  # comparisons at a time, where something is computed of each
 MOST_LEVERAGE = 0.5
 """Of an identity in half of the comparisons or more the others do not tell how much it matters: intervals then cover
 too seldom, and what rests on such comparisons is flagged."""
@@ -71,35 +76,74 @@ class PairIndex:
     """Impostor comparisons by pair of identities.
 
     Attributes:
-        pair: (P,) index of each comparison's pair.
         sizes: (U,) comparisons of each pair.
         ends: two arrays (U,), the identities of each pair.
         leading: share of the comparisons that the identity with most of them takes part in.
     """
 
     def __init__(self, first: Ints, second: Ints, n_identities: int) -> None:
+        from facebench.metrics.kernels import mark, number_pairs
+
         self.n_identities = n_identities
+        self._first, self._second = first, second
         present = np.zeros(n_identities, bool)
-        present[first] = present[second] = True
-        people = np.flatnonzero(present)
-        place = np.cumsum(present) - 1  # only identities that occur, so that small cells stay small
-        n = max(people.size, 1)
-        key = place[np.minimum(first, second)]
-        key *= n
-        key += place[np.maximum(first, second)]
-        if n * n <= 4 * key.size:
-            counts = np.bincount(key, minlength=n * n)
-            used = np.flatnonzero(counts)
-            index = np.zeros(n * n, np.int32)
-            index[used] = np.arange(used.size, dtype=np.int32)
-            self.pair, self.sizes = index[key], counts[used]
+        mark(first, second, present)
+        people = np.flatnonzero(present).astype(np.int32)
+        self._place = (np.cumsum(present) - 1).astype(np.int32)  # only identities that occur: small cells stay small
+        n = self._n = max(people.size, 1)
+        self._table: NDArray[np.int32] | None = None  # the pair of every two identities, where that is small
+        self._pair: Ints | None = None  # else that of each comparison
+        if n * n <= max(4 * first.size, 1):
+            table = np.zeros(n * n, np.int32)
+            number_pairs(first, second, self._place, n, table)
+            used = np.flatnonzero(table)
+            self.sizes: Ints = table[used]
+            table[used] = np.arange(used.size, dtype=np.int32)
+            self._table = table
         else:
-            used, self.pair, self.sizes = np.unique(key, return_inverse=True, return_counts=True)
+            low, high = self._place[np.minimum(first, second)], self._place[np.maximum(first, second)]
+            key = low.astype(np.int64) * n + high
+            used, self._pair, self.sizes = np.unique(key, return_inverse=True, return_counts=True)
         self.ends = people[used // n], people[used % n]
         counted = self._per_identity(self.sizes.astype(np.float64))
-        shares = counted / max(key.size, 1)
+        shares = counted / max(first.size, 1)
         self.leading = float(shares.max(initial=0.0))
         self._kept = 1 - np.minimum(shares, MOST_LEVERAGE)
+
+    @property
+    def size(self) -> int:
+        """How many comparisons there are."""
+        return int(self._first.size)
+
+    def pair(self, rows: slice = slice(None)) -> Ints:
+        """Return the pair of each comparison, or of some."""
+        from facebench.metrics.kernels import pairs_of
+
+        if self._table is None:
+            assert self._pair is not None
+            return self._pair[rows]
+        first, second = self._first[rows], self._second[rows]
+        found = np.empty(first.size, np.int32)
+        pairs_of(first, second, self._place, self._n, self._table, found)
+        return found
+
+    def _counts(self, errors: int) -> NDArray[np.int32]:
+        """Return (U,) how many of the first `errors` comparisons each pair has."""
+        from facebench.metrics.kernels import count_pairs
+
+        counts = np.zeros(self.sizes.size, np.int32)
+        if self._table is None:
+            np.add.at(counts, self.pair(slice(errors)), 1)
+        else:
+            ends = self._first[:errors], self._second[:errors]
+            count_pairs(*ends, self._place, self._n, self._table, counts)
+        return counts
+
+    def _less_expected(self, counts: Ints, rate: float) -> Floats:
+        """Return (U,) the errors of each pair less what a rate makes of its comparisons."""
+        found = np.asarray(rate * self.sizes, np.float64)
+        np.subtract(counts, found, out=found)
+        return found
 
     def _per_identity(self, values: Floats) -> Floats:
         from facebench.metrics.kernels import sums_at_ends
@@ -109,20 +153,38 @@ class PairIndex:
 
     def of_units(self, units: Floats) -> Influence:
         """Return the influence of a statistic from that of each pair of identities, (U,)."""
-        squares = units * units
-        return Influence(
-            self._per_identity(units) / self._kept, self._per_identity(squares) / self._kept**2, float(squares.sum())
-        )
+        from facebench.metrics.kernels import sums_and_squares_at_ends
+
+        squares = np.empty(units.size)
+        together, apart = sums_and_squares_at_ends(*self.ends, units, squares, self.n_identities).T
+        return Influence(together / self._kept, apart / self._kept**2, float(squares.sum()))
 
     def influence(self, each: Floats) -> Influence:
         """Return the influence of a statistic from that of each comparison, (P,)."""
-        return self.of_units(np.asarray(np.bincount(self.pair, each, self.sizes.size), np.float64))
+        return self.influences([lambda rows: each[rows]])[0]
+
+    def influences(self, statistics: Sequence[Blocks]) -> list[Influence]:
+        """Return the influence of several statistics from what gives that of some comparisons on each."""
+        from facebench.metrics.kernels import add_at
+
+        units = np.zeros((len(statistics), self.sizes.size))
+        with ThreadPoolExecutor(min(len(statistics), os.cpu_count() or 1)) as pool:
+            for start in range(0, self.size, BLOCK):
+                rows = slice(start, min(start + BLOCK, self.size))
+                pair = self.pair(rows)
+
+                def add(number: int, rows: slice = rows, pair: Ints = pair) -> None:
+                    add_at(pair, statistics[number](rows), units[number])
+
+                list(pool.map(add, range(len(statistics))))
+        return [self.of_units(own) for own in units]
 
     def rate(self, errors: int) -> Influence:
         """Return the influence of the share of errors when the first `errors` comparisons are those in error."""
-        n = self.pair.size
-        counts = np.bincount(self.pair[:errors], minlength=self.sizes.size)
-        return self.of_units((counts - errors / n * self.sizes) / n)
+        n = self.size
+        units = self._less_expected(self._counts(errors), errors / n)
+        units /= n
+        return self.of_units(units)
 
     def rate_beyond(self, errors: int, slope: float, other: Influence, other_rate: float, n_other: int) -> Influence:
         """Return the influence of this rate minus `slope` times that of a rate over more comparisons, these included.
@@ -132,13 +194,20 @@ class PairIndex:
             other: the influence of the other rate.
             other_rate, n_other: that rate, and its comparisons.
         """
-        n = self.pair.size
-        counts = np.bincount(self.pair[:errors], minlength=self.sizes.size)
-        shared = slope * (counts - other_rate * self.sizes) / n_other  # what these pairs do to the other rate
-        units = (counts - errors / n * self.sizes) / n - shared
-        changed = units * units - shared * shared
+        n = self.size
+        counts = self._counts(errors)
+        shared = self._less_expected(counts, other_rate)  # what these pairs do to the other rate
+        shared *= slope
+        shared /= n_other
+        units = self._less_expected(counts, errors / n)
+        units /= n
+        own = self._per_identity(units) / self._kept
+        units -= shared
+        units *= units
+        shared *= shared
+        changed = np.subtract(units, shared, out=units)
         return Influence(
-            self.rate(errors).together - slope * other.together,
+            own - slope * other.together,
             np.maximum(slope**2 * other.squares + self._per_identity(changed) / self._kept**2, 0.0),
             max(0.0, slope**2 * other.independent + float(changed.sum())),
         )

@@ -5,7 +5,9 @@ Scores are float32 or float64 without NaN; ``-inf`` stands for a comparison that
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
 import numpy as np
@@ -13,6 +15,8 @@ from numpy.typing import NDArray
 
 Scores = NDArray[np.floating[Any]]
 Ints = NDArray[np.int64]
+BLOCK = 1 << 18
+"""Scores at a time, where something as large as all of them would be computed from each."""
 
 
 def falling_order(scores: Scores) -> NDArray[np.integer[Any]]:
@@ -22,13 +26,46 @@ def falling_order(scores: Scores) -> NDArray[np.integer[Any]]:
     """
     if scores.dtype != np.float32 or scores.size >= 2**32:
         return np.argsort(-scores, kind="stable")
-    bits = (scores + np.float32(0)).view(np.uint32)  # + 0 turns -0 into 0, which are equal scores
-    falling = np.where(bits >> 31, bits, bits ^ np.uint32(0x7FFFFFFF))
-    keys = falling.astype(np.uint64)
-    keys <<= np.uint64(32)
-    keys |= np.arange(scores.size, dtype=np.uint32)
+    keys = _falling_keys(scores)
+    for start in range(0, scores.size, BLOCK):
+        part = keys[start : start + BLOCK]
+        part |= np.arange(start, start + part.size, dtype=np.uint64)
     keys.sort()
     return keys.astype(np.uint32)
+
+
+def fallen_with_ends(
+    scores: NDArray[np.float32], ends: NDArray[np.uint16]
+) -> tuple[NDArray[np.float32], NDArray[np.uint16], NDArray[np.uint16]]:
+    """Return scores in falling order and both ends of each comparison; of equal scores the lower ends come first.
+
+    Args:
+        scores: (P,).
+        ends: (P, 2).
+    """
+    keys = _falling_keys(scores)
+    for start in range(0, scores.size, BLOCK):
+        a, b = ends[start : start + BLOCK].astype(np.uint64).T
+        keys[start : start + BLOCK] |= (a << np.uint64(16)) | b
+    keys.sort()
+    fallen = np.empty(scores.size, np.float32)
+    first, second = np.empty(scores.size, np.uint16), np.empty(scores.size, np.uint16)
+    for start in range(0, scores.size, BLOCK):
+        rows = slice(start, start + BLOCK)
+        bits = (keys[rows] >> np.uint64(32)).astype(np.uint32)
+        fallen[rows] = np.where(bits >> 31, bits, bits ^ np.uint32(0x7FFFFFFF)).view(np.float32)
+        first[rows], second[rows] = keys[rows] >> np.uint64(16) & np.uint64(0xFFFF), keys[rows] & np.uint64(0xFFFF)
+    return fallen, first, second
+
+
+def _falling_keys(scores: NDArray[np.float32]) -> NDArray[np.uint64]:
+    """Return numbers that rise as scores fall, with 32 bits left for what tells equal scores apart."""
+    keys = np.empty(scores.size, np.uint64)
+    for start in range(0, scores.size, BLOCK):
+        bits = (scores[start : start + BLOCK] + np.float32(0)).view(np.uint32)  # + 0 turns -0 into 0, which are equal
+        keys[start : start + BLOCK] = np.where(bits >> 31, bits, bits ^ np.uint32(0x7FFFFFFF))
+    keys <<= np.uint64(32)
+    return keys
 
 
 def rising(scores: Scores) -> Scores:
@@ -97,12 +134,53 @@ def _last_before_crossing(values: Scores, genuine: Scores, impostor: Scores) -> 
     return values[low - 1] if low else values.dtype.type(-np.inf)
 
 
-def recalibration_bins(genuine: Scores, impostor: Scores) -> tuple[Ints, Ints]:
-    """Return the bin of each genuine and each impostor score, rising: the least that recalibration need tell apart.
+def recalibration_counts(genuine: Scores, impostor: Scores) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return how many genuine and how many impostor scores each bin holds, of the least recalibration need tell apart.
 
-    A genuine score and all equal ones are a bin, and all impostor scores between two genuine ones are.
+    A genuine score and all equal ones are a bin, and all impostor scores between two genuine ones are; bins rise, and
+    `twice_below` the genuine scores is the bin of a score.
     """
-    return twice_below(genuine, genuine), twice_below(impostor, genuine)
+    counts = np.zeros((2, 2 * genuine.size + 1))
+    size = max(BLOCK, 4 * genuine.size)
+    for into, scores in zip(counts, (genuine, impostor), strict=True):
+        for start in range(0, scores.size, size):
+            into += np.bincount(twice_below(scores[start : start + size], genuine), minlength=into.size)
+    return counts[0], counts[1]
+
+
+def mean_in_blocks(scores: Scores, of_each: Callable[[Scores], NDArray[np.float64]]) -> float:
+    """Return the mean of a function of many scores, of which few are in memory at a time.
+
+    Sums are split as numpy splits them, so it is the mean of all values at once, to the last bit.
+    """
+    blocks = _halved(scores)
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        sums = iter(list(pool.map(lambda block: float(np.add.reduce(of_each(block))), blocks)))
+    return _added(scores.size, sums) / scores.size
+
+
+def _halved(scores: Scores) -> list[Scores]:
+    if scores.size <= BLOCK:
+        return [scores]
+    half = _half(scores.size)
+    return [*_halved(scores[:half]), *_halved(scores[half:])]
+
+
+def _added(size: int, sums: Iterator[float]) -> float:
+    if size <= BLOCK:
+        return next(sums)
+    half = _half(size)
+    return _added(half, sums) + _added(size - half, sums)
+
+
+def _half(size: int) -> int:
+    return size // 2 - size // 2 % 8
+
+
+def moments(scores: Scores) -> tuple[float, float]:
+    """Return the mean and the variance (ddof 0) of scores."""
+    mean = mean_in_blocks(scores, lambda block: block.astype(np.float64))
+    return mean, mean_in_blocks(scores, lambda block: (block.astype(np.float64) - mean) ** 2)
 
 
 def thinned_curve(genuine: Scores, impostor: Scores, levels: Iterable[float]) -> tuple[list[float], list[float]]:

@@ -138,7 +138,7 @@ def cell_variance(
     """
     n = int(max(first.max(), second.max())) + 1
     index = PairIndex(first, second, n)
-    units = np.bincount(index.pair, deviations, index.sizes.size)
+    units = np.bincount(index.pair(), deviations, index.sizes.size)
     per_identity = np.bincount(index.ends[0], units, n) + np.bincount(index.ends[1], units, n)
     squares, shared = float(units @ units), float(per_identity @ per_identity)
     variance = (squares + max(0.0, shared - 2 * squares)) / n_comparisons**2

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facebench.errors import InputError
-from facebench.metrics.sorting import about_crossing, recalibration_bins, rising, twice_below
+from facebench.metrics.sorting import about_crossing, mean_in_blocks, moments, recalibration_counts, rising, twice_below
 
 Scores = NDArray[np.floating[Any]]
 
@@ -224,8 +224,7 @@ def area_under_curve(genuine: Scores, impostor: Scores) -> float:
     >>> area_under_curve(np.array([1., 2.]), np.array([1., 0.]))
     0.875
     """
-    genuine = as_scores(genuine, "genuine scores")
-    impostor = as_scores(impostor, "impostor scores")
+    genuine, impostor = as_scores(genuine, "genuine scores"), as_scores(impostor, "impostor scores")
     return float(twice_below(genuine, impostor).sum()) / (2 * genuine.size * impostor.size)
 
 
@@ -234,12 +233,11 @@ def d_prime(genuine: Scores, impostor: Scores) -> float | None:
 
     Variances are those of the sample (ddof 0). Source: Daugman, "Biometric decision landscapes", 2000.
     """
-    genuine = as_scores(genuine, "genuine scores").astype(np.float64)
-    impostor = as_scores(impostor, "impostor scores").astype(np.float64)
+    genuine, impostor = as_scores(genuine, "genuine scores"), as_scores(impostor, "impostor scores")
     if np.ptp(genuine) == 0 and np.ptp(impostor) == 0:  # their variances may be rounding errors rather than zero
         return None
-    spread = np.sqrt((genuine.var() + impostor.var()) / 2)
-    return float((genuine.mean() - impostor.mean()) / spread)
+    (g_mean, g_variance), (i_mean, i_variance) = moments(genuine), moments(impostor)
+    return float((g_mean - i_mean) / np.sqrt((g_variance + i_variance) / 2))
 
 
 def cllr(genuine: Scores, impostor: Scores) -> float:
@@ -249,15 +247,19 @@ def cllr(genuine: Scores, impostor: Scores) -> float:
     and du Preez, "Application-independent evaluation of speaker detection", 2006. A failed comparison (``-inf``)
     makes it infinite on the genuine side.
     """
-    genuine = as_scores(genuine, "genuine scores").astype(np.float64)
-    impostor = as_scores(impostor, "impostor scores").astype(np.float64)
-    return _cllr(genuine, impostor)
-
-
-def _cllr(llr_genuine: Scores, llr_impostor: Scores) -> float:
-    miss = np.logaddexp(0.0, -llr_genuine).mean()
-    false_alarm = np.logaddexp(0.0, llr_impostor).mean()
+    genuine, impostor = as_scores(genuine, "genuine scores"), as_scores(impostor, "impostor scores")
+    miss, false_alarm = mean_in_blocks(genuine, cost_of_genuine), mean_in_blocks(impostor, cost_of_impostor)
     return float((miss + false_alarm) / (2 * np.log(2)))
+
+
+def cost_of_genuine(llr: Scores) -> NDArray[np.float64]:
+    """Return the cost of each genuine log-likelihood ratio, in nats."""
+    return np.logaddexp(0.0, -llr.astype(np.float64))
+
+
+def cost_of_impostor(llr: Scores) -> NDArray[np.float64]:
+    """Return the cost of each impostor log-likelihood ratio, in nats."""
+    return np.logaddexp(0.0, llr.astype(np.float64))
 
 
 @dataclass(frozen=True)
@@ -270,10 +272,13 @@ class PooledScores:
 
 def pool_adjacent_violators(genuine: Scores, impostor: Scores) -> PooledScores:
     """Return the best rising fit of the genuine share to the score (PAV), as blocks of pooled scores."""
-    bins = recalibration_bins(genuine, impostor)
-    n_genuine, n_impostor = (np.bincount(bin_, minlength=2 * genuine.size + 1).astype(np.float64) for bin_ in bins)
-    filled = n_genuine + n_impostor > 0
-    return pool_counts(n_genuine[filled], n_impostor[filled])
+    return pool_bins(*recalibration_counts(genuine, impostor))
+
+
+def pool_bins(n_genuine: NDArray[np.float64], n_impostor: NDArray[np.float64]) -> PooledScores:
+    """Return the same from the counts of bins of scores, some of which may be empty."""
+    some = n_genuine + n_impostor > 0
+    return pool_counts(n_genuine[some], n_impostor[some])
 
 
 def pool_counts(n_genuine: NDArray[np.float64], n_impostor: NDArray[np.float64]) -> PooledScores:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from facebench.errors import InputError
 from facebench.models.calling import TOLERANCE, distances
+from facebench.models.context import LoadContext
 from facebench.models.protocol import FaceModel, Faces
 from facebench.schema import ModelCard
 
@@ -43,3 +46,19 @@ def check_adapter_contract(model: Any, faces: Faces) -> None:
     order = np.arange(len(faces))[::-1]
     worst = float(distances(whole[order], model.embed(faces[order])).max())
     assert worst <= TOLERANCE, f"reversing the faces changes embeddings by {worst:.1e}: rows do not follow their faces"
+
+
+def check_factory_contract(factory: Any, name: str) -> None:
+    """Check a registered factory; one of a model that needs no model file is loaded, and its model checked.
+
+    Raises:
+        AssertionError: says which rule is broken.
+    """
+    assert callable(factory), f"{name} is no function of a LoadContext"
+    try:
+        model = factory(LoadContext(None, Path.cwd(), name=name))
+    except InputError:  # an adapter, which needs a model file; `check_adapter_contract` takes the loaded model
+        return
+    if isinstance(model, FaceModel):
+        rng = np.random.default_rng(0)
+        check_adapter_contract(model, rng.integers(0, 256, (8, 112, 112, 3)).astype(np.uint8))

@@ -3,65 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from facebench.errors import FaceBenchError, InputError, ModelError, UnknownNameError
 from facebench.files import is_file, read_yaml
+from facebench.models.context import LoadContext as LoadContext  # its former home
 from facebench.models.predictions import is_prediction_reference, load_predictions
 from facebench.models.protocol import FaceModel, PrecomputedModel
-from facebench.models.zoo.catalogue import LOADERS
-from facebench.registry import Registry
-from facebench.schema import InputSpec, ModelFile
+from facebench.models.zoo.catalogue import LOADERS, describe
+from facebench.registry import Registry, first_sentence
+from facebench.schema import ModelFile
 from facebench.scoring.comparators import comparators
 
 Model = FaceModel | PrecomputedModel
 
 _SUFFIXES = (".yaml", ".yml")
-_ADAPTERS = ("onnx", "torch", "embeddings")
-
-
-@dataclass(frozen=True)
-class LoadContext:
-    """What a factory is told: the model file or the registered name, its folder, the user's choices."""
-
-    spec: ModelFile | None
-    folder: Path
-    device: str = "cpu"
-    trust_code: bool = False
-    name: str = ""
-
-    def model_file(self) -> ModelFile:
-        """Return the model file; an adapter cannot be used without one."""
-        if self.spec is None:
-            raise InputError(
-                f"{', '.join(_ADAPTERS)} are adapters, not models: write a model file (YAML) with "
-                "'name:', 'adapter:' and 'weights:', and give its path"
-            )
-        return self.spec
-
-    def weights(self) -> Path:
-        """Return the path of the weights, which must exist."""
-        spec = self.model_file()
-        if not spec.weights:
-            raise InputError(f"model {spec.name}: key 'weights' is missing; write the path, relative to the model file")
-        path = self.folder / spec.weights
-        if not is_file(path):
-            raise InputError(f"model {spec.name}: weights not found: {path}")
-        return path
-
-    def input(self) -> InputSpec:
-        """Return how the network wants its input; never guessed."""
-        spec = self.model_file()
-        if spec.input is None:
-            raise InputError(
-                f"model {spec.name}: key 'input' is missing; write what the network was trained on, for example "
-                "input: {height: 112, width: 112, colour: RGB, layout: NCHW, mean: 127.5, std: 127.5}"
-            )
-        return spec.input
 
 
 Factory = Callable[[LoadContext], Model]
+
+
+def _about(name: str, factory: Factory) -> str:
+    summaries = {row["name"]: row["summary"] for row in describe()}
+    return f"Reference model: {summaries[name]}." if name in summaries else first_sentence(factory)
+
 
 models: Registry[Factory] = Registry(
     "model",
@@ -72,7 +37,11 @@ models: Registry[Factory] = Registry(
         **LOADERS,
     },
     group="facebench.models",
+    page="models.md",
+    contract="facebench.models.contract:check_factory_contract",
+    about=_about,
 )
+"""Names to factories: functions from a `LoadContext` to a model, of adapters and of models by name."""
 
 
 def load_model(reference: str | Path, *, device: str = "cpu", trust_code: bool = False) -> Model:
@@ -101,7 +70,9 @@ def load_model(reference: str | Path, *, device: str = "cpu", trust_code: bool =
     else:
         factory = models.get(str(reference))
         context = LoadContext(None, Path.cwd(), device, trust_code, str(reference))
-    return _checked(factory(context), str(reference))
+    with models.blame(context.spec.adapter if context.spec else str(reference), "cannot be built"):
+        made = factory(context)
+    return _checked(made, str(reference))
 
 
 def register_model(name: str, factory: Callable[[], FaceModel]) -> None:

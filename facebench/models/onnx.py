@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from facebench.errors import InputError, ModelError
 from facebench.metrics.streams import Fixed, fixed_generator
-from facebench.models.load import LoadContext
+from facebench.models.context import LoadContext
 from facebench.models.onnx_file import hash_network
 from facebench.models.onnx_heads import answers, head_tensors
 from facebench.models.onnx_ports import check_input, choose_output, fixed, input_type
-from facebench.models.outputs import embedding_width, unequal
+from facebench.models.outputs import NO_MIRROR, embedding_width, unequal
 from facebench.models.preprocess import embed_flipped
 from facebench.models.protocol import Embeddings, Faces
 from facebench.schema import Colour, Flip, InputSpec, Layout, ModelCard
@@ -95,7 +95,7 @@ class OnnxModel:
 
 
 def load(context: LoadContext) -> OnnxModel:
-    """Build the adapter from a model file.
+    """Run an ONNX network by onnxruntime; its weights are an .onnx file.
 
     Raises:
         InputError: the model file lacks `weights` or `input`, or they contradict the network.
@@ -105,7 +105,7 @@ def load(context: LoadContext) -> OnnxModel:
     session = _session(weights, context.device, spec.name)
     check_input(session, given, spec.name)
     if spec.outputs and given.flip is not Flip.NONE:
-        raise InputError(f"model {spec.name}: mirrored faces answer something else; 'outputs' go with flip: none")
+        raise InputError(f"model {spec.name}: {NO_MIRROR}")
     output = str(session.get_outputs()[0].name) if spec.outputs else choose_output(session, spec.output, spec.name)
     card = ModelCard(
         name=spec.name,

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 
 from facebench.errors import ModelError
 
+NO_MIRROR = "mirrored faces answer something else; 'outputs' go with flip: none"
+"""Why a model with heads is not asked about mirrored faces as well."""
+
 
 def embedding_width(shape: Sequence[int], rows: int, where: str) -> int:
     """Return D of an output of that shape; axes of length 1 after the first do not count, as in (N, D, 1, 1).

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facebench.errors import FaceBenchError, InputError, ModelError
 from facebench.files import sha256_file
-from facebench.models.load import LoadContext
-from facebench.models.outputs import embedding_width, unequal
-from facebench.models.preprocess import embed_flipped, prepare
+from facebench.models.context import LoadContext
+from facebench.models.outputs import NO_MIRROR, embedding_width, unequal
+from facebench.models.preprocess import LUMINANCE, embed_flipped, prepare
 from facebench.models.protocol import Embeddings, Faces
 from facebench.models.state_dict import fill, read_state_dict
+from facebench.models.torch_outputs import answers_of, embedding_of
 from facebench.models.user_code import UserCode
 from facebench.schema import Colour, Flip, InputSpec, Layout, ModelCard
 
@@ -57,7 +58,10 @@ class TorchModel:
     def _call(self, network: nn.Module, batch: Tensor) -> Tensor:
         """Return (N, D) that a network, this one or a copy, makes of its input."""
         with self.active():
-            output = embedding_of(network(batch), self.card.output, self.card.name)
+            found = network(batch)
+        if self.card.outputs is not None:
+            return answers_of(found, self.card.outputs, len(batch), self.card.name)
+        output = embedding_of(found, self.card.output, self.card.name)
         return output.reshape(len(batch), embedding_width(output.shape, len(batch), f"model {self.card.name}"))
 
     def _forward(self, batch: NDArray[np.float32]) -> Embeddings:
@@ -99,40 +103,6 @@ class PatchTorchModel(TorchModel):
         return found.float().cpu().numpy()
 
 
-def embedding_of(output: Any, wanted: str | None, name: str) -> Tensor:
-    """Return the tensor that is the embedding: the only one, or the one the model file names by key or position.
-
-    Raises:
-        InputError: there are several and none is named, or there is none of that name.
-        ModelError: the network returned no tensor.
-    """
-    import torch
-
-    if isinstance(output, Mapping):
-        parts = {str(key): value for key, value in output.items()}
-    elif isinstance(output, tuple | list):
-        parts = {str(place): value for place, value in enumerate(output)}
-    else:
-        parts = {"": output}
-    listed = ", ".join(
-        f"{key} {list(part.shape) if isinstance(part, torch.Tensor) else type(part).__name__}".strip()
-        for key, part in parts.items()
-    )
-    if wanted is not None and "" not in parts and wanted not in parts:
-        raise InputError(f"model {name}: the network has no output {wanted!r} (key 'output'); it returns {listed}")
-    if wanted is None and len(parts) > 1:
-        raise InputError(
-            f"model {name}: the network returns {len(parts)} outputs: {listed}. Say which is the embedding with "
-            "'output: NAME' (a key, or a place from 0) in the model file"
-        )
-    found = parts[wanted] if wanted is not None and wanted in parts else next(iter(parts.values()), None)
-    if not isinstance(found, torch.Tensor):
-        raise ModelError(
-            f"model {name}: the network returned {type(found).__name__}; expected a tensor (faces, values)"
-        )
-    return found
-
-
 def _whole(call: Callable[[nn.Module, Tensor], Tensor], network: nn.Module, spec: InputSpec) -> nn.Module:
     import torch
 
@@ -164,6 +134,9 @@ def _prepare(faces: Tensor, spec: InputSpec) -> Tensor:
         faces = torch.nn.functional.interpolate(faces, size, mode="bilinear", align_corners=False, antialias=True)
     if spec.colour is Colour.BGR:
         faces = faces.flip(1)
+    elif spec.colour is Colour.GREY:
+        weights = torch.from_numpy(LUMINANCE).to(faces)
+        faces = (faces * weights.reshape(1, 3, 1, 1)).sum(1, keepdim=True)
     mean, std = (
         torch.tensor(v, dtype=faces.dtype, device=faces.device).reshape(-1, 1, 1) for v in (spec.mean, spec.std)
     )
@@ -172,7 +145,7 @@ def _prepare(faces: Tensor, spec: InputSpec) -> Tensor:
 
 
 def load(context: LoadContext) -> TorchModel:
-    """Build the adapter from a model file.
+    """Run a PyTorch network: weights as safetensors or a state dict, and a factory of the module.
 
     Raises:
         InputError: `--trust-code` was not given, or a key is missing or wrong.
@@ -185,6 +158,8 @@ def load(context: LoadContext) -> TorchModel:
         raise InputError(
             f"model {spec.name} runs Python code ({spec.factory}); read it, and if you trust it say --trust-code"
         )
+    if spec.outputs and given.flip is not Flip.NONE:
+        raise InputError(f"model {spec.name}: {NO_MIRROR}")
     weights, code = context.weights(), UserCode(context.folder)
     tensors = read_state_dict(weights, spec.state_dict_key, spec.state_dict_ignore)
     network = _build(spec.factory, code, spec.name)
@@ -201,7 +176,8 @@ def load(context: LoadContext) -> TorchModel:
         embedding_dim=1,
         comparator=spec.comparator,
         options=spec.options,
-        output=spec.output,
+        output=None if spec.outputs else spec.output,
+        outputs=spec.outputs,
     )
     probe = TorchModel(network, card, given, context.device, code)
     side = (max(given.crop[2], 112), max(given.crop[3], 112)) if given.crop else (112, 112)

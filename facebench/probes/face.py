@@ -10,10 +10,16 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from facebench.errors import InputError
+
 Pixels = NDArray[np.uint8]
 Landmarks = NDArray[np.float64]
 Floats = NDArray[np.float32]
 T = TypeVar("T")
+
+
+class MissingLandmarksError(InputError):
+    """A change asked for the landmarks of a face that has none."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,13 +28,13 @@ class Change:
 
     Attributes:
         pixels: (H, W, 3) uint8 RGB.
-        landmarks: (5, 2) left eye, right eye, nose tip, left and right corner of the mouth; x, y in pixels.
+        points: the landmarks, where the face has them.
         rng: random numbers of this image and condition, the same at every level.
         level: 1, 2, ...
     """
 
     pixels: Pixels
-    landmarks: Landmarks
+    points: Landmarks | None
     rng: np.random.Generator
     level: int
 
@@ -36,6 +42,17 @@ class Change:
     def values(self) -> Floats:
         """The picture as float32 in [0, 1]."""
         return self.pixels.astype(np.float32) / np.float32(255)
+
+    @property
+    def landmarks(self) -> Landmarks:
+        """(5, 2) left eye, right eye, nose tip, left and right corner of the mouth; x, y in pixels.
+
+        Raises:
+            MissingLandmarksError: the face has none. So only changes that use landmarks need them.
+        """
+        if self.points is None:
+            raise MissingLandmarksError("no landmarks")
+        return self.points
 
     @cached_property
     def iod(self) -> float:
@@ -49,10 +66,17 @@ class Change:
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of change; `version` is raised whenever its pictures change."""
+    """One kind of change.
+
+    Attributes:
+        apply: from a `Change` to the changed picture, (H, W, 3) uint8 of the same size; must leave its input as it is.
+        version: raised whenever its pictures change, because altered embeddings are kept by it.
+        levels: of a plug-in: 1, 2, ... rising in strength, at most 5; none for a change without levels.
+    """
 
     apply: Callable[[Change], Pixels]
     version: int = 2
+    levels: tuple[int, ...] = ()
 
 
 def to_pixels(values: NDArray[np.floating]) -> Pixels:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,7 +18,7 @@ JITTER = (0.03, 0.06, 0.1, 0.16, 0.25)
 
 def rotation(face: Change) -> Pixels:
     """Turn about the middle of the landmarks, to a random side."""
-    return _warp(face, angle=np.deg2rad(face.pick(DEGREES)) * face.rng.choice((-1, 1)))
+    return _warp(face, angle=_rotation(face))
 
 
 def translation(face: Change) -> Pixels:
@@ -32,9 +34,8 @@ def scale(face: Change) -> Pixels:
 
 def misalignment(face: Change) -> Pixels:
     """Shift, turn and scale at once, each by a random part of the severity's limit: landmarks that are off."""
-    limit = face.pick(JITTER)
-    shift, (turn, size) = face.rng.uniform(-1, 1, 2) * limit * face.iod, face.rng.uniform(-1, 1, 2) * limit
-    return _warp(face, angle=float(turn), scale=float(np.exp(size)), shift=shift)
+    shift, turn, size = _misalignment(face)
+    return _warp(face, angle=turn, scale=float(np.exp(size)), shift=shift)
 
 
 def crop(face: Change) -> Pixels:
@@ -50,6 +51,23 @@ def crop_70(face: Change) -> Pixels:
 def flip(face: Change) -> Pixels:
     """Mirror left and right."""
     return face.pixels[:, ::-1]
+
+
+def _rotation(face: Change) -> float:
+    return float(np.deg2rad(face.pick(DEGREES)) * face.rng.choice((-1, 1)))
+
+
+def _misalignment(face: Change) -> tuple[NDArray[np.float64], float, float]:
+    limit = face.pick(JITTER)
+    shift, (turn, size) = face.rng.uniform(-1, 1, 2) * limit * face.iod, face.rng.uniform(-1, 1, 2) * limit
+    return shift, float(turn), float(size)
+
+
+TURNS: dict[str, Callable[[Change], float]] = {
+    "geometry:rotation": _rotation,
+    "geometry:misalignment": lambda face: _misalignment(face)[1],
+}
+"""By how many radians a condition turns the picture, clockwise as it is looked at; others do not turn it."""
 
 
 def _cut(pixels: Pixels, kept: float) -> Pixels:

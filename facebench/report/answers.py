@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from facebench.metrics.catalogue import Direction, Kind, metric
+from facebench.metrics.catalogue import Direction, Kind, Topic, metric
 from facebench.report import charts, tables
 from facebench.report import format as fmt
 from facebench.report.parts import Block, Chart, Section
@@ -119,7 +119,10 @@ def _nulls(e: Estimate) -> Cell:
 
 
 def _parts_of(reading: Reading, details: TaskDetails) -> list[Section]:
-    rows = [e for e in reading.clean() if e.group == "all" and e.of is not None]
+    rows = [
+        e for e in reading.clean()
+        if e.group == "all" and e.of is not None and metric(e.metric).topic is Topic.ANSWERS
+    ]  # fmt: skip
     if not rows:
         return []
     metrics = list(dict.fromkeys(e.metric for e in rows))

@@ -34,6 +34,7 @@ def answers_verdict(reading: Reading, further: Sequence[Statement] = ()) -> list
         _quality(reading, details),
         *_mistakes(details),
         *_groups(reading),
+        *_groups_of_a_class(reading),
         *further,
         *_cautions(reading, details),
     ]
@@ -143,6 +144,40 @@ def _groups(reading: Reading) -> list[Statement]:
         return [Statement("Groups", Tone.PLAIN, "No differential between groups that can be told from chance.", unseen)]
     top = max(beyond, key=lambda e: e.excess or 0)
     return [Statement("Groups", Tone.FINDING, _told(reading, top), _evidence(top, family), top.group)]
+
+
+def _groups_of_a_class(reading: Reading) -> list[Statement]:
+    """Say which class or label is recognised unequally often, where that is more than chance over all looked at.
+
+    The family is every gap of recall of every class and grouping.
+    """
+    gaps = [e for e in reading.clean() if e.metric == "recall_gap" and e.of is not None and e.p_value is not None]
+    gaps = [e for e in gaps if Flag.NAIVE_INTERVAL not in e.flags]
+    family = len(gaps)
+    alpha = 1 - reading.result.protocol.confidence
+    beyond = [e for e in gaps if (e.p_value or 0.0) * family < alpha and (e.ci_low or 0) > 0]
+    if not beyond:
+        return []
+    top = max(beyond, key=lambda e: e.excess or 0.0)
+    rows = [
+        e for e in reading.clean()
+        if (e.metric, e.of) == ("recall", top.of) and e.value is not None and _grouping(e.group) == top.group
+    ]  # fmt: skip
+    if len(rows) < 2:
+        return []
+    worst, best = (pick(rows, key=lambda e: e.value or 0.0) for pick in (min, max))
+    shares = [
+        f"{round(100 * (e.value or 0.0))} of 100 images of {fmt.clip(short_label(e.group), 60)}" for e in (worst, best)
+    ]
+    headline = f"{fmt.clip(str(top.of), 40).capitalize()} is recognised in {shares[0]} and {shares[1]}."
+    write = measure(top.metric).write
+    p = fmt.p_statement(min(1.0, (top.p_value or 0.0) * family))
+    detail = (
+        f"{fmt.count(worst.n_images)} and {fmt.count(best.n_images)} images; the gap is {write(top.value)} "
+        f"({fmt.interval(top.ci_low, top.ci_high, write)}). Test that all are alike: "
+        f"{p}, corrected for {fmt.plural(family, 'gap')} of classes and groupings."
+    )
+    return [Statement("Groups", Tone.FINDING, headline, detail, top.group)]
 
 
 def _told(reading: Reading, gap: Estimate) -> str:

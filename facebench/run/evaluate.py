@@ -26,7 +26,7 @@ from facebench.execution.embedding import (
 from facebench.execution.lock import only_run_in
 from facebench.execution.options import Progress, RunOptions, check_options, no_progress
 from facebench.execution.repeat import reembed
-from facebench.files import cache_dir, is_folder
+from facebench.files import cache_dir, is_folder, release_pages
 from facebench.measure.answers import check_model, measure_answers
 from facebench.measure.choose_engine import measure_any
 from facebench.measure.every_score import Measurement
@@ -49,11 +49,9 @@ from facebench.run.findings import findings
 from facebench.run.needs import unmet_needs
 from facebench.run.protocols import Protocol, bind_dataset, reference
 from facebench.run.thresholds import check_development
-from facebench.schema import DataSummary, ModelCard, ProtocolSpec, Result, Unmeasured
-from facebench.scoring import MAX_IMAGES
-from facebench.sections import sections_of
+from facebench.schema import DataSummary, ModelCard, ProtocolSpec, Result
+from facebench.sections import remeasure_section, run_section, sections_of
 from facebench.sections.contract import RunContext, Saved, SectionResult
-from facebench.sections.section import Section
 from facebench.store import EmbeddingStore
 
 
@@ -97,6 +95,7 @@ def _evaluate(model: Any, protocol: Protocol, data: Mapping[str, Path], options:
     pairs = None if listed is None else Pairs(listed.a, listed.b, listed.genuine, listed.fold)
     if templates is not None:
         images, vectors, pairs = template_units(dataset, vectors, protocol.spec)
+        release_pages(embedded.vectors)  # of half a million features, a gigabyte
     compute = _compute(options)
     spec = in_similarities(protocol.spec, model.card)
     found = _measure(
@@ -164,10 +163,9 @@ def remeasure(stored: Result, folder: Path, progress: Progress = no_progress) ->
     found = _measure(spec, stored.model, images, vectors, pairs, seed=run.seed, compat=run.compat, compute=compute)
     parts = {}
     for section in sections_of(spec):
-        gap = why_not_at_this_size(section, images, pairs)
         progress(section.name.replace("_", " "), 0, 1)
         saved = Saved(stored, spec, images, pairs, vectors, load_section(stored, folder, section.name), found)
-        parts[section.name] = section.measuring.remeasure(saved) if gap is None else SectionResult(unmeasured=(gap,))
+        parts[section.name] = remeasure_section(section, saved)
     return findings(found, parts)
 
 
@@ -187,19 +185,9 @@ def _run_sections(context: RunContext) -> dict[str, SectionResult]:
     wanted = list(sections_of(context.spec))
     found = {}
     for section in wanted:
-        gap = why_not_at_this_size(section, context.images, context.pairs)
         context.options.progress(section.name.replace("_", " "), 0, 1)
-        found[section.name] = section.measuring.run(context) if gap is None else SectionResult(unmeasured=(gap,))
+        found[section.name] = run_section(section, context)
     return found
-
-
-def why_not_at_this_size(section: Section, images: Images, pairs: Pairs | None) -> Unmeasured | None:
-    """Return why a section cannot be measured on so many images; None if it can."""
-    n = len(images.image_ids)
-    if pairs is not None or n <= MAX_IMAGES or not section.needs_every_score:
-        return None
-    why = f"it needs every score at once; those of {n:,} images are not held in memory (at most {MAX_IMAGES:,})"
-    return Unmeasured(what=section.name.replace("_", " "), why=why)
 
 
 def _embed(model: Any, dataset: Dataset, options: RunOptions) -> Embedded:

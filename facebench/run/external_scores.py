@@ -26,7 +26,7 @@ from facebench.models.scores import ScoredModel
 from facebench.run.findings import findings
 from facebench.run.protocols import Protocol, reference
 from facebench.schema import ComparisonKind, DataSummary, ProtocolSpec, Result
-from facebench.sections import sections_of
+from facebench.sections import section_from_scores, sections_of
 from facebench.sections.contract import Listed
 
 
@@ -95,7 +95,7 @@ def _measure(
     parts = {}
     for section in sections_of(spec):
         progress(section.name.replace("_", " "), 0, 1)
-        parts[section.name] = section.measuring.from_scores(listed)
+        parts[section.name] = section_from_scores(section, listed)
     return findings(clean, parts)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from facebench.errors import InputError
 from facebench.schema import ProtocolSpec, Unmeasured
-from facebench.sections import sections_of
+from facebench.sections import SECTIONS, sections_of
 
 
 def unmet_needs(model: Any, spec: ProtocolSpec) -> tuple[Unmeasured, ...]:
@@ -27,6 +27,7 @@ def unmet_needs(model: Any, spec: ProtocolSpec) -> tuple[Unmeasured, ...]:
         )
     found: list[Unmeasured] = []
     for section in wanted:
-        needs = getattr(section.measuring, "needs", None)
-        found += needs(model, spec) if needs else ()
+        with SECTIONS.blame(section.name):
+            needs = getattr(section.measuring, "needs", None)
+            found += needs(model, spec) if needs else ()
     return tuple(found)

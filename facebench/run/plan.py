@@ -29,7 +29,7 @@ from facebench.run.needs import unmet_needs
 from facebench.run.protocols import Protocol, bind_dataset
 from facebench.schema import Failure, ProtocolSpec, Unmeasured
 from facebench.scoring import MAX_IMAGES
-from facebench.sections import sections_of
+from facebench.sections import SECTIONS, sections_of
 from facebench.sections.contract import PlanRow
 from facebench.sections.efficiency.memory import now_mib
 from facebench.store import EmbeddingStore
@@ -136,9 +136,10 @@ def plan(model: Any, protocol: Protocol, data: Mapping[str, Path], options: RunO
     ]
     memory = _memory_mib(images, pairs, model.card.embedding_dim, measuring_bytes)
     for section in sections_of(spec):
-        cost = getattr(section.measuring, "plan", None)
-        unknown = [PlanRow(f"{section.name} (cost not known)", 0, 0.0)]
-        parts += cost(spec, len(dataset), per_image or 0.0) if cost else unknown
+        with SECTIONS.blame(section.name, "failed in its plan"):
+            cost = getattr(section.measuring, "plan", None)
+            unknown = [PlanRow(f"{section.name} (cost not known)", 0, 0.0)]
+            parts += cost(spec, len(dataset), per_image or 0.0) if cost else unknown
     return Plan(
         protocol=spec.name, model=model.card.name, n_images=n_embedded,
         n_identities=None if images.identities is None else len(set(images.identities)),

@@ -10,6 +10,7 @@ from facebench.data import OWN_PAIRS, OWN_TEMPLATE_PAIRS, Dataset, PairList, loa
 from facebench.errors import InputError, UnknownNameError
 from facebench.files import asset_dir, canonical_json, read_yaml, sha256_bytes
 from facebench.schema import ComparisonKind, ProtocolRef, ProtocolSpec
+from facebench.schema.identity import identity
 
 
 @dataclass(frozen=True)
@@ -23,10 +24,11 @@ class Protocol:
     def sha256(self) -> str:
         """The sha256 of what the protocol asks for; layout and comments of the file do not count.
 
-        Keys without a value are left out, so that a new optional key changes no existing protocol. Of a threshold
+        Keys without a value are left out, and of keys that came later their defaults, so that a new optional key
+        changes no existing protocol (`facebench.schema.identity`). Of a threshold
         from a development set the set and the FMR count, not the value that one model got there.
         """
-        asked = self.spec.model_dump(mode="json", exclude_none=True)
+        asked = identity(self.spec)
         for point in asked.get("operating_points", ()):
             if isinstance(point.get("threshold"), dict):
                 for key in ("source", "value", "result_id", "weights_sha256"):

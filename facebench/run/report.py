@@ -15,7 +15,7 @@ from facebench.report.reading import Reading
 from facebench.report.statement import Statement
 from facebench.report.verdict import verdict
 from facebench.schema import Result
-from facebench.sections import every_section
+from facebench.sections import every_section, parts_of, statements_of
 
 
 def write_report(result: Result, path: Path) -> Path:
@@ -43,7 +43,7 @@ def render_report(result: Result) -> str:
 
 def verdict_of(reading: Reading) -> list[Statement]:
     """Return the statements of the verdict, those of sections among them."""
-    further = [s for section in every_section() for s in section.statements(reading)]
+    further = statements_of(reading)
     return answers_verdict(reading, further) if reading.result.task is not None else verdict(reading, further)
 
 
@@ -54,12 +54,10 @@ def verdict_sentences(result: Result) -> list[str]:
 
 def _parts(reading: Reading, statements: list[Statement]) -> list[Section]:
     if reading.result.task is not None:
-        further = [part for section in every_section() for part in section.parts(reading)]
-        return [*answers.leading(reading), *further, *recognition.closing(reading, ())[-2:]]
-    sections = every_section()
-    own = tuple(section.condition_prefix for section in sections if section.condition_prefix)
+        return [*answers.leading(reading), *parts_of(reading), *recognition.closing(reading, ())[-2:]]
+    own = tuple(section.condition_prefix for section in every_section() if section.condition_prefix)
     return [
         *recognition.leading(reading, statements),
-        *(part for section in sections for part in section.parts(reading)),
+        *parts_of(reading),
         *recognition.closing(reading, own),
     ]

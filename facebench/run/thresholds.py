@@ -73,7 +73,7 @@ def thresholds_of(
     confidence = asked.confidence
     sample = Sample(images, scored.scores, [], replicates=asked.replicates, seed=seed)
     found = []
-    for point in points.on(sample.scores.impostor):
+    for point in points.on(sample.impostor.scores):
         limits: tuple[float | None, float | None] = (None, None)
         if sample.has_identities:
             limits = _limits(sample, point, confidence)
@@ -92,7 +92,7 @@ def _limits(sample: Sample, point: OperatingPoint, confidence: float) -> tuple[f
 
     None where no threshold is too low, or none too high, for these comparisons to tell.
     """
-    impostor = sample.scores.impostor
+    impostor = sample.impostor.scores
     falling = np.unique(impostor)[::-1]
     target = point.fmr_target
 

@@ -13,6 +13,7 @@ from facebench.schema.comparison import (
 from facebench.schema.efficiency import Efficiency, EfficiencySpec, Machine, Memory, Timing
 from facebench.schema.fairness import LadderDetails, LadderSpec, PublishedMeasure, SecondModel
 from facebench.schema.identification import IdentificationSpec
+from facebench.schema.migration import SCHEMA_VERSION
 from facebench.schema.model import (
     Alignment,
     Colour,
@@ -34,7 +35,6 @@ from facebench.schema.protocol import (
     UncertaintySpec,
 )
 from facebench.schema.result import (
-    SCHEMA_VERSION,
     Artifact,
     Curve,
     DataSummary,

@@ -103,6 +103,15 @@ class CellReport(Strict):
     picture: Picture | None = None
 
 
+class AnswerAttackReport(Strict):
+    """Attacks on a sample of the answers; a pair of `cells` is an image here."""
+
+    margin: str = Field(description="what is attacked, in words")
+    n_images: int = Field(description="judged images drawn")
+    n_clean_errors: int = Field(description="wrong before any attack: they stay as they are, and count as wrong")
+    cells: tuple[CellReport, ...]
+
+
 class GoalReport(Strict):
     """The pairs of one goal."""
 

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction as Ratio
 from itertools import pairwise
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from facebench.errors import PluginError, did_you_mean
+from facebench.registry import Registry
 from facebench.schema._base import Strict
 
 
 class Goal(StrEnum):
-    """What the attacker wants: a genuine pair rejected, or an impostor pair accepted."""
+    """What the attacker wants: a genuine pair rejected, an impostor pair accepted, or an answer that is wrong."""
 
     DODGING = "dodging"
     IMPERSONATION = "impersonation"
+    ANSWER = "answer"
 
 
 class Knowledge(StrEnum):
@@ -123,6 +128,36 @@ ATTACKS: dict[str, Known] = {
 """Every attack by name. ``occluder`` is the grey patch a ``pattern`` is held against."""
 
 
+@dataclass(frozen=True)
+class Attack:
+    """An attack of a plug-in: a white-box or transfer attack with a budget.
+
+    Attributes:
+        traits: what it can do.
+        run: ``run(head, faces, labels, *, norm, eps, steps, seeds, restart)`` -> (N, 3, H, W) attacked faces in [0, 1]
+            within `eps` of `faces`; see docs/plugins.md.
+    """
+
+    traits: Known
+    run: Callable[..., Any]
+
+
+PLUGGED: Registry[Attack] = Registry("attack", group="facebench.attacks")
+"""Attacks of plug-ins."""
+
+
+def known_attack(name: str) -> Known | None:
+    """Return what an attack can do; None where nobody brings it."""
+    if name in ATTACKS:
+        return ATTACKS[name]
+    if name not in PLUGGED:
+        return None
+    found = PLUGGED.get(name)
+    if not isinstance(found, Attack):
+        raise PluginError(f"attack {name!r} is {type(found).__name__}; expected facebench.schema.attacks.Attack")
+    return found.traits
+
+
 class AttackCell(Strict):
     """One cell of the grid: one attack, one goal, one kind of attacker, one or several budgets."""
 
@@ -141,7 +176,8 @@ class AttackCell(Strict):
     @model_validator(mode="before")
     @classmethod
     def _defaults(cls, value: object) -> object:
-        known = ATTACKS.get(value.get("attack", "")) if isinstance(value, dict) else None
+        name = value.get("attack") if isinstance(value, dict) else None
+        known = known_attack(name) if isinstance(name, str) else None
         if known is None or not isinstance(value, dict):
             return value
         filled = {"knowledge": known.knowledge[0], "norm": known.norms[0]}
@@ -149,12 +185,11 @@ class AttackCell(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        from facebench.errors import did_you_mean
-
-        known = ATTACKS.get(self.attack)
+        known = known_attack(self.attack)
         if known is None:
-            hint = did_you_mean(self.attack, ATTACKS)
-            raise ValueError(f"unknown attack {self.attack!r}.{hint} Known: {', '.join(sorted(ATTACKS))}.")
+            names = sorted([*ATTACKS, *PLUGGED.names()])
+            hint = did_you_mean(self.attack, names)
+            raise ValueError(f"unknown attack {self.attack!r}.{hint} Known: {', '.join(names)}.")
         if self.knowledge not in known.knowledge:
             raise ValueError(f"{self.attack} is a {' or '.join(known.knowledge)} attack, not {self.knowledge}")
         if self.norm not in known.norms:
@@ -180,7 +215,9 @@ class AttackCell(Strict):
     @property
     def known(self) -> Known:
         """What the attack can do."""
-        return ATTACKS[self.attack]
+        found = known_attack(self.attack)
+        assert found is not None, "checked when the cell was read"
+        return found
 
     @property
     def eps_values(self) -> tuple[float, ...]:

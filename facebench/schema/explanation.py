@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
@@ -28,7 +28,7 @@ def read_condition(condition: str) -> tuple[str, str | None] | None:
 class MethodSpec(Strict):
     """One saliency method with options of its own."""
 
-    name: str = Field(description="a name `facebench list` shows under saliency methods")
+    name: str = Field(description="a name that `facebench list saliency` shows")
     options: dict[str, Any] = Field(default_factory=dict, description="of the method, such as masks or patch")
 
 
@@ -36,7 +36,10 @@ class ExplanationSpec(Strict):
     """Saliency maps of genuine pairs and, where the dataset has part swaps, of triplets with known truth."""
 
     methods: tuple[MethodSpec, ...] = Field(min_length=1)
-    pairs: int = Field(24, ge=2, le=2000, description="genuine pairs explained, of as many identities as there are")
+    pairs: int = Field(
+        24, ge=2, le=2000,
+        description="genuine pairs explained, of as many identities as there are; with a task, answers",
+    )  # fmt: skip
     triplets: int = Field(24, ge=0, le=2000, description="part-swap triplets explained; 0: none")
     control_pairs: int = Field(4, ge=2, le=200, description="pairs each method must qualify on")
     levels: int = Field(11, ge=3, le=201, description="points of the deletion and insertion curves")
@@ -44,6 +47,11 @@ class ExplanationSpec(Strict):
         ("otsu", "top-5", "top-10", "top-20", "fixed-50"), description="other rules of binarising a map"
     )
     gallery: int = Field(4, ge=0, le=20, description="pairs shown in the report")
+    points: tuple[Annotated[float, Field(ge=0, le=1)], ...] | None = Field(
+        None, min_length=10, max_length=10,
+        description="x1 y1 .. x5 y5, eyes, nose, corners of the mouth, as shares of width and height: where they lie "
+        "in pictures that are all cropped alike and have no landmarks of their own",
+    )  # fmt: skip
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -98,7 +106,9 @@ class ExplanationDetails(Strict):
     """What the explanation section found beyond its estimates."""
 
     methods: tuple[MethodVerdict, ...]
-    pairs: tuple[tuple[str, str], ...] = Field((), description="probe and mate of each explained pair")
+    pairs: tuple[tuple[str, str], ...] = Field(
+        (), description="probe and mate of each explained pair; with a task, image and what is explained of it"
+    )
     triplets: tuple[tuple[str, str, str], ...] = Field((), description="probe, twin and part of each triplet")
     admitted: int | None = Field(None, description="triplets whose probe and twin the model tells apart")
     rank_stability: float | None = Field(

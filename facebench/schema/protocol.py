@@ -9,6 +9,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from facebench.schema._base import Strict
+from facebench.schema.attacks import Goal
 from facebench.schema.causal import CausalSpec
 from facebench.schema.efficiency import EfficiencySpec
 from facebench.schema.explanation import ExplanationSpec
@@ -20,6 +21,7 @@ from facebench.schema.points import Fraction, Point, PointSpec
 from facebench.schema.robustness import RobustnessSpec
 from facebench.schema.task import Task
 from facebench.schema.templates import TemplateSpec
+from facebench.schema.weak_spots import WeakSpotSpec
 
 
 class ComparisonKind(StrEnum):
@@ -105,7 +107,7 @@ class UncertaintySpec(Strict):
 
 _OF_COMPARISONS = (
     "templates", "identification", "impostor_ladder", "causal", "published_measures",
-    "error_versus_discard", "covariates", "ood", "explanation", "judgements",
+    "error_versus_discard", "covariates", "ood", "judgements",
 )  # fmt: skip
 
 
@@ -151,9 +153,15 @@ class ProtocolSpec(Strict):
         None, description="numeric columns errors are regressed on, and the step each odds ratio is given for"
     )
     ood: OodSpec | None = None
+    weak_spots: WeakSpotSpec | None = Field(
+        None, description="slices with the most errors, found on one half of the people and tested on the other"
+    )
     efficiency: EfficiencySpec | None = None
     explanation: ExplanationSpec | None = None
     judgements: JudgementSpec | None = None
+    extensions: dict[str, dict[str, Any]] | None = Field(
+        None, description="sections of plug-ins: name to the options of each; facebench list sections names them"
+    )
     task: Task | None = Field(None, description="judge answers (expression, age, ...) instead of comparisons")
 
     @model_validator(mode="before")
@@ -217,6 +225,13 @@ class ProtocolSpec(Strict):
             wrong = [name for name in _OF_COMPARISONS if getattr(self, name) is not None]
             if wrong:
                 raise ValueError(f"a protocol with a task judges answers; {', '.join(wrong)} judges comparisons")
-        elif self.uncertainty.unit is not None:
+        attacks = None if self.robustness is None else self.robustness.attacks
+        for cell in () if attacks is None else attacks.cells:
+            if (cell.goal is Goal.ANSWER) != (self.task is not None):
+                raise ValueError(
+                    f"attack {cell.attack}: an attack on an answer has the goal `answer` and goes with a task; "
+                    "dodging and impersonation go with comparisons"
+                )
+        if self.task is None and self.uncertainty.unit is not None:
             raise ValueError("uncertainty.unit goes with a task; comparisons take identities as independent")
         return self

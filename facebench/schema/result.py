@@ -14,13 +14,17 @@ from facebench.schema.causal import CausalDetails
 from facebench.schema.efficiency import Efficiency
 from facebench.schema.explanation import ExplanationDetails
 from facebench.schema.fairness import LadderDetails
+from facebench.schema.identity import identity
+from facebench.schema.migration import migrated
 from facebench.schema.model import ModelCard
 from facebench.schema.ood import OodDetails
 from facebench.schema.points import AtPoint, Fraction, Point
 from facebench.schema.robustness import RobustnessDetails
 from facebench.schema.task import TaskDetails
+from facebench.schema.weak_spots import WeakSpotDetails
 
-SCHEMA_VERSION = 1
+IDENTITY_VERSION = 1
+"""Stands in every id; it changes only if ids are ever counted in another way, never with the schema."""
 
 
 class Flag(StrEnum):
@@ -288,7 +292,7 @@ _NO_FINDING: dict[str, Any] = {
 class Result(Strict):
     """One model under one protocol."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     result_id: str = Field(
         "", description="sha256 of the canonical JSON of protocol, model, data, seed, limit and estimates"
     )
@@ -308,7 +312,16 @@ class Result(Strict):
     impostor_ladder: LadderDetails | None = None
     causal: CausalDetails | None = None
     ood: OodDetails | None = None
+    weak_spots: WeakSpotDetails | None = None
     task: TaskDetails | None = Field(None, description="what was answered, where the protocol has a task")
+    extensions: dict[str, dict[str, Any]] | None = Field(
+        None, description="what sections of plug-ins tell besides the estimates, by name"
+    )
+
+    @classmethod
+    def parse(cls, value: Any, *, where: str) -> Self:
+        """Build the record from plain data of this or an earlier version."""
+        return super().parse(migrated(value, where), where=where)
 
     def with_id(self) -> Result:
         """Return the same result with `result_id` filled in."""
@@ -320,9 +333,9 @@ class Result(Strict):
 
     def identity_body(self) -> dict[str, Any]:
         """Return the canonical body: all that must be equal for two results to be the same finding."""
-        # what is not given is left out, so that a new optional field or section changes no existing id
-        left_out = {"result_id": True, "run": True, "artifacts": True, "doubts": True, **_NO_FINDING}
-        body = self.model_dump(mode="json", exclude=left_out, exclude_none=True)
+        left_out = {"schema_version", "result_id", "run", "artifacts", "doubts"}
+        body = identity(self, {**dict.fromkeys(left_out, True), **_NO_FINDING})
+        body["schema_version"] = IDENTITY_VERSION
         body["run"] = self.run.model_dump(mode="json", include={"seed", "limit", "batch_size", "compat"})
         body["artifacts"] = [
             a.model_dump(mode="json") for a in self.artifacts if a.kind in ("embeddings", "scores", "section")

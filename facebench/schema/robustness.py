@@ -7,13 +7,14 @@ A condition is written ``family:name`` or ``family:name:level``, for example ``c
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from facebench.errors import UnknownNameError
+from facebench.registry import Registry
 from facebench.schema._base import Strict
-from facebench.schema.attack_report import AttackReport
+from facebench.schema.attack_report import AnswerAttackReport, AttackReport
 from facebench.schema.attacks import AttackSpec
 
 SEVERITIES = (1, 2, 3, 4, 5)
@@ -40,7 +41,27 @@ LEVELS: dict[str, tuple[int, ...]] = {
     **{f"{family}:{name}": () for family in FAMILIES for name in _PLAIN[family]},
     "occlusion:sliding_patch": POSITIONS,
 }
-"""Every condition without its level, and the levels it has: severities, for the sliding patch positions, or none."""
+"""Every built-in condition without its level, and its levels: severities, for the sliding patch positions, or none."""
+
+
+def spelled(point: str) -> str:
+    """Return the name of a condition from that of its entry point, which holds a dot in place of the colon.
+
+    >>> spelled("corruption.dust")
+    'corruption:dust'
+    """
+    return point.replace(".", ":", 1)
+
+
+PLUGGED: Registry[Any] = Registry("condition", group="facebench.conditions", spell=spelled)
+"""Conditions of plug-ins; each is asked for by its own name, never by its family alone."""
+
+
+def levels_of(kind: str) -> tuple[int, ...]:
+    """Return the levels of a condition without its level; of one that is not known here, none."""
+    if kind in LEVELS:
+        return LEVELS[kind]
+    return tuple(PLUGGED.get(kind).levels) if kind in PLUGGED else ()
 
 
 def family_of(condition: str) -> str:
@@ -87,8 +108,10 @@ def expand(asked: Iterable[str], severities: Iterable[int] = SEVERITIES) -> tupl
             for kind in LEVELS if text in FAMILIES else (text,):
                 if text in (kind, family_of(kind)):
                     found |= dict.fromkeys(_with_levels(kind, wanted))
-        elif kind_of(text) not in LEVELS:
-            raise UnknownNameError("condition", text, [*FAMILIES, *LEVELS])
+        elif text in PLUGGED:
+            found |= dict.fromkeys(_with_levels(text, wanted))
+        elif kind_of(text) not in (*LEVELS, *PLUGGED.names()):
+            raise UnknownNameError("condition", text, [*FAMILIES, *LEVELS, *PLUGGED.names()])
         elif text not in _with_levels(kind_of(text), SEVERITIES):
             raise UnknownNameError("level in condition", text, _with_levels(kind_of(text), SEVERITIES))
         else:
@@ -97,7 +120,7 @@ def expand(asked: Iterable[str], severities: Iterable[int] = SEVERITIES) -> tupl
 
 
 def _with_levels(kind: str, severities: tuple[int, ...]) -> list[str]:
-    levels = LEVELS[kind]
+    levels = levels_of(kind)
     return [f"{kind}:{n}" for n in levels if levels != SEVERITIES or n in severities] or [kind]
 
 
@@ -163,3 +186,4 @@ class RobustnessDetails(Strict):
     failures: tuple[ConditionFailure, ...] = Field((), description="they count as failures to acquire (`fta`)")
     examples: tuple[Example, ...] = Field((), description="of phantom faces only; the first one is the clean face")
     attacks: AttackReport | None = None
+    answer_attacks: AnswerAttackReport | None = None

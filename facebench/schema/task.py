@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from enum import StrEnum
 from itertools import pairwise
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
@@ -41,10 +43,16 @@ class ClassifyTask(_Task):
         default_factory=dict, description="other words for a class, of the truth and of the model: {disgusted: disgust}"
     )
     calibration_bins: int = Field(15, ge=2, le=1000, description="equal bins of confidence, for `ece`")
+    mirror: dict[str, str] | None = Field(
+        None,
+        description="classes that change places when the picture is mirrored: {look_left: look_right}; default: names "
+        "that differ in left and right",
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         _distinct(self.classes, "classes")
+        _known_mirror(self.mirror, self.classes)
         wrong = [word for word in self.merge.values() if word not in self.classes and word not in self.ignore]
         if wrong:
             raise ValueError(f"merge leads to {wrong[0]!r}, which is no class: {', '.join(self.classes)}")
@@ -59,6 +67,16 @@ class MultilabelTask(_Task):
     positive_from: float = Field(0.5, description="a true value from here on is positive; DISFA intensities: 2")
     ignore_values: tuple[float, ...] = Field((), description="true values that mean not coded, such as 9 or -1")
     threshold: float = Field(0.5, description="a score from here on says yes")
+    mirror: dict[str, str] | None = Field(
+        None,
+        description="labels that change places when the picture is mirrored: {look_left: look_right}; default: names "
+        "that differ in left and right",
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        _known_mirror(self.mirror, self.truth)
+        return self
 
 
 class DistributionTask(_Task):
@@ -74,6 +92,11 @@ class DistributionTask(_Task):
     )
     merge: dict[str, str] = Field(default_factory=dict, description="the model's words for a class: {happy: happiness}")
     calibration_bins: int = Field(15, ge=2, le=1000, description="equal bins of confidence, for `ece`")
+    mirror: dict[str, str] | None = Field(
+        None,
+        description="classes that change places when the picture is mirrored: {look_left: look_right}; default: names "
+        "that differ in left and right",
+    )
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -83,6 +106,7 @@ class DistributionTask(_Task):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         _distinct((*self.truth.values(), *self.other), "truth and other")
+        _known_mirror(self.mirror, self.truth)
         wrong = [word for word in self.merge.values() if word not in self.truth]
         if wrong:
             raise ValueError(f"merge leads to {wrong[0]!r}, which is no class: {', '.join(self.truth)}")
@@ -110,6 +134,17 @@ class RegressTask(_Task):
         None, description="which true columns are pitch, yaw and roll in degrees, for the angle between the poses"
     )
 
+    mirror: tuple[str, ...] | None = Field(
+        None,
+        description="true columns that change their sign when the picture is mirrored; default: yaw and roll of "
+        "`rotation`",
+    )
+    turns: dict[str, Literal["clockwise", "anticlockwise"]] | None = Field(
+        None,
+        description="true column that grows when the picture is turned, and which way: {roll: clockwise}; {} where "
+        "none does",
+    )
+
     @field_validator("truth", mode="before")
     @classmethod
     def _one(cls, value: object) -> object:
@@ -129,6 +164,10 @@ class RegressTask(_Task):
             if strange:
                 raise ValueError(f"rotation names {strange[0]!r}, which is none of truth: {', '.join(self.truth)}")
             _distinct(self.rotation, "rotation")
+        for key, named in (("mirror", self.mirror or ()), ("turns", self.turns or {})):
+            strange = [name for name in named if name not in self.truth]
+            if strange:
+                raise ValueError(f"{key} names {strange[0]!r}, which is none of truth: {', '.join(self.truth)}")
         if self.sigma is not None and len(self.truth) > 1:
             raise ValueError("sigma goes with one true column")
         return self
@@ -193,6 +232,36 @@ def truth_columns(task: AnyTask) -> tuple[str, ...]:
     if isinstance(task, MultilabelTask):
         return tuple(task.truth.values())
     return (*task.truth, *(() if task.sigma is None else (task.sigma,)))
+
+
+def mirror_of(task: ClassifyTask | MultilabelTask | DistributionTask | RegressTask) -> Any:
+    """Return what a mirrored picture changes: pairs of classes or labels, both ways; of numbers their columns or None.
+
+    >>> task = ClassifyTask(shape="classify", truth="gaze", classes=("left", "ahead", "right"))
+    >>> mirror_of(task)
+    {'left': 'right', 'right': 'left'}
+    """
+    if isinstance(task, RegressTask):
+        if task.mirror is None and task.rotation is not None:
+            return task.rotation[1:]
+        return task.mirror
+    names = task.classes if isinstance(task, ClassifyTask) else tuple(task.truth)
+    if task.mirror is not None:
+        return {**task.mirror, **{b: a for a, b in task.mirror.items()}}
+    swapped = {name: re.sub("left|right", _other_side, name, flags=re.IGNORECASE) for name in names}
+    return {name: other for name, other in swapped.items() if other != name and other in names}
+
+
+def _other_side(found: re.Match[str]) -> str:
+    word = found.group()
+    other = "right" if word.lower() == "left" else "left"
+    return other.upper() if word.isupper() and len(word) > 1 else other.capitalize() if word[0].isupper() else other
+
+
+def _known_mirror(mirror: dict[str, str] | None, names: Iterable[str]) -> None:
+    strange = [name for pair in (mirror or {}).items() for name in pair if name not in names]
+    if strange:
+        raise ValueError(f"mirror names {strange[0]!r}, which is none of {', '.join(names)}")
 
 
 def _distinct(names: tuple[str, ...], what: str) -> None:

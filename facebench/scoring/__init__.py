@@ -29,14 +29,14 @@ class ScoreSet:
 
     Attributes:
         genuine, impostor: (P,) float32; ``-inf`` where one of the images failed.
-        genuine_ends, impostor_ends: (P, 2) int32 image indices.
+        genuine_ends, impostor_ends: (P, 2) image indices.
         complete: every unordered pair of images was compared.
     """
 
     genuine: NDArray[np.float32]
-    genuine_ends: NDArray[np.int32]
+    genuine_ends: Ints
     impostor: NDArray[np.float32]
-    impostor_ends: NDArray[np.int32]
+    impostor_ends: Ints
     complete: bool
 
 
@@ -89,18 +89,25 @@ def compare_all(vectors: Vectors, identity: Ints, comparator: str = "cosine") ->
             f"all pairs of {n:,} images do not fit in memory (at most {MAX_IMAGES:,}); "
             "use a protocol with a pair list, or --limit"
         )
-    first, second = (ends.astype(np.int32) for ends in np.triu_indices(n, 1))
-    scores = np.empty(first.size, np.float32)
-    filled = 0
+    sizes = np.bincount(np.unique(identity, return_inverse=True)[1]) if n else np.zeros(0, np.int64)
+    n_genuine = int((sizes * (sizes - 1) // 2).sum())
+    columns = np.arange(n, dtype=np.uint16)  # of 16 bits: there may be 72 million comparisons
+    # genuine, then impostor comparisons: scores and both images
+    lengths = n_genuine, n * (n - 1) // 2 - n_genuine
+    scores = [np.empty(length, np.float32) for length in lengths]
+    ends = [np.empty((length, 2), np.uint16) for length in lengths]
+    filled = [0, 0]
     for start in range(0, n, _BLOCK):
         block = similarity(vectors[start : start + _BLOCK], vectors[start:], comparator)
         for row in range(block.shape[0]):
-            values = block[row, row + 1 :]
-            scores[filled : filled + values.size] = values
-            filled += values.size
-    same = identity[first] == identity[second]
-    ends = np.stack([first, second], axis=1)
-    return ScoreSet(scores[same], ends[same], scores[~same], ends[~same], complete=True)
+            values, partners = block[row, row + 1 :], columns[start + row + 1 :]
+            same = identity[partners] == identity[start + row]
+            for kind, inside in enumerate((same, ~same)):
+                own = partners[inside]
+                rows = slice(filled[kind], filled[kind] + own.size)
+                scores[kind][rows], ends[kind][rows, 0], ends[kind][rows, 1] = values[inside], start + row, own
+                filled[kind] += own.size
+    return ScoreSet(scores[0], ends[0], scores[1], ends[1], complete=True)
 
 
 def compare_pairs(vectors: Vectors, a: Ints, b: Ints, comparator: str = "cosine") -> NDArray[np.float32]:

@@ -11,7 +11,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from facebench.registry import Registry
+from facebench.errors import PluginError
+from facebench.registry import Registry, first_sentence
 
 Floats = NDArray[np.floating[Any]]
 
@@ -62,6 +63,16 @@ class QMagFace:
         return combined
 
 
+def _about(name: str, found: Any) -> str:
+    return _PLAIN_WORDS.get(name) or first_sentence(found)
+
+
+_PLAIN_WORDS = {
+    "cosine": "The cosine of the angle between two embeddings.",
+    "dot": "The dot product of two embeddings.",
+    "euclidean": "The negative Euclidean distance of two embeddings.",
+}
+
 comparators: Registry[Any] = Registry(
     "comparator",
     builtin={
@@ -69,16 +80,46 @@ comparators: Registry[Any] = Registry(
         "qmagface": "facebench.scoring.comparators:QMagFace",
     },
     group="facebench.comparators",
+    page="models.md",
+    contract="facebench.scoring.contract:check_comparator_contract",
+    about=_about,
 )
 """Names to comparators: an object, or a class or function without arguments that makes one."""
 
 
 def pair_comparator(name: str) -> PairComparator:
-    """Return a comparator that is not one of `PLAIN`.
+    """Return a comparator that is not one of `PLAIN`; what it raises is told as the fault of its plug-in.
 
     Raises:
         UnknownNameError: no such comparator; the message suggests the closest.
     """
     found = comparators.get(name, where="the model file, key 'comparator'")
-    made: PairComparator = found() if callable(found) else found
-    return made
+    with comparators.blame(name, "cannot be made"):
+        made: PairComparator = found() if callable(found) else found
+    return _Guarded(name, made)
+
+
+class _Guarded:
+    """A comparator whose errors name it, and whose scores are checked."""
+
+    def __init__(self, name: str, comparator: PairComparator) -> None:
+        self.name, self.comparator = name, comparator
+
+    def matrix(self, left: Floats, right: Floats) -> Floats:
+        """Return (P, G) scores."""
+        with comparators.blame(self.name):
+            scores = np.asarray(self.comparator.matrix(left, right))
+        return self._checked(scores, (len(left), len(right)))
+
+    def rowwise(self, left: Floats, right: Floats) -> Floats:
+        """Return (N,) scores."""
+        with comparators.blame(self.name):
+            scores = np.asarray(self.comparator.rowwise(left, right))
+        return self._checked(scores, (len(left),))
+
+    def _checked(self, scores: Floats, shape: tuple[int, ...]) -> Floats:
+        if scores.shape != shape or scores.dtype.kind != "f":
+            raise PluginError(
+                f"comparator {self.name!r} returned {scores.shape} {scores.dtype}; expected {shape} floats"
+            )
+        return scores

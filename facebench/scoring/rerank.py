@@ -29,7 +29,8 @@ class Reranker(Protocol):
 
 rerankers: Registry[type[Any]] = Registry(
     "re-ranking comparator", builtin={"deepface-emd": "facebench.scoring.rerank:DeepFaceEmd"},
-    group="facebench.rerankers",
+    group="facebench.rerankers", page="robustness.md",
+    contract="facebench.scoring.contract:check_reranker_contract",
 )  # fmt: skip
 
 

@@ -6,16 +6,17 @@ computes its numbers again from the files beside the result. One that takes scor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from facebench.data import Dataset
+from facebench.data import Dataset, decode_batches
+from facebench.errors import InputError
 from facebench.execution.counterfactuals import Edited
-from facebench.execution.embedding import Embedded
+from facebench.execution.embedding import Embedded, fit_face
 from facebench.execution.options import RunOptions
 from facebench.measure.every_score import Measurement
 from facebench.measure.sample import Images, Pairs, Scored
@@ -51,6 +52,25 @@ class RunContext:
     options: RunOptions
     edited: Edited | None
     embed: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+
+    def faces(self, rows: Sequence[int] | NDArray[np.integer[Any]]) -> NDArray[np.uint8]:
+        """Return (N, H, W, 3) decoded faces of some images, exactly as the model's `embed` is given them.
+
+        Args:
+            rows: of `dataset`; one may be asked for twice.
+
+        Raises:
+            InputError: an image cannot be read any more, or the faces differ in size.
+        """
+        unique, inverse = np.unique(rows, return_inverse=True)
+        batch = next(decode_batches(self.dataset, [unique.tolist()], self.options.workers))
+        spec = self.model.card.input
+        fitted = [fit_face(face, self.dataset.image_ids[i], spec) for face, i in zip(batch, unique, strict=True)]
+        usable = [face for face in fitted if not isinstance(face, Failure)]
+        if len(usable) < len(fitted) or len({face.shape for face in usable}) > 1:
+            failed = next((face.reason for face in fitted if isinstance(face, Failure)), "faces differ in size")
+            raise InputError(f"faces cannot be used together: {failed}")
+        return np.stack(usable)[inverse]
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from facebench.report.parts import Section as Part
     from facebench.report.reading import Reading
     from facebench.report.statement import Statement
+    from facebench.schema import ProtocolSpec, Strict
     from facebench.sections.contract import Listed, RunContext, Saved, SectionResult
 
 
@@ -50,19 +51,33 @@ class Section:
         name: the protocol key, the field of `Result` that holds its details, and the folder.
         needs_model: whether stored embeddings are not enough.
         takes_scores: whether a file of scores is enough.
-        needs_every_score: whether it goes back to single comparisons, of which all must be held in memory.
         condition_prefix: of the conditions of its estimates, which its own tables show; empty for none.
         has_report: whether the page has parts of its own for it; other estimates are listed as further ones.
         package: where ``measure`` and ``report`` lie; a plug-in names its own.
+        line: one sentence on what it asks, for `facebench list sections`.
+        options: the record of its keys; None for a built-in one, whose keys are a field of `ProtocolSpec`.
     """
 
     name: str
     needs_model: bool = True
     takes_scores: bool = False
-    needs_every_score: bool = False
     condition_prefix: str = ""
     has_report: bool = True
     package: str = ""
+    line: str = ""
+    options: type[Strict] | None = None
+
+    def asked(self, spec: ProtocolSpec) -> Any:
+        """Return what a protocol asks of the section: its parsed options; None where it asks for nothing.
+
+        Raises:
+            InputError: an option is unknown or wrong.
+        """
+        if self.options is None:
+            return getattr(spec, self.name)
+        given = (spec.extensions or {}).get(self.name)
+        where = f"protocol {spec.name}, extensions.{self.name}"
+        return None if given is None else self.options.parse(given, where=where)
 
     @property
     def measuring(self) -> Measuring:
@@ -71,12 +86,14 @@ class Section:
 
     def parts(self, reading: Reading) -> list[Part]:
         """Return what the section adds to the page of a result."""
-        return self._reporting().sections(reading) if self.has_report else []
+        return self.reporting.sections(reading) if self.has_report else []
 
     def statements(self, reading: Reading) -> list[Statement]:
         """Return what the section adds to the verdict."""
-        found = getattr(self._reporting(), "statements", None) if self.has_report else None
+        found = getattr(self.reporting, "statements", None) if self.has_report else None
         return [] if found is None else list(found(reading))
 
-    def _reporting(self) -> Reporting:
+    @property
+    def reporting(self) -> Reporting:
+        """The module that reports; imported when first asked for."""
         return import_module(f"{self.package or f'facebench.sections.{self.name}'}.report")

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import stat
 import struct
 import warnings
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from facebench.data import dataset_sha256, decode_batches, hash_images, load_dataset
+from facebench.data import Dataset, dataset_sha256, decode_batches, hash_images, load_dataset
+from facebench.data.sources import BytesSource
 from facebench.errors import InputError
+from facebench.files import canonical_json
 from facebench.schema import Failure
 
 from .factory import IMAGES, MANIFEST, PAIRS, manifest_files, png, write_tree, zip_tree
@@ -213,3 +217,29 @@ def test_unusable_archives(tmp_path: Path) -> None:
     path.write_bytes(bytes(content))
     with pytest.raises(InputError, match="is encrypted"):
         load_dataset(path)
+
+
+def test_the_name_of_a_dataset_is_that_of_its_rows_as_canonical_json(tmp_path: Path) -> None:
+    """Put together from columns, the lines have the bytes of each row as one JSON list."""
+    points = np.array([[1.5, -0.0], [1e22, 1e-7], [3.0, 0.1], [2 / 3, 4.0], [5.0, 6.0]])
+    dataset = Dataset(
+        name="faces", root=tmp_path, image_ids=('a"b', "é\\c\n", "x"), images=(BytesSource(b"", "a"),) * 3,
+        identities=("Zoë", "Zoë", "2"),
+        attributes={"age": (31.0, None, -0.0), "race": ("Asian", 'B"', None)},
+        landmarks=np.stack([points, np.full((5, 2), np.nan), -points]), template_ids=("1", None, "1"),
+        media_ids=(None, "m", "m"), detector_scores=np.array([0.25, np.nan, 1.0]), roles=("probe", None, "gallery"),
+    )  # fmt: skip
+    hashes = ["0" * 64, None, "1" * 64]
+    digest = hashlib.sha256(b"facebench dataset 1\n")
+    digest.update((canonical_json(["age", "race"]) + "\n").encode())
+    for row in range(3):
+        marks = dataset.landmarks[row]
+        score = float(dataset.detector_scores[row])
+        cells = [
+            dataset.image_ids[row], dataset.identities[row],
+            [dataset.attributes["age"][row], dataset.attributes["race"][row]], dataset.template_ids[row],
+            dataset.media_ids[row], None if np.isnan(marks).any() else marks.reshape(-1).tolist(),
+            hashes[row] or "unreadable", None if np.isnan(score) else score, ["role", dataset.roles[row]],
+        ]  # fmt: skip
+        digest.update((canonical_json(cells) + "\n").encode())
+    assert dataset_sha256(dataset, hashes) == digest.hexdigest()

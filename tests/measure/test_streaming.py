@@ -22,10 +22,8 @@ from facebench.measure.sample import Images
 from facebench.measure.streaming_counts import Tallied, false_non_match_rate
 from facebench.measure.study import points_of
 from facebench.metrics import clusters
-from facebench.run.evaluate import why_not_at_this_size
 from facebench.schema import Estimate, ProtocolSpec
 from facebench.scoring import compare_all
-from facebench.sections import SECTIONS
 
 SPEC = ProtocolSpec.model_validate(
     {
@@ -198,16 +196,6 @@ def test_an_equal_error_rate_without_errors_is_bounded_by_the_people_seen() -> N
                     for compute in (None, LARGE))  # fmt: skip
     assert large.ci_high == small.ci_high
     assert large.ci_high < 4 / 100  # type: ignore[operator]
-
-
-def test_what_needs_every_score_is_said() -> None:
-    images, _ = make(60)
-    many = Images(tuple(map(str, range(12_001))), None, {})
-    gap = why_not_at_this_size(SECTIONS.get("covariates"), many, None)
-    assert gap is not None
-    assert "12,001" in gap.why
-    assert why_not_at_this_size(SECTIONS.get("covariates"), images, None) is None
-    assert why_not_at_this_size(SECTIONS.get("efficiency"), many, None) is None
 
 
 def test_an_interrupted_run_computes_no_tile_twice(tmp_path: Path) -> None:

@@ -351,3 +351,24 @@ def test_vertex_variance_is_near_that_of_the_rates_themselves():
     rates = (accepts + totals.filled[:, 0] * errors.mean()) / totals.weight[:, 0]
     closed = closed_form(errors - errors.mean(), impostor.first, impostor.second, 60)
     assert rates.var() == pytest.approx(closed, rel=0.15)
+
+
+@pytest.mark.parametrize("band", [1, 3, 1 << 14])
+@pytest.mark.parametrize("seed", range(4))
+def test_bands_of_the_list_change_nothing(band, seed, monkeypatch):
+    design = Design(seed)
+    ranked, totals = design.ranked(genuine=False), design.pooled_totals()
+    expected = boot.replicate_cutoffs(design.weights, ranked, totals, [0.05, 0.3])
+    accepts = boot.replicate_accepts(design.weights, ranked, expected)
+    monkeypatch.setattr(boot, "_BAND", band)
+    np.testing.assert_array_equal(boot.replicate_cutoffs(design.weights, ranked, totals, [0.05, 0.3]), expected)
+    np.testing.assert_array_equal(boot.replicate_accepts(design.weights, ranked, expected), accepts)
+
+
+def test_more_cells_than_can_be_numbered_are_summed_one_by_one(monkeypatch):
+    design = Design(2)
+    ranked, totals = design.ranked(genuine=False), design.pooled_totals()
+    cutoffs = boot.replicate_cutoffs(design.weights, ranked, totals, [0.2])
+    expected = boot.replicate_accepts(design.weights, ranked, cutoffs)
+    monkeypatch.setattr(boot, "_MOST_COMBINATIONS", 1)
+    np.testing.assert_array_equal(boot.replicate_accepts(design.weights, ranked, cutoffs), expected)

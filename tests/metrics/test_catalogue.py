@@ -91,7 +91,7 @@ def test_an_unknown_metric_is_an_error_with_a_suggestion() -> None:
 
 
 def test_a_plug_in_adds_a_metric_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catalogue._METRICS, "_targets", dict(catalogue._METRICS._targets))
+    monkeypatch.setattr(catalogue.METRICS, "_targets", dict(catalogue.METRICS._targets))
     own = MetricDef(
         name="blink_rate", label="Blinks", words="How often.", topic=Topic.ALTERED, kind=Kind.RATE,
         direction=Direction.LOWER, bounds=(0.0, 1.0), counted=Counted.IMAGES, intervals=("wilson-identity",),

@@ -101,3 +101,24 @@ def test_sums_at_ends_have_the_bits_of_two_bincounts(rows: list[tuple[int, int, 
     first, second, values = (np.array(column) for column in zip(*rows, strict=True))
     expected = np.bincount(first, values, 5) + np.bincount(second, values, 5)
     assert sums_at_ends(first, second, values.astype(float), 5).tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("size", [1, 1000, sorting.BLOCK + 1, 3 * sorting.BLOCK + 77])
+def test_means_in_blocks_have_the_bits_of_numpy(size: int) -> None:
+    scores = np.random.default_rng(size).normal(0.1, 0.3, size).astype(np.float32)
+    wide = scores.astype(np.float64)
+    assert sorting.moments(scores) == (float(wide.mean()), float(wide.var()))
+    costs = sorting.mean_in_blocks(scores, lambda block: np.logaddexp(0.0, block.astype(np.float64)))
+    assert costs == float(np.logaddexp(0.0, wide).mean())
+
+
+def test_all_pairs_fall_as_a_list_of_them_does() -> None:
+    n = 60
+    ends = np.stack(np.triu_indices(n, 1), axis=1).astype(np.uint16)
+    scores = np.random.default_rng(3).integers(-4, 4, len(ends)).astype(np.float32)  # many ties, zeros of both signs
+    scores[::7] *= np.float32(-1.0)
+    scores[5] = -np.inf
+    order = sorting.falling_order(scores)
+    fallen, first, second = sorting.fallen_with_ends(scores, ends)
+    np.testing.assert_array_equal(fallen, scores[order])
+    np.testing.assert_array_equal(np.stack([first, second], axis=1), ends[order])

@@ -125,6 +125,13 @@ def test_missing_landmarks_are_told_with_the_remedy(face: np.ndarray) -> None:
         condition_sheets([])
 
 
+@pytest.mark.parametrize("name", ["geometry:flip", "geometry:crop:3", "geometry:crop_70"])
+def test_a_change_that_uses_no_landmarks_needs_none(name: str, face: np.ndarray) -> None:
+    known = alter(name, face, ARCFACE_112, "x")
+    for points in (None, np.full((5, 2), np.nan)):
+        assert np.array_equal(alter(name, face, points, "x"), known)
+
+
 def test_unknown_conditions_are_told_with_a_suggestion() -> None:
     with pytest.raises(UnknownNameError, match="Did you mean 'corruption:gaussian_blur'"):
         expand(["corruption:gausian_blur"])

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from facebench.errors import InputError
@@ -118,6 +119,38 @@ def test_frames_of_a_video_are_one_presentation(tmp_path: Path, faces: Path) -> 
     done = attempt(tmp_path, faces, f"{DEV}, video: place")
     assert isinstance(done.exception, InputError)
     assert "names of videos must differ between folders" in str(done.exception)
+
+
+def test_the_area_over_videos_is_that_of_their_mean_scores(tmp_path: Path) -> None:
+    metrics = pytest.importorskip("sklearn.metrics")
+    rng, folder = np.random.default_rng(4), tmp_path / "faces"
+    rows, answers, means, fakes = [], [], [], []
+    for video in range(30):
+        fake, frames = bool(video % 3), int(rng.integers(1, 7))
+        scores = rng.normal(0.55 if fake else 0.45, 0.05) + rng.normal(0, 0.3, frames)
+        for frame, score in enumerate(scores):
+            name = f"v{video}-{frame}"
+            rows.append(
+                {"image_id": name, "path": f"{name}.png", "species": "swap" if fake else "bona_fide",
+                 "subject": f"source{video // 3}", "split": "test", "clip": f"v{video}"}
+            )  # fmt: skip
+            if frame or video % 5:  # the first frame of some videos has no answer, and the others stand for it
+                answers.append({"image_id": name, "fake": float(score)})
+        means.append(np.mean(scores if video % 5 else scores[1:]) if frames > 1 or video % 5 else np.nan)
+        fakes.append(fake)
+    answers, rows = rng.permutation(answers).tolist(), rng.permutation(rows).tolist()
+    folder.mkdir()
+    write_rows(folder / "manifest.csv", rows)
+    write_rows(tmp_path / "answers.csv", answers)
+    result = judge(tmp_path, folder, "threshold: 0.5, higher: attack, score: fake, video: clip")
+    known = np.isfinite(means)
+    expected = metrics.roc_auc_score(np.array(fakes)[known], np.array(means)[known])
+    by_frame = {row["image_id"]: row["species"] == "swap" for row in rows}
+    of_frames = metrics.roc_auc_score([by_frame[a["image_id"]] for a in answers], [a["fake"] for a in answers])
+    assert one(result, "answer_auc").value == pytest.approx(expected, abs=1e-6)
+    assert abs(expected - of_frames) > 0.01, "frames alone would give another area"
+    assert result.task is not None
+    assert (result.task.n_judged, result.task.unit) == (30, "subject")
 
 
 @pytest.mark.parametrize(

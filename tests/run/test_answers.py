@@ -403,3 +403,19 @@ def test_a_real_network_with_its_classes_in_another_order_is_told(tmp_path: Path
         done = CliRunner().invoke(application(), ["check", str(tmp_path / "m.yaml"), "--data", str(data)])
         assert done.exit_code == code, done.output
         assert ("FAIL  expression: order of the classes" in done.output) == bool(code)
+
+
+def test_the_verdict_names_the_class_and_the_groups_that_differ(tmp_path: Path, faces: Path) -> None:
+    with (faces / "manifest.csv").open() as file:
+        people = list(csv.DictReader(file))
+    for i, row in enumerate(people):
+        row["sex"] = "fm"[(i // 5) % 2]
+    write_rows(faces / "manifest.csv", people)
+    rows = []
+    for i in range(60):
+        fear_of_men = truth(i) == "fear" and people[i]["sex"] == "m"
+        rows.append({"image_id": f"i{i}", **probabilities(i, fear_of_men)})
+    judge(tmp_path, faces, f"predictions:{write_rows(tmp_path / 'a.csv', rows)}")
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "Fear is recognised in 0 of 100 images of" in page
+    assert "and 100 of 100 images of" in page

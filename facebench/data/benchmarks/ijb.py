@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facebench.data.aligned import AlignedSource
+from facebench.data.aligned import AlignedSources
 from facebench.data.benchmarks.rows import lines_of
 from facebench.data.dataset import Dataset, PairList
 from facebench.data.pairs import OWN_PAIRS, OWN_TEMPLATE_PAIRS
-from facebench.data.plain_lists import LONG, NUMBER, TEXT, WHOLE, read_columns
+from facebench.data.plain_lists import LONG, NUMBER, TEXT, WHOLE, give_back_memory, read_columns, words_of
 from facebench.data.table import is_whole, read_table
-from facebench.data.trees import Tree
+from facebench.data.trees import Tree, safe_name
 from facebench.errors import InputError
 
 _MEDIA = re.compile(r"(?:.*/)?([^/]+)_face_tid_mid\.txt")
@@ -48,9 +48,8 @@ def read_ijb(tree: Tree, name: str, pairs: str | None) -> Dataset:
     images, templates, media = _media_rows(tree, file)
     points, scores = _landmarks(tree, f"{stem}_name_5pts_score.txt", images)
     folder = _folder(tree, images[0])
-    sources = tuple(
-        AlignedSource(tree.source(f"{folder}{image}"), five) for image, five in zip(images, points, strict=True)
-    )
+    files = [safe_name(f"{folder}{image}") for image in images]
+    sources = AlignedSources(tree.source, files, points)
     people, roles = _search_lists(tree, stem, set(templates))
     known = people and all(template in people for template in templates)
     found = Dataset(
@@ -69,13 +68,16 @@ def read_ijb(tree: Tree, name: str, pairs: str | None) -> Dataset:
     if pairs is None:
         return found
     listed = f"{stem}_template_pair_label.txt" if pairs == OWN_TEMPLATE_PAIRS else pairs
-    return replace(found, template_pairs=_template_pairs(tree, listed, found))
+    found = replace(found, template_pairs=_template_pairs(tree, listed, found))
+    give_back_memory()
+    return found
 
 
 def _media_rows(tree: Tree, file: str) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
     plain = read_columns(tree.read(file, "list of templates and media"), [TEXT] * 3, separator=" ")
     if plain is not None:
-        images, templates, media = (tuple(column.to_pylist()) for column in plain)
+        images = tuple(plain[0].to_pylist())
+        templates, media = map(words_of, plain[1:])
         numbers = {*templates, *(name.removeprefix("-") for name in set(media))}
         if all(map(is_whole, numbers)) and all(images) and len(set(images)) == len(images):
             return images, templates, media
@@ -188,27 +190,45 @@ def _template_pairs(tree: Tree, file: str, dataset: Dataset) -> PairList:
     first, second, label = _three_numbers(tree.read(file, "list of template pairs"), where)
     names, of_image = dataset.templates()
     numbers = np.array([int(name) for name in names], np.int64)
-    a, b = _places(first, numbers), _places(second, numbers)
+    owner = None
+    if dataset.identities is not None:
+        owner = np.zeros(len(names), np.int32)
+        person: dict[str, int] = {}
+        owner[of_image] = [person.setdefault(name, len(person)) for name in dataset.identities]
+    a, b = np.empty(first.size, np.int32), np.empty(first.size, np.int32)
+    for start in range(0, first.size, _ROWS):
+        rows = slice(start, start + _ROWS)
+        a[rows], b[rows] = _places(first[rows], numbers), _places(second[rows], numbers)
+        fault = _fault(a[rows], b[rows], (first[rows], second[rows], label[rows]), owner)
+        if fault:
+            raise InputError(f"{where}, line {start + fault[0] + 1}: {fault[1]}")
+    return PairList(a, b, label == 1)
+
+
+_ROWS = 1 << 18  # pairs at a time
+
+
+def _fault(
+    a: NDArray[np.int32], b: NDArray[np.int32], listed: tuple[NDArray[np.integer[Any]], ...],
+    owner: NDArray[np.int32] | None,
+) -> tuple[int, str] | None:  # fmt: skip
+    """Return the first row of some that cannot be, and what is wrong with it."""
+    first, second, label = listed
     unknown = np.flatnonzero((a < 0) | (b < 0))
     if unknown.size:
         row = unknown[0]
-        raise InputError(
-            f"{where}, line {row + 1}: no image belongs to template {(first if a[row] < 0 else second)[row]}"
-        )
+        return int(row), f"no image belongs to template {(first if a[row] < 0 else second)[row]}"
     wrong = np.flatnonzero((label != 0) & (label != 1))
     if wrong.size:
-        raise InputError(f"{where}, line {wrong[0] + 1}: the label is {label[wrong[0]]}; it must be 0 or 1")
-    genuine = label == 1
+        return int(wrong[0]), f"the label is {label[wrong[0]]}; it must be 0 or 1"
     same = np.flatnonzero(a == b)
     if same.size:
-        raise InputError(f"{where}, line {same[0] + 1}: a template is paired with itself")
-    if dataset.identities is not None:
-        owner = np.zeros(len(names), np.int32)
-        owner[of_image] = np.unique(np.asarray(dataset.identities), return_inverse=True)[1]
-        torn = np.flatnonzero((owner[a] == owner[b]) != genuine)
+        return int(same[0]), "a template is paired with itself"
+    if owner is not None:
+        torn = np.flatnonzero((owner[a] == owner[b]) != (label == 1))
         if torn.size:
-            raise InputError(f"{where}, line {torn[0] + 1}: the label contradicts the people of the 1:N lists")
-    return PairList(a, b, genuine)
+            return int(torn[0]), "the label contradicts the people of the 1:N lists"
+    return None
 
 
 def _places(wanted: NDArray[np.integer[Any]], numbers: NDArray[np.int64]) -> NDArray[np.int32]:

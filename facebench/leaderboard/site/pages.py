@@ -17,7 +17,7 @@ from facebench.report.reading import grouping_label
 from facebench.report.statement import Statement, Tone
 from facebench.report.tables import Cell, Table, text
 from facebench.schema.leaderboard import Listed
-from facebench.sections import every_section
+from facebench.sections import parts_of
 
 DATA = "leaderboard.json"
 
@@ -158,7 +158,7 @@ def _protocol_section(board: Shown, figures: Figures) -> Section:
         if grouping in reading.differential_groupings():
             found.append(differential_tables.differentials(reading, grouping))
         blocks.append(Block(f"Groups by {fmt.clip(grouping_label(grouping), 80)}", False, tables=_filled(*found)))
-    further = [part for section in every_section() for part in section.parts(reading)]
+    further = parts_of(reading)
     for section in further:
         found = [t for block in section.blocks for t in (*block.tables, *block.folded)]
         blocks.append(Block(section.title, False, tables=_filled(*found)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +44,7 @@ class Judged:
         answered: (n,) whether the model answered.
         left_out: images that do not count, by reason.
         threshold: of scores.
+        truth: (n, T) class numbers, labels 0 or 1 (NaN where not coded), true values, or bona fide 1 and attacks 0.
     """
 
     table: Table
@@ -52,6 +53,7 @@ class Judged:
     answered: NDArray[np.bool_]
     left_out: dict[str, int]
     threshold: Threshold | None = None
+    truth: Floats = field(default_factory=lambda: np.empty((0, 0)))
 
 
 def truth_column(name: str, columns: Mapping[str, Column], where: str) -> Column:

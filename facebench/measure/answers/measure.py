@@ -238,13 +238,13 @@ def _truths(task: Any) -> Sequence[str]:
 def _confusion(task: Any, cell: Cell) -> tuple[tuple[int, ...], ...]:
     if not isinstance(task, ClassifyTask | DistributionTask):
         return ()
-    counts = confusion_of(cell.sums.sum(axis=0), len(task.classes))
+    counts = confusion_of(cell.total, len(task.classes))
     return tuple(tuple(round(float(n)) for n in row) for row in counts)
 
 
 def _reliability(task: Any, cell: Cell, found: Judged) -> list[Curve]:
     if not isinstance(task, ClassifyTask | DistributionTask) or not any(f.metric == "ece" for f in found.table.figures):
         return []
-    n, confidence, accuracy = reliability(cell.sums.sum(axis=0), len(task.classes), task.calibration_bins)
+    n, confidence, accuracy = reliability(cell.total, len(task.classes), task.calibration_bins)
     kept = n > 0
     return [Curve(kind="reliability", name="all", x=tuple(confidence[kept].tolist()), y=tuple(accuracy[kept].tolist()))]

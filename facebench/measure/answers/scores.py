@@ -81,21 +81,39 @@ def judged_scores(
     place = {task.bona_fide: 0, **{name: number for number, name in enumerate(names, 1)}}
     species = np.array([place[word] for word in test.words])
     table = score_table(test.scores, species, names, threshold=threshold.value)
-    return Judged(table, test.rows, names, np.isfinite(test.scores), dict(left_out), threshold)
+    return Judged(
+        table,
+        test.rows,
+        names,
+        np.isfinite(test.scores),
+        dict(left_out),
+        threshold,
+        (species == 0)[:, None].astype(float),
+    )
 
 
-def _scores(task: ScoreTask, head: OutputSpec, given: Floats, where: str) -> Floats:
+def score_place(task: ScoreTask, head: OutputSpec, where: str) -> int:
+    """Return which number of a head is the score.
+
+    Raises:
+        InputError: the head has no number of that name.
+    """
     wanted = task.score or (head.names[0] if len(head.names) == 1 else task.bona_fide)
     if wanted not in head.names:
         raise InputError(
             f"{where}: the model has no number called {wanted!r}; its own are {', '.join(head.names)}."
             f"{did_you_mean(wanted, head.names)} Say in task.score which of them is the score"
         )
+    return head.names.index(wanted)
+
+
+def _scores(task: ScoreTask, head: OutputSpec, given: Floats, where: str) -> Floats:
+    place = score_place(task, head, where)
     if head.activation is Activation.LABEL:
         raise InputError(f"{where} needs a score, but {head.name!r} holds words; thresholds and ROC areas need numbers")
     if head.activation is Activation.LOGITS:
         given = probabilities(given, head, where) if len(head.names) > 1 else 1 / (1 + np.exp(-given))
-    scores = given[:, head.names.index(wanted)] * head.scale
+    scores = given[:, place] * head.scale
     return -scores if task.higher == "attack" else scores
 
 

@@ -46,7 +46,7 @@ def judged(
     Raises:
         InputError: a column or a head is missing, names differ, a true value is out of range, nothing can be judged.
     """
-    head, place = _head(task.head, card, where)
+    head, place = head_of(task.head, card, where)
     given = vectors[:, place].astype(np.float64)
     if isinstance(task, ClassifyTask):
         return _classes(task, head, given, truth_column(task.truth, columns, where), where)
@@ -66,7 +66,7 @@ def check_model(task: AnyTask | None, card: ModelCard, where: str) -> None:
         InputError: it gives the other, or has no such head.
     """
     if task is not None:
-        _head(task.head, card, where)
+        head_of(task.head, card, where)
     elif card.outputs:
         raise InputError(
             f"{where} compares embeddings, but model {card.name} gives answers "
@@ -74,7 +74,12 @@ def check_model(task: AnyTask | None, card: ModelCard, where: str) -> None:
         )
 
 
-def _head(name: str, card: ModelCard, where: str) -> tuple[OutputSpec, slice]:
+def head_of(name: str, card: ModelCard, where: str) -> tuple[OutputSpec, slice]:
+    """Return the head a protocol asks, and where its numbers stand in a row.
+
+    Raises:
+        InputError: the model gives embeddings, or has no such head.
+    """
     if not card.outputs:
         raise InputError(
             f"{where} judges answers, but model {card.name} gives embeddings: its file names no `outputs`; write "
@@ -114,7 +119,7 @@ def _classes(task: ClassifyTask, head: OutputSpec, given: Floats, column: Column
     table = classify_table(
         merged, truth[rows], task.classes, bins=task.calibration_bins, labels_only=only, other=None if only else other
     )
-    return Judged(table, rows, task.classes, known_rows(merged), dict(left_out))
+    return Judged(table, rows, task.classes, known_rows(merged), dict(left_out), truth=_column(truth[rows]))
 
 
 def _labels(task: MultilabelTask, head: OutputSpec, given: Floats, columns: Mapping[str, Column], where: str) -> Judged:
@@ -133,14 +138,14 @@ def _labels(task: MultilabelTask, head: OutputSpec, given: Floats, columns: Mapp
         scores = 1 / (1 + np.exp(-scores))
     left_out = {"no label is coded": len(truth) - rows.size} if rows.size < len(truth) else {}
     table = multilabel_table(scores[rows], truth[rows], labels, threshold=as_stored(task.threshold))
-    return Judged(table, rows, labels, known_rows(scores[rows]), left_out)
+    return Judged(table, rows, labels, known_rows(scores[rows]), left_out, truth=truth[rows])
 
 
 def _numbers(task: RegressTask, head: OutputSpec, given: Floats, columns: Mapping[str, Column], where: str) -> Judged:
     names = task.truth
     truth = np.stack([values(name, columns, task.ignore_values, where) for name in names], axis=1)
     _check_range(task, truth, where)
-    order = _number_order(names, head.names, where)
+    order = number_order(names, head.names, where)
     answers = given[:, order] * head.scale
     if task.clip and task.range is not None:
         answers = np.clip(answers, *task.range)
@@ -157,10 +162,19 @@ def _numbers(task: RegressTask, head: OutputSpec, given: Floats, columns: Mappin
         rotation=None if task.rotation is None else [names.index(name) for name in task.rotation],
     )  # fmt: skip
     left_out = {"no true value": len(truth) - rows.size} if rows.size < len(truth) else {}
-    return Judged(table, rows, names, known_rows(answers[rows]), left_out)
+    return Judged(table, rows, names, known_rows(answers[rows]), left_out, truth=truth[rows])
 
 
-def _number_order(names: tuple[str, ...], answers: tuple[str, ...], where: str) -> list[int]:
+def _column(numbers: NDArray[np.int64]) -> Floats:
+    return numbers[:, None].astype(np.float64)
+
+
+def number_order(names: tuple[str, ...], answers: tuple[str, ...], where: str) -> list[int]:
+    """Return where each true value stands among a head's numbers.
+
+    Raises:
+        InputError: the head has no number of that name.
+    """
     if len(names) == len(answers) == 1:
         return [0]
     missing = [name for name in names if name not in answers]

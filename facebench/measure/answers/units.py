@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,9 +84,11 @@ class Resampled:
 
     def cell(self, rows: Floats, inside: NDArray[np.int64]) -> Cell:
         """Return the sums of some images."""
+        from scipy.sparse import csr_array
+
         present, position = np.unique(self.units.index[inside], return_inverse=True)
-        sums = np.zeros((present.size, rows.shape[1]))
-        np.add.at(sums, position, rows[inside])
+        members = csr_array((np.ones(inside.size), (position, inside)), shape=(present.size, len(rows)))
+        sums = np.asarray(members @ rows)
         drawn = None if self._weights is None else own.weighted_sums(self._weights[:, present], sums)
         return Cell(sums, drawn)
 
@@ -110,6 +113,15 @@ class Cell:
     sums: Floats
     drawn: Floats | None
 
+    @cached_property
+    def total(self) -> Floats:
+        """The (C,) sums over all units."""
+        return np.asarray(self.sums.sum(axis=0), np.float64)
+
+    @cached_property
+    def _scatter(self) -> Floats:
+        return own.scatter_of(self.sums)
+
     @property
     def n_units(self) -> int:
         """How many units it holds."""
@@ -117,7 +129,7 @@ class Cell:
 
     def value(self, figure: Figure) -> float:
         """Return a figure; NaN where it is undefined."""
-        return float(figure.value(self.sums.sum(axis=0)))
+        return float(figure.value(self.total))
 
     def bias(self, figure: Figure) -> float:
         """Return by how much replicates lie above a figure on average.
@@ -133,7 +145,7 @@ class Cell:
         if self.n_units < 2:
             return None
         if self.drawn is None:
-            return own.influence_variance(figure.value, self.sums)
+            return own.influence_variance(figure.value, self.total, self._scatter, self.n_units)
         found = own.replicate_variance(figure.value, self.drawn)
         # drawing n of n units makes the variance (n - 1) / n of what it should be
         return None if found is None else found * self.n_units / (self.n_units - 1)

@@ -59,7 +59,7 @@ def judged_votes(
         answers, kept[rows, :k], majority[rows], task.classes, raw=votes[rows], bins=task.calibration_bins
     )
     left_out = {why: int(rows.sum()) for why, rows in reasons.items() if rows.any()}
-    return Judged(table, rows, task.classes, known_rows(answers), left_out)
+    return Judged(table, rows, task.classes, known_rows(answers), left_out, truth=majority[rows, None].astype(float))
 
 
 def _votes(task: DistributionTask, columns: Mapping[str, Column], where: str) -> Floats:

@@ -45,30 +45,44 @@ def replicate_variance(value: Of, drawn: Floats) -> float | None:
     return float(known.var(ddof=1))
 
 
-def influence_variance(value: Of, sums: Floats) -> float | None:
+def influence_variance(value: Of, total: Floats, scatter: Floats, n: int) -> float | None:
     """Return the linearised variance of a figure: the sum over units of its slope times their deviation, squared.
 
-    ``V = U / (U - 1) sum_u (g · (s_u - mean s))²`` with g the slope of the figure at the sums. It is what
-    `replicate_variance` tends to with many units.
+    ``V = U / (U - 1) sum_u (g · (s_u - mean s))² = U / (U - 1) g' S g`` with g the slope of the figure at the sums. It
+    is what `replicate_variance` tends to with many units.
+
+    Args:
+        value: the figure.
+        total: (C,) sums.
+        scatter: (C, C) S, from `scatter_of`.
+        n: units.
     """
-    n = len(sums)
     if n < 2:
         return None
-    own = influences(value, sums)
-    return float(own @ own) * n / (n - 1)
+    slope = slope_of(value, total)
+    return max(0.0, float(slope @ scatter @ slope)) * n / (n - 1)
+
+
+def scatter_of(sums: Floats) -> Floats:
+    """Return (C, C) the sum over units of the products of their deviations from the mean of (U, C) sums."""
+    off = sums - sums.mean(axis=0)
+    return np.asarray(off.T @ off)
 
 
 def influences(value: Of, sums: Floats) -> Floats:
     """Return (U,) what each unit adds to a figure: its slope at the sums times the unit's deviation from their mean."""
-    n, total = len(sums), sums.sum(axis=0)
+    total = sums.sum(axis=0)
+    return np.asarray((sums - total / len(sums)) @ slope_of(value, total), np.float64)
+
+
+def slope_of(value: Of, total: Floats) -> Floats:
+    """Return (C,) the slope of a figure at the sums, by central differences; 0 where it has none."""
     step = 1e-4 * np.maximum(np.abs(total), 1.0)
     moved = np.concatenate([total + np.diag(step), total - np.diag(step)])
     with np.errstate(divide="ignore", invalid="ignore"):
         found = value(moved)
         slope = (found[: step.size] - found[step.size :]) / (2 * step)
-    if not np.isfinite(slope).all():
-        slope = np.where(np.isfinite(slope), slope, 0.0)
-    return np.asarray((sums - total / n) @ slope, np.float64)
+    return np.where(np.isfinite(slope), slope, 0.0)
 
 
 def t_quantile(confidence: float, n_units: int) -> float:

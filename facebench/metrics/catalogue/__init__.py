@@ -13,10 +13,21 @@ from facebench.metrics.catalogue import answers, differentials, explanations, se
 from facebench.metrics.catalogue.definition import Counted, Direction, Format, Kind, MetricDef, Topic
 from facebench.registry import Registry
 
-__all__ = ["Counted", "Direction", "Format", "Kind", "MetricDef", "Topic", "known", "metric", "names", "register"]
+__all__ = [
+    "METRICS",
+    "Counted",
+    "Direction",
+    "Format",
+    "Kind",
+    "MetricDef",
+    "Topic",
+    "known",
+    "metric",
+    "names",
+    "register",
+]
 
-_METRICS: Registry[MetricDef] = Registry("metric", group="facebench.metrics")
-for _definition in (
+_BUILT_IN = (
     *verification.METRICS,
     *sections.METRICS,
     *differentials.METRICS,
@@ -24,8 +35,20 @@ for _definition in (
     *answers.METRICS,
     *answers.GAPS,
     answers.LOSS,
-):
-    _METRICS.register(_definition.name, _definition)
+)
+METRICS: Registry[MetricDef] = Registry(
+    "metric",
+    builtin={definition.name: definition for definition in _BUILT_IN},
+    group="facebench.metrics",
+    page="metrics.md",
+    contract="facebench.metrics.catalogue.definition:check_metric_contract",
+    about=lambda _, definition: definition.words or definition.label,
+    facts=lambda definition: {
+        "direction": definition.direction.value,
+        "kind": definition.kind.value,
+        "bounds": list(definition.bounds),
+    },
+)
 
 
 def metric(name: str, *, where: str = "") -> MetricDef:
@@ -47,19 +70,19 @@ def metric(name: str, *, where: str = "") -> MetricDef:
             f"unknown metric {name!r}{place}.{did_you_mean(name, names())} docs/metrics.md lists all names; a plug-in "
             "adds its own by the entry point facebench.metrics."
         )
-    return _METRICS.get(name)
+    return METRICS.get(name)
 
 
 def known(name: str) -> bool:
     """Tell whether a metric is defined."""
-    return name in _METRICS
+    return name in METRICS
 
 
 def names() -> list[str]:
     """Return the names of all metrics, sorted."""
-    return _METRICS.names()
+    return METRICS.names()
 
 
 def register(definition: MetricDef) -> None:
     """Add the definition of a metric of a plug-in; a name in use is an error, never an override."""
-    _METRICS.register(definition.name, definition)
+    METRICS.register(definition.name, definition)

@@ -155,3 +155,19 @@ SIGNED = (-1.0, 1.0)
 POSITIVE = (0.0, inf)
 FROM_ONE = (1.0, inf)
 REAL = (-inf, inf)
+
+
+def check_metric_contract(definition: object, name: str) -> None:
+    """Check the definition of a metric.
+
+    Raises:
+        AssertionError: says which rule is broken.
+    """
+    assert isinstance(definition, MetricDef), f"{name} is {type(definition).__name__}; expected a MetricDef"
+    assert definition.name == name, f"{name} is registered under another name than its own, {definition.name}"
+    assert definition.label.strip(), f"{name}: `label` must name it"
+    assert definition.words.strip(), f"{name}: `words` must say how to read a value"
+    low, high = definition.bounds
+    assert low < high, f"{name}: bounds {low} to {high} are not rising"
+    assert definition.kind is not Kind.RATE or definition.bounds == UNIT, f"{name}: a rate lies in 0 to 1"
+    assert definition.alike is None or low <= definition.alike <= high, f"{name}: `alike` lies outside the bounds"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from facebench.metrics.catalogue.definition import (
+    POSITIVE,
     REAL,
     SIGNED,
     UNIT,
@@ -168,4 +169,21 @@ ATTACK = (
     ),
 )  # fmt: skip
 
-METRICS = (*LADDER, *DISCARD, *JUDGEMENTS, *CAUSAL, *ALTERED, *SEARCH, *ATTACK)
+_spot = partial(MetricDef, topic=Topic.DIFFERENTIAL, counted=Counted.IMAGES, intervals=("t-units",), direction=_LOWER)
+SPOTS = (
+    _spot(
+        name="weak_spot_errors", label="Errors in a slice", kind=Kind.MEAN, bounds=UNIT, format=Format.SHARE,
+        words="Share of errors in a slice that was found on other people, such as dark pictures of one group.",
+    ),
+    _spot(
+        name="weak_spot_size", label="Error in a slice", kind=Kind.MEAN, bounds=POSITIVE,
+        words="Mean size of the error in a slice that was found on other people.",
+    ),
+    _spot(
+        name="weak_spot_excess", label="Excess in a slice", kind=Kind.DIFFERENCE, bounds=REAL,
+        words="Mean loss in a slice less that elsewhere, on people who had no say in its choice; the p-value is "
+        "one-sided and corrected for the number of slices tested.",
+    ),
+)  # fmt: skip
+
+METRICS = (*LADDER, *DISCARD, *JUDGEMENTS, *CAUSAL, *ALTERED, *SEARCH, *ATTACK, *SPOTS)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from facebench.errors import ModelError
 from facebench.files import sha256_file
-from facebench.models.load import LoadContext
+from facebench.models.context import LoadContext
 from facebench.models.torch_adapter import TorchModel
 from facebench.models.zoo.network import DIM, INPUT, Network
 from facebench.models.zoo.recipes import Recipe, recipe

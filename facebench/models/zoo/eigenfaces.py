@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from facebench.errors import ModelError
 from facebench.files import sha256_file, write_atomic
-from facebench.models.load import LoadContext
+from facebench.models.context import LoadContext
 from facebench.schema import InputSpec, ModelCard
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from facebench.models.load import LoadContext
+from facebench.models.context import LoadContext
 from facebench.models.preprocess import check_faces
 from facebench.schema import InputSpec, ModelCard
 

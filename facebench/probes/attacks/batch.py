@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from facebench.data.decode import decode
 from facebench.data.png import encode_png
-from facebench.probes.attacks import apgd, masking, minimal, nobox, queries, steps, universal, worn
-from facebench.probes.attacks.head import Ledger, PairHead, frozen, succeeded
+from facebench.probes.attacks import apgd, masking, minimal, nobox, plugged, queries, steps, universal, worn
+from facebench.probes.attacks.head import Ledger, MarginRule, PairHead, frozen, succeeded
 from facebench.schema import Comparator
-from facebench.schema.attacks import AttackCell, Knowledge, Norm
+from facebench.schema.attacks import ATTACKS, AttackCell, Knowledge, Norm
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float64]
@@ -55,12 +55,21 @@ class Rows:
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """The network that gradients come from: the victim's own, or a surrogate's."""
+    """The network that gradients come from: the victim's own, or a surrogate's.
+
+    With a `rule`, `templates` holds what is true of each row, and the rule says how far an answer is right.
+    """
 
     network: nn.Module
     templates: NDArray[np.float32]
     threshold: float
     comparator: Comparator
+    rule: MarginRule | None = None
+
+    def head(self, device: str, scale: float = 1.0) -> PairHead:
+        """Return the two-class problem of the rows."""
+        templates = torch.from_numpy(self.templates).to(device)
+        return PairHead(self.network, templates, self.threshold, self.comparator, scale, self.rule)
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,9 +139,7 @@ def run_gradient(cell: AttackCell, rows: Rows, target: Target, *, scale: float =
     """Run a white-box, transfer or occlusion cell on a batch; `scale` is that of the head's logits."""
     started = time.perf_counter()
     with frozen(target.network):
-        head = PairHead(
-            target.network, torch.from_numpy(target.templates).to(device), target.threshold, target.comparator, scale
-        )
+        head = target.head(device, scale)
         faces = to_tensor(rows.faces, device)
         labels = torch.full((len(rows),), 0 if rows.genuine else 1, dtype=torch.long, device=device)
         budgets = cell.eps_values or (1.0,)
@@ -218,6 +225,10 @@ def _once(
         return apgd.auto_pgd(
             head, faces, labels, norm=norm.value, eps=limit, steps=n_steps, seeds=rows.seeds, restart=restart
         )
+    if cell.attack not in ATTACKS:
+        return plugged.climb_plugged(
+            cell.attack, head, faces, labels, norm=norm, eps=limit, steps=n_steps, seeds=rows.seeds, restart=restart
+        )
     if cell.attack == "universal":
         return universal.universal(head, faces, labels, eps=limit, steps=n_steps)
     if cell.norm is Norm.PATTERN:
@@ -301,8 +312,7 @@ def _within(history: Sequence[tuple[int, float]], eps: float) -> int | None:
 def check_masking(rows: Rows, target: Target, *, device: str = "cpu") -> tuple[masking.Signs, Ledger]:
     """Return what a few rows say of the gradients of a network, and what the question cost."""
     with frozen(target.network):
-        templates = torch.from_numpy(target.templates).to(device)
-        head = PairHead(target.network, templates, target.threshold, target.comparator)
+        head = target.head(device)
         faces = to_tensor(rows.faces, device)
         labels = torch.full((len(rows),), 0 if rows.genuine else 1, dtype=torch.long, device=device)
         return masking.signs(head, faces, labels), head.ledger

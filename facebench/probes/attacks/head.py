@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -13,6 +13,8 @@ from facebench.errors import ModelError
 from facebench.schema import Comparator
 
 ACCEPT, REJECT = 0, 1
+MarginRule = Callable[[Tensor, Tensor], Tensor]
+"""What a network says and what is true, row by row, to (N,) margins: above zero is right."""
 
 
 @dataclass
@@ -51,6 +53,7 @@ class PairHead(nn.Module):
         threshold: accept when the score is at or above it.
         comparator: how two embeddings are compared.
         scale: of the logits.
+        rule: in place of the comparator, how what the network says becomes a margin, with `templates` as the truth.
     """
 
     def __init__(
@@ -60,15 +63,17 @@ class PairHead(nn.Module):
         threshold: float,
         comparator: Comparator = Comparator.COSINE,
         scale: float = 1.0,
+        rule: MarginRule | None = None,
     ) -> None:
         super().__init__()
-        if comparator not in (Comparator.COSINE, Comparator.DOT, Comparator.EUCLIDEAN):
+        if rule is None and comparator not in (Comparator.COSINE, Comparator.DOT, Comparator.EUCLIDEAN):
             raise ModelError(f"attacks differentiate cosine, dot and euclidean scores; this model uses {comparator}")
         self.network = network
         self.templates = templates
         self.threshold = threshold
         self.comparator = comparator
         self.scale = scale
+        self.rule = rule
         self.ledger = Ledger()
         self.trace: list[Tensor] = []  # (N,) margins of every forward pass
         self.eval()
@@ -89,13 +94,17 @@ class PairHead(nn.Module):
         if faces.requires_grad:
             faces.register_hook(self._watch)  # type: ignore[no-untyped-call]
         self.ledger.forwards += len(faces)
-        margin = _similarity(self.network(faces), self.templates, self.comparator) - self.threshold
+        said = self.network(faces)
+        if self.rule is not None:
+            margin = self.rule(said, self.templates)
+        else:
+            margin = _similarity(said, self.templates, self.comparator) - self.threshold
         self.trace.append(margin.detach())
         return margin
 
     def rows(self, which: Tensor) -> PairHead:
         """Return a head for some rows, with a ledger of its own."""
-        return PairHead(self.network, self.templates[which], self.threshold, self.comparator, self.scale)
+        return PairHead(self.network, self.templates[which], self.threshold, self.comparator, self.scale, self.rule)
 
     def _watch(self, gradient: Tensor) -> Tensor | None:
         """Count gradients that say nothing, and hand attacks zeros where a gradient is NaN or infinite."""

@@ -6,7 +6,11 @@ holds all by name; third-party methods come by entry point (group ``facebench.sa
 
 from __future__ import annotations
 
-from facebench.probes.saliency.subject import Explained, Method, Saliency, Target
+from collections.abc import Mapping
+from typing import Any
+
+from facebench.errors import PluginError
+from facebench.probes.saliency.subject import Asked, Explained, Method, Saliency, Target, Traits, Uses, declares
 from facebench.registry import Registry
 
 METHODS: Registry[Method] = Registry(
@@ -28,14 +32,57 @@ METHODS: Registry[Method] = Registry(
         "contrastive-ebp": "facebench.probes.saliency.gradients:contrastive_excitation_backprop",
     },
     group="facebench.saliency",
+    page="explanations.md",
+    contract="facebench.probes.saliency.contract:check_saliency_contract",
+    facts=lambda method: {"uses": method.traits.uses.value, "random": method.traits.random},
 )
 
-GRADIENT_METHODS = frozenset(
-    {"gradient", "input-x-gradient", "smoothgrad", "integrated-gradients", "grad-cam", "ebp", "contrastive-ebp"}
-)
-"""Methods that read the network's gradients or activations."""
 
-RANDOM_METHODS = frozenset({"rise", "s-rise", "corrrise", "dise", "smoothgrad"})
-"""Methods whose map depends on a seed."""
+def traits_of(name: str) -> Traits:
+    """Return what a saliency method declares.
 
-__all__ = ["GRADIENT_METHODS", "METHODS", "RANDOM_METHODS", "Explained", "Method", "Saliency", "Target"]
+    Raises:
+        UnknownNameError: no such method.
+        PluginError: a plug-in declares nothing.
+    """
+    found = getattr(METHODS.get(name), "traits", None)
+    if not isinstance(found, Traits):
+        raise PluginError(
+            f"saliency method {name!r} does not declare what it uses; decorate its function with "
+            "@declares(uses=..., random=...) of facebench.probes.saliency"
+        )
+    return found
+
+
+def draw_map(name: str, subject: Explained, options: Mapping[str, Any]) -> Saliency:
+    """Return the map of a method.
+
+    Raises:
+        PluginError: a plug-in raised, or gave something else than a map of the probe's size.
+    """
+    with METHODS.blame(name):
+        found = METHODS.get(name)(subject, **options)
+    if not isinstance(found, Saliency):
+        raise PluginError(
+            f"saliency method {name!r} returned {type(found).__name__}; expected Saliency.of(values, ...)"
+        )
+    if found.values is not None and found.values.shape != subject.probe.shape[:2]:
+        raise PluginError(
+            f"saliency method {name!r} returned a map of {found.values.shape}; the probe is {subject.probe.shape[:2]}"
+        )
+    return found
+
+
+__all__ = [
+    "METHODS",
+    "Asked",
+    "Explained",
+    "Method",
+    "Saliency",
+    "Target",
+    "Traits",
+    "Uses",
+    "declares",
+    "draw_map",
+    "traits_of",
+]

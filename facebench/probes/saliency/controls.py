@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 GREY = 127.5
 RANDOM_DIM = 64
+SEEN = 0.05
+"""Of the effect of the whole face on an answer: a part with less is not looked at."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +40,16 @@ class Masked:
         shown = np.where(self.mask[None, :, :, None], faces, np.uint8(round(GREY)))
         vectors: Vectors = self.embed(shown.astype(np.uint8))
         return vectors
+
+    def moves(self, plain: Explained) -> float:
+        """Return by what share of the whole face's effect the part that is left moves an answer, from plain grey.
+
+        Below a twentieth it counts as 0: the model does not look there, and nothing was planted.
+        """
+        whole, grey = plain.scores(np.stack([plain.probe, np.full_like(plain.probe, round(GREY))]))
+        part = self.subject(plain).scores(plain.probe[None])[0]
+        share = float(np.nan_to_num(abs(part - grey) / max(abs(whole - grey), 1e-12)))
+        return share if share >= SEEN else 0.0
 
     def response(self, face: Faces) -> float:
         """Return how much the part that is left moves the embedding of a face (H, W, 3): 1 - cosine to plain grey.
@@ -69,9 +81,7 @@ class Masked:
 
     def subject(self, plain: Explained) -> Explained:
         """Return the same question put to the masked model; the reference is embedded through the mask as well."""
-        assert plain.reference is not None
-        mate = self.embed_masked(plain.reference[None])[0]
-        target = replace(plain.target, mate=mate, non_mate=None)
+        target = plain.target.behind(self.embed_masked, plain.reference)
         return replace(plain, embed=self.embed_masked, module=self.module_masked(), target=target)
 
 
@@ -111,11 +121,9 @@ class RandomProjection:
 
 def random_subject(plain: Explained, seed: int) -> Explained:
     """Return the same question put to a model that has learnt nothing."""
-    assert plain.reference is not None
     if plain.module is None:
         model = RandomProjection(seed)
-        target = replace(plain.target, mate=model.embed(plain.reference[None])[0], non_mate=None)
-        return replace(plain, embed=model.embed, target=target)
+        return replace(plain, embed=model.embed, target=plain.target.untrained(model.embed, plain.reference))
     import torch
 
     network = randomised(plain.module, seed)
@@ -125,5 +133,4 @@ def random_subject(plain: Explained, seed: int) -> Explained:
             pixels = torch.from_numpy(faces.astype(np.float32).transpose(0, 3, 1, 2) / np.float32(255))
             return np.asarray(network(pixels).numpy(), np.float32)
 
-    target = replace(plain.target, mate=embed(plain.reference[None])[0], non_mate=None)
-    return replace(plain, embed=embed, module=network, target=target)
+    return replace(plain, embed=embed, module=network, target=plain.target.behind(embed, plain.reference))

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facebench.errors import InputError, how_to_install
-from facebench.probes.saliency.subject import Explained, Saliency
+from facebench.probes.saliency.subject import Explained, Saliency, Target, declares
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 BASELINES = {"black": 0.0, "grey": 0.5}
+_ANSWERS = "the method is defined here for the score of two embeddings, not for answers"
 
 
 def _captum() -> Any:
@@ -42,14 +43,9 @@ def _input(subject: Explained) -> Tensor:
 
 def _forward(subject: Explained) -> Callable[[Tensor], Tensor]:
     """Return the explained score as a function of (N, 3, H, W) pixels in [0, 1]."""
-    import torch
-
-    direction = torch.from_numpy(subject.target.weights.astype(np.float32))
 
     def score(faces: Tensor) -> Tensor:
-        vectors: Tensor = subject.module(faces)
-        found: Tensor = (vectors @ direction) / vectors.norm(dim=1)
-        return found
+        return subject.target.told(subject.module(faces))
 
     return score
 
@@ -59,6 +55,7 @@ def _map(attribution: Tensor) -> np.ndarray[Any, np.dtype[np.float32]]:
     return values
 
 
+@declares(uses="gradients", random=False)
 def gradient(subject: Explained) -> Saliency:
     """Map the size of the gradient, |d s / d x| summed over channels (Simonyan et al. 2014); unsigned."""
     if subject.module is None:
@@ -69,6 +66,7 @@ def gradient(subject: Explained) -> Saliency:
     )
 
 
+@declares(uses="gradients", random=False)
 def input_x_gradient(subject: Explained) -> Saliency:
     """Map pixel times gradient (Shrikumar et al. 2016); its completeness gap is that of a linear model's bias."""
     if subject.module is None:
@@ -77,6 +75,7 @@ def input_x_gradient(subject: Explained) -> Saliency:
     return Saliency.of(_map(found), "input-x-gradient", forwards=1, backwards=1)
 
 
+@declares(uses="gradients", random=True)
 def smoothgrad(subject: Explained, *, samples: int = 25, noise: float = 0.1) -> Saliency:
     """Map the mean size of the gradient over noisy copies of the face (Smilkov et al. 2017).
 
@@ -102,6 +101,7 @@ def smoothgrad(subject: Explained, *, samples: int = 25, noise: float = 0.1) -> 
     )  # fmt: skip
 
 
+@declares(uses="gradients", random=False)
 def integrated_gradients(subject: Explained, *, steps: int = 50, baseline: str = "grey") -> Saliency:
     """Map integrated gradients (Sundararajan et al. 2017); ``completeness_gap`` is what the map's sum misses.
 
@@ -131,6 +131,7 @@ def integrated_gradients(subject: Explained, *, steps: int = 50, baseline: str =
     )  # fmt: skip
 
 
+@declares(uses="layers", random=False)
 def grad_cam(subject: Explained, *, layer: str | None = None) -> Saliency:
     """Map Grad-CAM at a layer, enlarged bilinearly to the face (Selvaraju et al. 2017).
 
@@ -185,6 +186,7 @@ def _fine_layer(module: nn.Module, face: Tensor) -> str | None:
     return fine[-1] if fine else None
 
 
+@declares(uses="layers", random=False)
 def excitation_backprop(subject: Explained) -> Saliency:
     """Map excitation backprop: winning probabilities passed down along positive weights (Zhang et al. 2018).
 
@@ -194,13 +196,18 @@ def excitation_backprop(subject: Explained) -> Saliency:
 
     if subject.module is None:
         return _no_module(subject, "ebp")
+    if not isinstance(subject.target, Target):
+        return Saliency.unsupported("ebp", _ANSWERS)
     return excitation_map(subject.module, _input(subject), subject.target.weights, contrastive=False)
 
 
+@declares(uses="layers", random=False)
 def contrastive_excitation_backprop(subject: Explained) -> Saliency:
     """Map contrastive excitation backprop: the winners of the score less those of its negation (Zhang et al. 2018)."""
     from facebench.probes.saliency.excitation import excitation_map
 
     if subject.module is None:
         return _no_module(subject, "contrastive-ebp")
+    if not isinstance(subject.target, Target):
+        return Saliency.unsupported("contrastive-ebp", _ANSWERS)
     return excitation_map(subject.module, _input(subject), subject.target.weights, contrastive=True)

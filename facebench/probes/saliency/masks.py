@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from facebench.errors import InputError
 from facebench.probes.saliency.occlusion import fill_image
-from facebench.probes.saliency.subject import Explained, Faces, Saliency, Scores
+from facebench.probes.saliency.subject import Explained, Faces, Saliency, Scores, Target, declares
 
 Masks = NDArray[np.float32]
 
@@ -88,6 +88,7 @@ def _weighted(
     return total, weight, scores
 
 
+@declares(uses="embeddings", random=True)
 def rise(subject: Explained, *, masks: int = 1000, grid: int = 8, p: float = 0.5, fill: str = "black") -> Saliency:
     """Map the mean score of the masked faces in which a pixel shows: S(x) = sum_i s_i M_i(x) / sum_i M_i(x).
 
@@ -101,6 +102,7 @@ def rise(subject: Explained, *, masks: int = 1000, grid: int = 8, p: float = 0.5
     return Saliency.of(values, "rise", forwards=masks, settings=settings)
 
 
+@declares(uses="embeddings", random=True)
 def s_rise(subject: Explained, *, masks: int = 1000, grid: int = 8, p: float = 0.5, fill: str = "black") -> Saliency:
     """Map RISE with both faces under the same mask: s_i compares the masked probe with the equally masked reference.
 
@@ -110,6 +112,7 @@ def s_rise(subject: Explained, *, masks: int = 1000, grid: int = 8, p: float = 0
     return _both(subject, "s-rise", masks=masks, grid=grid, p=p, fill=fill)
 
 
+@declares(uses="embeddings", random=True)
 def corrrise(subject: Explained, *, masks: int = 1000, grid: int = 8, p: float = 0.5, fill: str = "black") -> Saliency:
     """Map Pearson's correlation, over masks, of the score with the visibility of a pixel.
 
@@ -136,7 +139,7 @@ def corrrise(subject: Explained, *, masks: int = 1000, grid: int = 8, p: float =
 def _both(subject: Explained, method: str, *, masks: int, grid: int, p: float, fill: str) -> Saliency:
     if subject.reference is None:
         return Saliency.unsupported(method, "the reference's face is not at hand, only its embedding")
-    if subject.target.non_mate is not None:
+    if not isinstance(subject.target, Target) or subject.target.non_mate is not None:
         return Saliency.unsupported(method, "the method is defined for pairs, not for triplets")
     height, width = subject.probe.shape[:2]
     drawn = RiseMasks(masks, height, width, grid=grid, p=p, seed=subject.seed)
@@ -155,6 +158,7 @@ def _both(subject: Explained, method: str, *, masks: int, grid: int, p: float, f
     return Saliency.of(values, method, forwards=2 * masks, settings=settings)
 
 
+@declares(uses="embeddings", random=True)
 def dise(subject: Explained, *, masks: int = 1000, grid: int = 12, cells: int = 2, fill: str = "blur") -> Saliency:
     """Map how much covering a few cells at a time lowers the score, cells drawn where faces differ from their blur.
 

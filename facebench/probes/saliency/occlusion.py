@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facebench.errors import InputError
-from facebench.probes.saliency.subject import Explained, Faces, Saliency
+from facebench.probes.saliency.subject import Explained, Faces, Saliency, declares
 
 Floats = NDArray[np.float64]
 FILLS = ("black", "mean", "blur")
@@ -66,6 +66,7 @@ def _drops(subject: Explained, fill: str, boxes: list[tuple[int, int, int, int]]
     return np.asarray(scores[-1] - scores[:-1])
 
 
+@declares(uses="embeddings", random=False)
 def occlusion(subject: Explained, *, patch: int = 16, stride: int = 8, fill: str = "black") -> Saliency:
     """Map how much the score falls when a patch is covered, averaged over the patches that cover a pixel.
 
@@ -85,6 +86,7 @@ def occlusion(subject: Explained, *, patch: int = 16, stride: int = 8, fill: str
     )  # fmt: skip
 
 
+@declares(uses="embeddings", random=False)
 def x_face(
     subject: Explained, *, patches: tuple[int, ...] = (7, 14, 28), stride: int = 5, fill: str = "black"
 ) -> Saliency:
@@ -117,6 +119,7 @@ def _bells(height: int, width: int, sigma: float, stride: int) -> NDArray[np.flo
     )
 
 
+@declares(uses="embeddings", random=False)
 def minplus(subject: Explained, *, sigma: float = 10.0, stride: int = 8, fill: str = "black") -> Saliency:
     """Map the mean of two views: how much the score falls when one Gaussian window is removed from the face (minus),
     and how much it rises when that window alone is shown (plus), each scaled to a largest value of 1.

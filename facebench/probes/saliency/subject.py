@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facebench.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Faces = NDArray[np.uint8]
 Vectors = NDArray[np.float32]
@@ -42,11 +46,58 @@ class Target:
             unit = unit - self.non_mate / np.linalg.norm(self.non_mate.astype(np.float64))
         return np.asarray(unit, np.float64)
 
+    @property
+    def parts(self) -> tuple[NDArray[Any] | None, ...]:
+        """What names the target in a cache."""
+        return (self.mate, self.non_mate)
+
+    def told(self, vectors: Tensor) -> Tensor:
+        """Return the scores of a tensor of embeddings, differentiable."""
+        import torch
+
+        direction = torch.from_numpy(self.weights.astype(np.float32))
+        found: Tensor = (vectors @ direction) / vectors.norm(dim=1)
+        return found
+
+    def behind(self, embed: Callable[[Faces], Vectors], reference: Faces | None) -> Target:
+        """Return the same question to another model, by which the reference is embedded anew."""
+        assert reference is not None
+        return Target(embed(reference[None])[0])
+
+    def untrained(self, embed: Callable[[Faces], Vectors], reference: Faces | None) -> Target:
+        """Return the same question to a model that has learnt nothing."""
+        return self.behind(embed, reference)
+
     def score(self, vectors: Vectors) -> Scores:
         """Return (N,) scores of (N, D) embeddings; NaN where an embedding is unusable."""
         v = vectors.astype(np.float64)
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.asarray((v @ self.weights) / np.linalg.norm(v, axis=1))
+
+
+class Asked(Protocol):
+    """The number a map explains, whatever it is of: a comparison (`Target`) or an answer (`heads.HeadTarget`)."""
+
+    @property
+    def parts(self) -> tuple[NDArray[Any] | None, ...]:
+        """What names it in a cache."""
+        ...
+
+    def score(self, vectors: Vectors) -> Scores:
+        """Return (N,) scores of what the model says."""
+        ...
+
+    def told(self, vectors: Tensor) -> Tensor:
+        """Return the same of a tensor, differentiable."""
+        ...
+
+    def behind(self, embed: Callable[[Faces], Vectors], reference: Faces | None, /) -> Asked:
+        """Return the same question to another model."""
+        ...
+
+    def untrained(self, embed: Callable[[Faces], Vectors], reference: Faces | None, /) -> Asked:
+        """Return the same question to a model that has learnt nothing."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +117,7 @@ class Explained:
     """
 
     probe: Faces
-    target: Target
+    target: Asked
     embed: Callable[[Faces], Vectors]
     batch_size: int = 32
     module: Any = None
@@ -124,9 +175,53 @@ class Saliency:
         return cls(None, method, flag="unsupported", why=why)
 
 
+class Uses(StrEnum):
+    """What of a model a saliency method reads."""
+
+    EMBEDDINGS = "embeddings"  # nothing but `embed`: any model can be explained
+    LAYERS = "layers"  # what lies inside the network: activations, or signals sent back through it
+    GRADIENTS = "gradients"  # the slope of the score with respect to pixels; held to the stricter control
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What a saliency method declares: what it reads of the model, and whether its map depends on the seed."""
+
+    uses: Uses
+    random: bool
+
+    @property
+    def needs_gradients(self) -> bool:
+        """Whether the model must open its network."""
+        return self.uses is not Uses.EMBEDDINGS
+
+
 class Method(Protocol):
-    """A saliency method: a function of what is explained and its own options."""
+    """A saliency method: a function of what is explained and its own options, with what it `declares`."""
+
+    traits: Traits
 
     def __call__(self, subject: Explained, **options: Any) -> Saliency:
         """Return the map."""
         ...
+
+
+def declares(*, uses: str, random: bool) -> Callable[[Callable[..., Saliency]], Method]:
+    """Return a decorator that makes a function a saliency method.
+
+    Args:
+        uses: ``embeddings``, ``layers`` or ``gradients``; see `Uses`.
+        random: whether the map depends on ``subject.seed``.
+
+    >>> @declares(uses="embeddings", random=False)
+    ... def flat(subject): ...
+    >>> flat.traits.needs_gradients
+    False
+    """
+
+    def declared(function: Callable[..., Saliency]) -> Method:
+        method: Any = function
+        method.traits = Traits(Uses(uses), random)
+        return method  # type: ignore[no-any-return]
+
+    return declared

@@ -2,4 +2,9 @@
 
 from facebench.sections.section import Section
 
-SECTION = Section("causal", needs_model=False, condition_prefix="causal:")
+SECTION = Section(
+    "causal",
+    needs_model=False,
+    condition_prefix="causal:",
+    line="Counterfactual images: how much errors and scores change when one attribute of a face is edited.",
+)

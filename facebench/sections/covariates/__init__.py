@@ -2,4 +2,10 @@
 
 from facebench.sections.section import Section
 
-SECTION = Section("covariates", needs_model=False, takes_scores=True, needs_every_score=True, has_report=False)
+SECTION = Section(
+    "covariates",
+    needs_model=False,
+    takes_scores=True,
+    has_report=False,
+    line="Errors regressed on numeric columns of the manifest: odds ratios per step.",
+)

@@ -7,13 +7,14 @@ variances over identities. Odds ratios are given per step that the protocol stat
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facebench.errors import InputError, UnknownNameError
+from facebench.measure.drawn import drawn_people, genuine_ends
 from facebench.measure.every_score import Measurement
 from facebench.measure.pairwise import Block, blocks
 from facebench.measure.sample import Images
@@ -22,7 +23,7 @@ from facebench.metrics import regression
 from facebench.metrics.uncertainty import normal_quantile
 from facebench.metrics.verification import held
 from facebench.schema import Estimate, Flag, ProtocolSpec, Unmeasured, point_fields
-from facebench.scoring import similarity
+from facebench.scoring import compare_pairs, similarity
 from facebench.sections.contract import Listed, PlanRow, RunContext, Saved, SectionResult
 
 MIN_ERRORS = 30
@@ -36,14 +37,36 @@ def plan(spec: ProtocolSpec, n_images: int, seconds_per_image: float) -> list[Pl
 
 def run(context: RunContext) -> SectionResult:
     """Regress false matches and missed genuine comparisons at the primary target on each covariate."""
-    errors = partial(_errors, context.embedded.vectors, context.images, context.model.card.comparator.value)
-    return _measured(context.spec, context.images, errors, _Impostors, context.clean)
+    comparator = context.model.card.comparator.value
+    return _of_embeddings(context.spec, context.images, context.embedded.vectors, comparator, context.clean)
 
 
 def remeasure(saved: Saved) -> SectionResult:
     """Fit again from the embeddings."""
-    errors = partial(_errors, saved.vectors, saved.images, saved.result.model.comparator.value)
-    return _measured(saved.spec, saved.images, errors, _Impostors, saved.clean)
+    comparator = saved.result.model.comparator.value
+    return _of_embeddings(saved.spec, saved.images, saved.vectors, comparator, saved.clean)
+
+
+def _of_embeddings(
+    spec: ProtocolSpec, images: Images, vectors: NDArray[np.float32], comparator: str, clean: Measurement
+) -> SectionResult:
+    """Fit on all genuine comparisons and all impostor comparisons; of very many images on those of people drawn."""
+    rows = np.flatnonzero(drawn_people(images.identity))
+
+    def impostors(identity: NDArray[np.int64], values: Floats, false: NDArray[np.int64]) -> _Impostors:
+        return _Impostors(identity[rows], values[rows], false)
+
+    found = _measured(spec, images, partial(_errors, vectors, images.identity, rows, comparator), impostors, clean)
+    n = images.identity.size
+    if rows.size == n or images.identities is None:
+        return found
+    people = np.unique(images.identity[rows]).size
+    why = (
+        f"a regression goes through single comparisons many times, so false matches were fitted among {people:,} "
+        f"people drawn at random with all their images ({rows.size:,} of {n:,}); all genuine comparisons were used"
+    )
+    said = Unmeasured(what="regression on covariates over all impostor comparisons", why=why)
+    return replace(found, unmeasured=(*found.unmeasured, said))
 
 
 def from_scores(listed: Listed) -> SectionResult:
@@ -90,25 +113,29 @@ def _measured(
 
 @dataclass(frozen=True, eq=False)
 class _Errors:
-    """(E, 2) image indices of the false matches; and of all genuine comparisons, with whether each was missed."""
+    """(E, 2) positions of the false matches among the images fitted; all genuine comparisons, and which were missed."""
 
     impostor: NDArray[np.int64]
     genuine: NDArray[np.int64]
     missed: NDArray[np.bool_]
 
 
-def _errors(vectors: NDArray[np.float32], images: Images, comparator: str, threshold: float) -> _Errors:
-    false, genuine, missed = [], [], []
-    identity = images.identity
-    for block in blocks(identity):
-        scores = similarity(vectors[block.rows], vectors[block.columns], comparator)
-        rows, columns = np.nonzero(block.impostor & (scores >= np.float32(threshold)))
-        false.append(np.stack([block.rows[rows], block.columns[columns]], 1))
-        same = identity[block.rows][:, None] == identity[block.columns][None, :]
-        rows, columns = np.nonzero(np.triu(same, 1))  # columns begin with the rows, in the same order
-        genuine.append(np.stack([block.rows[rows], block.columns[columns]], 1))
-        missed.append(scores[rows, columns] < np.float32(threshold))
-    return _Errors(np.concatenate(false), np.concatenate(genuine), np.concatenate(missed))
+def _errors(
+    vectors: NDArray[np.float32],
+    identity: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    comparator: str,
+    threshold: float,
+) -> _Errors:
+    """Return all genuine comparisons, and the false matches among some images, as positions in `rows`."""
+    false = [np.zeros((0, 2), np.int64)]
+    for block in blocks(identity[rows]):
+        scores = similarity(vectors[rows[block.rows]], vectors[rows[block.columns]], comparator)
+        row, column = np.nonzero(block.impostor & (scores >= np.float32(threshold)))
+        false.append(np.stack([block.rows[row], block.columns[column]], 1))
+    genuine = genuine_ends(identity)
+    missed = compare_pairs(vectors, genuine[:, 0], genuine[:, 1], comparator) < np.float32(threshold)
+    return _Errors(np.concatenate(false), genuine, missed)
 
 
 class _Regression:
@@ -200,21 +227,19 @@ class _Impostors(_Regression):
 
     def _meat(self, beta: Floats) -> Floats:
         n = int(self._identity.max()) + 1
-        observed = np.zeros((n, n), bool)
-        position: dict[tuple[int, int], list[int]] = {}
         ends = np.sort(self._identity[self._false], axis=1)
-        for row, (u, v) in enumerate(ends):
-            position.setdefault((int(u), int(v)), []).append(row)
-            observed[u, v] = True
+        order = np.argsort(ends[:, 0], kind="stable")
+        ends, errors = ends[order], self._x[order]
         per_identity, products = np.zeros((n, 3)), np.zeros((3, 3))
         for block, x, p in self._parts(beta):
             sums = np.stack([-block.per_pair(row * p) for row in x], axis=-1)
-            hit = observed[np.ix_(block.row_identities, block.column_identities)]
-            for i, j in zip(*np.nonzero(hit), strict=True):
-                rows = position[int(block.row_identities[i]), int(block.column_identities[j])]
-                sums[i, j] += self._x[rows].sum(0)
-            np.add.at(per_identity, block.row_identities, sums.sum(1))
-            np.add.at(per_identity, block.column_identities, sums.sum(0))
+            rows, columns = block.row_identities, block.column_identities
+            own = slice(*np.searchsorted(ends[:, 0], [rows[0], rows[-1] + 1]))
+            inside = (ends[own, 1] >= columns[0]) & (ends[own, 1] <= columns[-1])
+            u, v = ends[own][inside].T
+            np.add.at(sums, (np.searchsorted(rows, u), np.searchsorted(columns, v)), errors[own][inside])
+            np.add.at(per_identity, rows, sums.sum(1))
+            np.add.at(per_identity, columns, sums.sum(0))
             products += np.einsum("ijk,ijl->kl", sums, sums)
         return regression.dyadic_meat(per_identity, products, self.n_identities)
 

@@ -2,4 +2,7 @@
 
 from facebench.sections.section import Section
 
-SECTION = Section("efficiency")
+SECTION = Section(
+    "efficiency",
+    line="Parameters, operations, latency, throughput and memory of the model.",
+)

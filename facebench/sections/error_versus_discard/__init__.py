@@ -3,5 +3,9 @@
 from facebench.sections.section import Section
 
 SECTION = Section(
-    "error_versus_discard", needs_model=False, takes_scores=True, needs_every_score=True, condition_prefix="quality:"
+    "error_versus_discard",
+    needs_model=False,
+    takes_scores=True,
+    condition_prefix="quality:",
+    line="Errors left when the comparisons of poorest quality are discarded.",
 )

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facebench.errors import InputError, UnknownNameError
+from facebench.measure.drawn import genuine_ends
 from facebench.measure.every_score import Measurement
 from facebench.measure.groups import Column
 from facebench.measure.rates import Rate
-from facebench.measure.sample import Images, make_scores
+from facebench.measure.sample import Images, Pairs
 from facebench.measure.study import attributes_of
 from facebench.metrics.bootstrap import vertex_weights
 from facebench.metrics.quality import DiscardCurve, error_versus_discard
 from facebench.metrics.streams import Stream, generator
 from facebench.metrics.verification import held
 from facebench.schema import Curve, Estimate, Flag, ProtocolSpec, Unmeasured, point_fields
-from facebench.scoring import ScoreSet
+from facebench.scoring import compare_pairs
 from facebench.sections.contract import Listed, PlanRow, RunContext, Saved, SectionResult
 
 NORM = "norm"
@@ -34,25 +37,44 @@ def plan(spec: ProtocolSpec, n_images: int, seconds_per_image: float) -> list[Pl
 def run(context: RunContext) -> SectionResult:
     """Draw the curve of each quality the protocol names."""
     vectors = context.embedded.vectors
-    scores = make_scores(vectors, context.images, context.pairs, context.model.card.comparator.value)
+    scores = _genuine(vectors, context.images, context.pairs, context.model.card.comparator.value)
     return _measured(context.spec, context.images, scores, vectors, context.clean, context.options.seed)
 
 
 def remeasure(saved: Saved) -> SectionResult:
     """Draw them again from the embeddings."""
-    scores = make_scores(saved.vectors, saved.images, saved.pairs, saved.result.model.comparator.value)
+    scores = _genuine(saved.vectors, saved.images, saved.pairs, saved.result.model.comparator.value)
     return _measured(saved.spec, saved.images, scores, saved.vectors, saved.clean, saved.result.run.seed)
 
 
 def from_scores(listed: Listed) -> SectionResult:
     """Draw them from the scores of a file and the qualities it gives its samples."""
-    return _measured(listed.spec, listed.images, listed.scored.scores, None, listed.clean, listed.seed)
+    scores = listed.scored.scores
+    genuine = _Genuine(scores.genuine, scores.genuine_ends)
+    return _measured(listed.spec, listed.images, genuine, None, listed.clean, listed.seed)
+
+
+@dataclass(frozen=True, eq=False)
+class _Genuine:
+    """(P,) scores of the genuine comparisons and (P, 2) their images."""
+
+    genuine: NDArray[np.floating[Any]]
+    genuine_ends: NDArray[np.integer[Any]]
+
+
+def _genuine(vectors: NDArray[np.float32], images: Images, pairs: Pairs | None, comparator: str) -> _Genuine:
+    if pairs is None:
+        ends = genuine_ends(images.identity)
+        ends = ends[np.lexsort([ends[:, 1], ends[:, 0]])]
+    else:
+        ends = np.stack([pairs.a[pairs.genuine], pairs.b[pairs.genuine]], axis=1)
+    return _Genuine(compare_pairs(vectors, ends[:, 0], ends[:, 1], comparator), ends)
 
 
 def _measured(
     spec: ProtocolSpec,
     images: Images,
-    scores: ScoreSet,
+    scores: _Genuine,
     vectors: NDArray[np.float32] | None,
     clean: Measurement,
     seed: int,
@@ -119,7 +141,7 @@ def _draws(
     images: Images,
     missed: NDArray[np.bool_],
     quality: NDArray[np.float64],
-    ends: NDArray[np.int32],
+    ends: NDArray[np.integer[Any]],
     seed: int,
 ) -> list[DiscardCurve] | None:
     """Return the curve of each bootstrap replicate over identities; None without identities."""

@@ -2,4 +2,7 @@
 
 from facebench.sections.section import Section
 
-SECTION = Section("explanation")
+SECTION = Section(
+    "explanation",
+    line="Saliency maps, the controls each method must pass, and how well maps agree with known truth.",
+)

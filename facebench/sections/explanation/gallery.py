@@ -20,9 +20,9 @@ _QUALITY = 80
 
 def rows(
     pairs: Sequence[tuple[int, int]],
+    names: Sequence[tuple[str, str]],
     faces: Mapping[int, NDArray[np.uint8]],
     drawn: Mapping[str, NDArray[Any]],
-    ids: Sequence[str],
     count: int,
     *,
     with_faces: bool,
@@ -32,11 +32,12 @@ def rows(
     for row, (probe, mate) in enumerate(pairs[:count]):
         pictures = []
         if with_faces:
-            pictures += [_picture("probe", faces[probe]), _picture("mate", faces[mate])]
+            shown = [("probe", probe)] if probe == mate else [("probe", probe), ("mate", mate)]
+            pictures += [_picture(caption, faces[face]) for caption, face in shown]
         for name, maps in drawn.items():
             if row < len(maps) and np.isfinite(maps[row]).all():
                 pictures.append(_picture(name, overlay(maps[row], faces[probe] if with_faces else None)))
-        found.append(GalleryRow(probe=ids[probe], mate=ids[mate], pictures=tuple(pictures)))
+        found.append(GalleryRow(probe=names[row][0], mate=names[row][1], pictures=tuple(pictures)))
     return tuple(found)
 
 

@@ -62,8 +62,7 @@ class Kept:
         digest = hashlib.sha256(self._basis)
         plain = [words, subject.seed, subject.batch_size, subject.module is not None]
         digest.update(canonical_json(plain).encode())
-        target = subject.target
-        for part in (subject.probe, subject.reference, target.mate, target.non_mate, *inputs):
+        for part in (subject.probe, subject.reference, *subject.target.parts, *inputs):
             digest.update(b"none" if part is None else str((part.shape, part.dtype)).encode() + part.tobytes())
         return digest.hexdigest()
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facebench.metrics.streams import Stream, generator
-from facebench.probes.saliency import GRADIENT_METHODS, METHODS, RANDOM_METHODS, Explained, Saliency
+from facebench.probes.saliency import Explained, Saliency, Uses, draw_map, traits_of
 from facebench.probes.saliency.controls import Masked, random_subject
 from facebench.schema.explanation import MethodSpec
 from facebench.sections.explanation.kept import Kept
@@ -58,13 +58,13 @@ def draw(
     step: Callable[[], None],
 ) -> MethodMaps:
     """Draw all maps of a method that are not kept from a run that was killed; `step` is called after each."""
-    function = METHODS.get(method.name)
+    random = traits_of(method.name).random
     shape = (pairs[0].probe.shape[0], pairs[0].probe.shape[1])
     blank = np.full(shape, np.nan, np.float32)
 
     def one(subject: Explained, control: str = "") -> Saliency:
         words = [method.name, method.options, control]
-        found = kept.saliency(words, subject, lambda: function(subject, **method.options))
+        found = kept.saliency(words, subject, lambda: draw_map(method.name, subject, method.options))
         step()
         return found
 
@@ -87,7 +87,7 @@ def draw(
         triplets=stack(triplets),
         planted=np.stack(planted),
         random=stack((random_subject(subject, seed=subject.seed + 1) for subject in controls), "random"),
-        again=stack(reseeded if method.name in RANDOM_METHODS else []),
+        again=stack(reseeded if random else []),
         near=np.stack([stack([nearby(subject, k) for subject in controls]) for k in range(NEARBY)]),
         gaps=np.array([found.settings[GAP] for found in each if GAP in found.settings], np.float64),
         first=first,
@@ -103,12 +103,12 @@ def nearby(subject: Explained, number: int) -> Explained:
 
 def n_maps(method: MethodSpec, pairs: int, triplets: int, controls: int) -> int:
     """Return how many maps `draw` makes."""
-    return pairs + triplets + controls * (len(PLANTED) + 1 + NEARBY + (method.name in RANDOM_METHODS))
+    return pairs + triplets + controls * (len(PLANTED) + 1 + NEARBY + traits_of(method.name).random)
 
 
 def is_gradient_family(name: str) -> bool:
     """Return whether a method reads pixel gradients, and so must reach the stricter positive control."""
-    return name in GRADIENT_METHODS - {"grad-cam", "ebp", "contrastive-ebp"}
+    return traits_of(name).uses is Uses.GRADIENTS
 
 
 def removal_scores(subject: Explained, order: NDArray[np.intp], levels: int) -> NDArray[np.float64]:

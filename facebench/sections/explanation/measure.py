@@ -19,20 +19,28 @@ from facebench.measure.study import groupings_of
 from facebench.metrics.explanation import centred_gaussian, inpainting_path
 from facebench.metrics.streams import Stream, generator
 from facebench.models.gradients import why_no_gradients
-from facebench.probes.saliency import GRADIENT_METHODS, Explained, Target
+from facebench.probes.saliency import Explained, Target, traits_of
 from facebench.probes.saliency.controls import Masked
 from facebench.probes.saliency.regions import PARTS, REGIONS
 from facebench.schema import Comparator, ProtocolSpec, Unmeasured
 from facebench.schema.explanation import ExplanationDetails, ExplanationSpec, MethodVerdict
 from facebench.sections.contract import RunContext, Saved, SectionResult
 from facebench.sections.explanation import gallery
+from facebench.sections.explanation.answers import choose_answers
 from facebench.sections.explanation.costs import GAME_LEVELS
 from facebench.sections.explanation.costs import plan as plan  # part of a section's contract
+from facebench.sections.explanation.expressions import expression_estimates
 from facebench.sections.explanation.judging import Tensors, controls, estimates, rank_stability, why_not
 from facebench.sections.explanation.kept import Kept
 from facebench.sections.explanation.maps import PLANTED, MethodMaps, draw, n_maps, removal_scores
 from facebench.sections.explanation.sampling import Triplet, choose_pairs, find_triplets, read_faces, regions_of
 from facebench.sections.explanation.writer import Explainees
+
+_CONVENTIONS = {
+    "supports the match": "supports the answer", "makes the faces alike": "supports the answer",
+    "sets them apart": "speaks against it",
+}  # fmt: skip
+"""What the sign of a map means where it explains an answer and no match."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +48,7 @@ class _Work:
     """What was chosen, ready to be explained."""
 
     pairs: list[tuple[int, int]]
+    names: list[tuple[str, str]]
     triplets: list[Triplet]
     faces: dict[int, NDArray[np.uint8]]
     pair_subjects: list[Explained]
@@ -52,9 +61,9 @@ def needs(model: Any, spec: ProtocolSpec) -> tuple[Unmeasured, ...]:
     Raises:
         InputError: the model's comparator is not cosine, or the installation lacks captum.
     """
-    if model.card.comparator is not Comparator.COSINE:
+    if spec.task is None and model.card.comparator is not Comparator.COSINE:
         raise InputError("explanations explain cosine scores; this model compares by " + model.card.comparator)
-    methods = [method.name for method in _spec(spec).methods if method.name in GRADIENT_METHODS]
+    methods = [method.name for method in _spec(spec).methods if traits_of(method.name).needs_gradients]
     reason = why_no_gradients(model) if methods else None
     if methods and reason is None and find_spec("captum") is None:
         raise InputError(
@@ -72,9 +81,11 @@ def run(context: RunContext) -> SectionResult:
         InputError: there is no genuine pair, or faces have no known regions.
     """
     spec = _spec(context.spec)
-    work = _choose(context, spec)
+    work = _choose(context, spec) if context.spec.task is None else _chosen_answers(context)
     if len(work.pairs) < 2:
         why = "no identity has two usable images, so there is no match to explain"
+        if context.spec.task is not None:
+            why = "fewer than two usable images have a truth that can be explained"
         return SectionResult(unmeasured=(Unmeasured(what="explanations", why=why),))
     kept = _kept(context)
     tensors = _base_tensors(context, work, kept)
@@ -91,7 +102,7 @@ def run(context: RunContext) -> SectionResult:
 
     masks = dict(zip(PLANTED, tensors["planted_masks"].astype(bool), strict=True))
     tensors["planted_response"] = np.array(
-        [[Masked(s.embed, None, masks[name]).response(s.probe) for s in work.pair_subjects[:count]] for name in PLANTED]
+        [[_response(Masked(s.embed, None, masks[name]), s) for s in work.pair_subjects[:count]] for name in PLANTED]
     )
     for method in spec.methods:
         found = draw(method, work.pair_subjects, work.triplet_subjects, work.pair_subjects[:count], masks, kept, step)
@@ -99,7 +110,7 @@ def run(context: RunContext) -> SectionResult:
             tensors |= _method_tensors(method.name, found, work, spec, kept)
             tensors[f"{method.name}/game"] = _game(work, tensors[f"{method.name}/triplets"], kept)
         drawn[method.name] = found.pairs[: spec.gallery]
-        verdicts.append(_verdict(method.name, found))
+        verdicts.append(_verdict(method.name, found, of_answers=context.spec.task is not None))
     for name, maps in _null_games(tensors, context.options.seed).items():
         tensors[f"{name}/game"] = _game(work, maps, kept)
     kept.clear()
@@ -107,9 +118,11 @@ def run(context: RunContext) -> SectionResult:
     ids = context.images.image_ids
     details = ExplanationDetails(
         methods=tuple(verdicts),
-        pairs=tuple((ids[a], ids[b]) for a, b in work.pairs),
+        pairs=tuple(work.names),
         triplets=tuple((ids[t.probe], ids[t.twin], t.part) for t in work.triplets),
-        gallery=gallery.rows(work.pairs, work.faces, drawn, ids, spec.gallery, with_faces=context.dataset.phantom),
+        gallery=gallery.rows(
+            work.pairs, work.names, work.faces, drawn, spec.gallery, with_faces=context.dataset.phantom
+        ),
     )
     return _measured(context.spec, context.images, context.clean, tensors, details)
 
@@ -148,13 +161,38 @@ def _choose(context: RunContext, spec: ExplanationSpec) -> _Work:
             None if reference is None else faces[reference], context.options.seed, reason,
         )  # fmt: skip
 
+    ids = context.images.image_ids
     return _Work(
         pairs,
+        [(ids[a], ids[b]) for a, b in pairs],
         triplets,
         faces,
         [subject(a, Target(vectors[b]), b) for a, b in pairs],
         [subject(t.probe, Target(_centre(vectors, t.mates), _centre(vectors, t.twin_mates)), None) for t in triplets],
     )
+
+
+def _chosen_answers(context: RunContext) -> _Work:
+    chosen = choose_answers(
+        context.spec, context.model.card, context.images, context.embedded.vectors, context.options.seed
+    )
+    faces = read_faces(context.dataset, [row for row, _, _ in chosen], context.options.workers) if chosen else {}
+    shapes = {face.shape for face in faces.values()}
+    if len(shapes) > 1:
+        raise InputError(f"explanations need faces of one size; the chosen ones have {sorted(shapes)[:3]}")
+    chosen = [one for one in chosen if one[0] in faces]
+    reason = why_no_gradients(context.model) or ""
+    module, options = None if reason else context.model.module(), context.options
+    subjects = [
+        Explained(faces[row], target, context.embed, options.batch_size, module, None, options.seed, reason)
+        for row, target, _ in chosen
+    ]
+    names = [(context.images.image_ids[row], name) for row, _, name in chosen]
+    return _Work([(row, row) for row, _, _ in chosen], names, [], faces, subjects, [])
+
+
+def _response(model: Masked, subject: Explained) -> float:
+    return model.response(subject.probe) if isinstance(subject.target, Target) else model.moves(subject)
 
 
 def _centre(vectors: NDArray[np.float32], rows: Sequence[int]) -> NDArray[np.float32]:
@@ -172,7 +210,8 @@ def _kept(context: RunContext) -> Kept:
 
 def _base_tensors(context: RunContext, work: _Work, kept: Kept) -> dict[str, NDArray[Any]]:
     height, width = work.faces[work.pairs[0][0]].shape[:2]
-    regions = [regions_of(context.dataset, a, (height, width)) for a, _ in work.pairs]
+    points = _spec(context.spec).points
+    regions = [regions_of(context.dataset, a, (height, width), points) for a, _ in work.pairs]
     stacked = np.stack([np.stack([found[name] for name in REGIONS]) for found in regions])
     planted = stacked.mean(axis=0) >= 0.5  # one fixed mask per part, where most faces have it
     rng = generator(Stream.BLIND_REMOVAL, context.options.seed)
@@ -220,11 +259,15 @@ def _stored(maps: NDArray[np.float32]) -> NDArray[np.float16]:
         return np.asarray(np.where(largest > 0, maps / largest, maps), np.float16)
 
 
-def _verdict(name: str, maps: MethodMaps) -> MethodVerdict:
+def _verdict(name: str, maps: MethodMaps, *, of_answers: bool) -> MethodVerdict:
     """Return what is known of a method before its controls are judged."""
     first = maps.first
+    convention = first.convention
+    if of_answers:
+        for words, others in _CONVENTIONS.items():
+            convention = convention.replace(words, others)
     return MethodVerdict(
-        method=name, qualified=False, why=first.why, convention=first.convention, settings=first.settings,
+        method=name, qualified=False, why=first.why, convention=convention, settings=first.settings,
         forwards=first.forwards, backwards=first.backwards,
     )  # fmt: skip
 
@@ -273,7 +316,7 @@ def _measured(
     """Judge the controls and compute every estimate from the saved tensors."""
     own = _spec(spec)
     whom = _whom(spec, images, tensors, details)
-    threshold = clean.at(spec.primary).threshold
+    threshold = None if spec.task is not None else clean.at(spec.primary).threshold
     verdicts, found, gaps = [], [], []
     for verdict in details.methods:
         if f"{verdict.method}/pairs" not in tensors:
@@ -286,7 +329,11 @@ def _measured(
         found += estimates(
             verdict.method, not why, tensors, whom, own, confidence=spec.uncertainty.confidence, threshold=threshold
         )
-    if not len(whom.triplet_identity) and own.triplets:
+        if spec.task is not None:
+            found += expression_estimates(
+                verdict.method, not why, tensors, whom, [name for _, name in details.pairs], spec.uncertainty.confidence
+            )
+    if spec.task is None and not len(whom.triplet_identity) and own.triplets:
         why = "the dataset holds no part swaps (columns swap_of, part, change_mask)"
         gaps.append(Unmeasured(what="saliency against known changes, inpainting game", why=why))
     tree, labels = gallery.tree(

@@ -19,7 +19,12 @@ from facebench.schema import Estimate, Flag, Result
 from facebench.schema.explanation import ControlFinding, ExplanationDetails, GalleryRow, MethodVerdict, read_condition
 
 PARTS = ("eyes", "brows", "nose", "mouth", "other_face", "outside")
-_REGION = {"other_face": "rest of the face", "outside": "outside the face", "changed_pixels": "changed pixels"}
+_REGION = {
+    "expression": "region of the expression",
+    "other_face": "rest of the face",
+    "outside": "outside the face",
+    "changed_pixels": "changed pixels",
+}
 
 
 def sections(reading: Reading) -> list[Section]:
@@ -30,14 +35,17 @@ def sections(reading: Reading) -> list[Section]:
     details = result.explanation
     found = [e for e in result.estimates if read_condition(e.condition)]
     said = believed(result)
+    asked = (
+        "of a probe made it match" if result.task is None else "of a picture spoke for its true class, label or value"
+    )
     lead = (
-        "A saliency map says which pixels of a probe made it match. Before a method may score this model it has to "
+        f"A saliency map says which pixels {asked}. Before a method may score this model it has to "
         "find attention that was planted: the same model behind a mask that leaves the eyes, the nose or the mouth. It "
         f"must also find nothing in a network with random weights. {said.headline} {said.detail}".rstrip()
     )
     blocks = [
         Block(charts=tuple(_gallery(details.gallery)), tables=(_verdicts(details.methods),)),
-        Block(title="What the maps point to", tables=_filled(_masses(found), _overlap(found))),
+        Block(title="What the maps point to", tables=_filled(_expressions(found), _masses(found), _overlap(found))),
         Block(
             title="Against known changes", open_=False,
             tables=_filled(_scalars("Maps against the changed pixels", _of(found, regions=("changed_pixels",))),
@@ -213,6 +221,30 @@ def _overlap(found: Sequence[Estimate]) -> Table:
     return table("Overlap with regions, beside maps that know nothing", columns, rows, note)
 
 
+def _expressions(found: Sequence[Estimate]) -> Table:
+    """Tabulate maps against the region of their expression, and how much better they fit it than other expressions'."""
+    each = _of(found, regions=("expression",))
+    gaps = {(e.condition, e.of): e for e in each if e.metric == "iou_mismatch_gap"}
+    rows = []
+    for e in (e for e in each if e.metric == "saliency_iou"):
+        nulls, gap = e.nulls or {}, gaps.get((e.condition, e.of))
+        above = e.ci_low is not None and bool(nulls) and e.ci_low > max(nulls.values())
+        rows.append([
+            text(_name(e)), text(e.of or "all"), value(e, fmt.number), value(gap, fmt.number),
+            *(Cell(fmt.number(nulls.get(k)), (), nulls.get(k)) for k in
+              ("chance", "mismatched_region", "upside_down", "centred_gaussian", "mean_map")),
+            text("above all nulls" if above else "not above its nulls", _notes(e)),
+        ])  # fmt: skip
+    note = (
+        "The region of an expression is where its action units move the face (Friesen and Ekman). The gap is the "
+        "overlap with it less the mean overlap with the regions of the other expressions, each corrected for chance: "
+        "at 0 a map fits the wrong expressions as well."
+    )
+    columns = ["Method", "Expression", "#IoU", "#Wrong-expression gap", "#Chance", "#Other expressions", "#Upside down",
+               "#Centred Gaussian", "#Mean map", "~Reading"]  # fmt: skip
+    return table("Maps of expressions beside the regions of their action units", columns, rows, note)
+
+
 def _named(name: str) -> str:
     better = better_when(name)
     return f"{measure(name).label} ({better})" if better else measure(name).label
@@ -268,7 +300,7 @@ def _gallery(rows: Sequence[GalleryRow]) -> Iterable[Chart]:
             cells.append(Markup("<figure>{}<figcaption>{}</figcaption></figure>").format(image, shown.caption))
         cells.append(Markup('<hr aria-hidden="true">'))
     drawing = Markup('<div class="gallery">{}</div>').format(Markup("").join(cells))
-    yield Chart(drawing, "Maps of the first pairs: pale orange supports the match most, dark blue least.")
+    yield Chart(drawing, "Maps of the first pairs: pale orange supports it most, dark blue least.")
 
 
 def _tree(details: ExplanationDetails) -> Iterable[Chart]:

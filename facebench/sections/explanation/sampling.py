@@ -68,8 +68,13 @@ def read_faces(dataset: Dataset, rows: Sequence[int], workers: int) -> dict[int,
     return {row: image for row, image in zip(wanted, decoded, strict=True) if not isinstance(image, Failure)}
 
 
-def regions_of(dataset: Dataset, row: int, shape: tuple[int, int]) -> dict[str, Mask]:
-    """Return the regions of one image: from its region mask, its landmarks, or the alignment template.
+def regions_of(
+    dataset: Dataset, row: int, shape: tuple[int, int], points: Sequence[float] | None = None
+) -> dict[str, Mask]:
+    """Return the regions of one image: from its region mask, its 68 or five landmarks, or the alignment template.
+
+    Args:
+        points: ten shares of width and height, where the landmarks of pictures without any of their own lie.
 
     Raises:
         InputError: there is neither, and the face is not of the template's size.
@@ -77,14 +82,29 @@ def regions_of(dataset: Dataset, row: int, shape: tuple[int, int]) -> dict[str, 
     mask = None if dataset.region_masks is None else dataset.region_masks[row]
     if mask is not None and dataset.phantom:
         return from_labels(read_mask(dataset, mask))
+    many = None if dataset.landmarks68 is None else dataset.landmarks68[row]
+    if many is not None:
+        return from_landmarks(_sixty_eight(many, dataset.image_ids[row]), shape)
     if dataset.landmarks is not None and np.isfinite(dataset.landmarks[row]).all():
         return from_landmarks(dataset.landmarks[row], shape)
+    if points is not None:
+        return from_landmarks(np.reshape(points, (5, 2)) * [shape[1], shape[0]], shape)
     if shape == (112, 112):
         return from_landmarks(TEMPLATE, shape)
     raise InputError(
-        f"image {dataset.image_ids[row]}: regions need landmarks, a region mask, or a face aligned to 112x112; "
-        f"this one is {shape[1]}x{shape[0]} without either"
+        f"image {dataset.image_ids[row]}: regions need landmarks, a region mask, explanation.points, or a face "
+        f"aligned to 112x112; this one is {shape[1]}x{shape[0]} without any"
     )
+
+
+def _sixty_eight(cell: str, image_id: str) -> NDArray[np.float64]:
+    try:
+        found = np.array([float(word) for word in cell.split()])
+    except ValueError:
+        found = np.empty(0)
+    if found.size != 136:
+        raise InputError(f"image {image_id}: landmarks68 must be 136 numbers separated by blanks: x1 y1 .. x68 y68")
+    return found.reshape(68, 2)
 
 
 def read_mask(dataset: Dataset, path: Any) -> NDArray[np.uint8]:

@@ -3,5 +3,9 @@
 from facebench.sections.section import Section
 
 SECTION = Section(
-    "impostor_ladder", needs_model=False, takes_scores=True, needs_every_score=True, condition_prefix="impostors:"
+    "impostor_ladder",
+    needs_model=False,
+    takes_scores=True,
+    condition_prefix="impostors:",
+    line="False match rates of ever more alike impostors, up to look-alikes that a second model chooses.",
 )

@@ -2,4 +2,7 @@
 
 from facebench.sections.section import Section
 
-SECTION = Section("ood")
+SECTION = Section(
+    "ood",
+    line="Search of every altered image among all other clean ones, with re-ranking.",
+)

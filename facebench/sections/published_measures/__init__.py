@@ -2,4 +2,10 @@
 
 from facebench.sections.section import Section
 
-SECTION = Section("published_measures", needs_model=False, takes_scores=True, needs_every_score=True, has_report=False)
+SECTION = Section(
+    "published_measures",
+    needs_model=False,
+    takes_scores=True,
+    has_report=False,
+    line="Measures of published tables, kept for comparison with them.",
+)

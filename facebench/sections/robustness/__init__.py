@@ -2,4 +2,8 @@
 
 from facebench.sections.section import Section
 
-SECTION = Section("robustness", condition_prefix="attack:")
+SECTION = Section(
+    "robustness",
+    condition_prefix="attack:",
+    line="Verification again under altered probe images and under attacks, at the clean thresholds.",
+)

@@ -10,33 +10,41 @@ from numpy.typing import NDArray
 
 from facebench.errors import InputError
 from facebench.measure.answers import measure_answers
+from facebench.measure.answers.moved import mirrored_truth, turned_truth
 from facebench.measure.answers.paired import paired_variance
 from facebench.measure.answers.truth import judged
 from facebench.measure.answers.units import Resampled, units_of
 from facebench.measure.sample import Images
 from facebench.metrics import catalogue
 from facebench.metrics.answers.intervals import finite, t_quantile
+from facebench.probes import conditions
 from facebench.schema import Estimate, Flag, ModelCard, ProtocolSpec
 from facebench.schema.robustness import RobustnessSpec, family_of
-from facebench.schema.task import RegressTask
+from facebench.schema.task import AnyTask, RegressTask, mirror_of
 
 Vectors = NDArray[np.float32]
 
 
 def check_conditions(spec: ProtocolSpec, asked: RobustnessSpec) -> None:
-    """Refuse what a condition would make of the truth, and what is not known for answers.
+    """Refuse what a condition would make of the truth.
 
     Raises:
-        InputError: attacks, or geometry where the truth turns with the picture.
+        InputError: geometry where the truth turns with the picture.
     """
-    if asked.attacks is not None:
-        raise InputError(f"protocol {spec.name}: attacks are known for comparisons only; leave out robustness.attacks")
-    turned = [name for name in asked.expanded if family_of(name) == "geometry"]
-    if isinstance(spec.task, RegressTask) and spec.task.wrap == "360" and turned:
-        raise InputError(
-            f"protocol {spec.name}: {turned[0]} turns or mirrors the picture, and the true angles with it; leave out "
-            "geometry for a task of angles"
-        )
+    task = spec.task
+    if not isinstance(task, RegressTask) or (task.wrap != "360" and task.rotation is None):
+        return
+    for name in asked.expanded:
+        if conditions.mirrored(name) and mirror_of(task) is None:
+            raise InputError(
+                f"protocol {spec.name}: {name} mirrors the picture, and true angles with it; say in task.mirror which "
+                "change their sign, such as [yaw, roll], or leave it out"
+            )
+        if conditions.turns(name) and task.turns is None:
+            raise InputError(
+                f"protocol {spec.name}: {name} turns the picture, and true angles with it; say in task.turns which "
+                "grows and which way, such as {roll: clockwise}, {} if none does, or leave it out"
+            )
 
 
 def answers_under(
@@ -45,7 +53,9 @@ def answers_under(
     """Return the leading figures under every condition, overall and per group, and how much worse each makes them."""
     found: list[Estimate] = []
     for condition, vectors in probes.items():
-        measured = measure_answers(spec, card, images, vectors, seed=seed)
+        seen = _moved(spec, images, condition, seed)
+        own = _within_reach(spec, seen)
+        measured = measure_answers(own, card, seen, vectors, seed=seed)
         assert measured.task is not None
         led = {measured.task.primary, "top1_accuracy", "recall"}
         found += [
@@ -53,17 +63,41 @@ def answers_under(
             for e in measured.estimates
             if e.metric in led and (e.of is None or e.group == "all")
         ]
-        found.append(_loss(spec, card, images, (clean, vectors), measured.task.primary, condition, seed))
+        sides = ((spec, images, clean), (own, seen, vectors))
+        found.append(_loss(card, sides, measured.task.primary, condition, seed))
     return tuple(found)
 
 
-def _loss(
-    spec: ProtocolSpec, card: ModelCard, images: Images, vectors: tuple[Vectors, Vectors], primary: str,
-    condition: str, seed: int,
-) -> Estimate:  # fmt: skip
-    """Return how much worse the leading figure is than on clean pictures, both on the same images and units."""
+def _moved(spec: ProtocolSpec, images: Images, condition: str, seed: int) -> Images:
+    """Return the images with what is true of them under a condition."""
     assert spec.task is not None
-    both = [judged(spec.task, card, v, images.attributes, f"protocol {spec.name}") for v in vectors]
+    if family_of(condition) != "geometry":
+        return images
+    if conditions.mirrored(condition):
+        return mirrored_truth(spec.task, images)
+    if not conditions.turns(condition):
+        return images
+    return turned_truth(spec.task, images, [conditions.turned(condition, i, seed=seed) for i in images.image_ids])
+
+
+def _within_reach(spec: ProtocolSpec, seen: Images) -> ProtocolSpec:
+    """Return the protocol without its range where pictures were turned beyond it."""
+    task = spec.task
+    if not isinstance(task, RegressTask) or task.range is None or not task.turns:
+        return spec
+    low, high = task.range
+    cells = [float(cell) for name in task.turns for cell in seen.attributes[name] if cell is not None]
+    if all(low <= cell <= high for cell in cells):
+        return spec
+    return spec.model_copy(update={"task": task.model_copy(update={"range": None, "clip": False})})
+
+
+def _loss(
+    card: ModelCard, sides: tuple[tuple[ProtocolSpec, Images, Vectors], ...], primary: str, condition: str, seed: int
+) -> Estimate:
+    """Return how much worse the leading figure is than on clean pictures, both on the same images and units."""
+    spec, images, _ = sides[0]
+    both = [judged(_task(s), card, v, seen.attributes, f"protocol {s.name}") for s, seen, v in sides]
     units = units_of(images, spec.uncertainty.unit, images.attributes, both[0].rows)
     resampled = Resampled(units, replicates=spec.uncertainty.replicates, seed=seed)
     everyone = np.arange(both[0].rows.size)
@@ -83,3 +117,8 @@ def _loss(
         value=loss, ci_low=loss - margin, ci_high=loss + margin, ci_method="paired-units", n_identities=n, flags=flags,
         **common,
     )  # fmt: skip
+
+
+def _task(spec: ProtocolSpec) -> AnyTask:
+    assert spec.task is not None
+    return spec.task

@@ -11,7 +11,7 @@ from facebench.report.svg import linear
 from facebench.report.tables import Cell
 from facebench.report.wording import measure
 from facebench.schema import Estimate
-from facebench.schema.robustness import kind_of, level_of
+from facebench.schema.robustness import family_of, kind_of, level_of
 
 MAX_DRAWN = 30
 
@@ -81,7 +81,7 @@ def words(condition: str) -> str:
 
 
 def _losses(reading: Reading) -> list[Estimate]:
-    rows = [e for e in reading.result.estimates if e.metric == "answer_loss"]
+    rows = [e for e in reading.result.estimates if e.metric == "answer_loss" and family_of(e.condition) != "attack"]
     return sorted(rows, key=lambda e: -(e.value if e.value is not None else float("-inf")))
 
 

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facebench.errors import InputError
 from facebench.measure.acquisition import acquisition_estimate
 from facebench.measure.differentials import Context, Kind, suppose
+from facebench.measure.drawn import drawn_pairs
 from facebench.measure.every_score import Measurement
 from facebench.measure.groups import Grouping
 from facebench.measure.rates import (
@@ -43,7 +43,6 @@ from facebench.scoring.probes import compare_probes
 
 Bools = NDArray[np.bool_]
 Scores = NDArray[np.float32]
-MAX_IMAGES = 12_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +78,7 @@ class Baseline:
         comparator: str,
     ) -> None:
         self.spec, self.images, self.comparator = spec, images, comparator
-        self.vectors, self.pairs = vectors, pairs
+        self.vectors = vectors
         self.confidence = spec.uncertainty.confidence
         self.targets = spec.points
         self.primary = spec.primary
@@ -89,11 +88,8 @@ class Baseline:
             if e.failures == "counted" and e.rule == "strict" and e.condition == "clean"
         }
         n = len(images.image_ids)
-        if pairs is None and n > MAX_IMAGES:
-            raise InputError(
-                f"conditions compare all pairs of images in memory, at most {MAX_IMAGES:,} images, found {n:,}; "
-                "use a protocol with a pair list, or --limit"
-            )
+        self.drawn = drawn_pairs(images) if pairs is None else None
+        self.pairs = pairs = pairs or self.drawn
         if pairs is None:
             self.enrolled, self.probe = (ends.astype(np.int64) for ends in np.triu_indices(n, 1))
             self.genuine = images.identity[self.enrolled] == images.identity[self.probe]

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facebench.errors import InputError
+from facebench.measure.drawn import said_of_draw
 from facebench.schema import Estimate, ProtocolSpec
 from facebench.schema.robustness import ConditionFailure, RobustnessDetails, RobustnessSpec
 from facebench.scoring import failed_rows
@@ -42,13 +43,15 @@ def run(context: RunContext) -> SectionResult:
         rows = answers_under(
             context.spec, context.model.card, context.images, context.embedded.vectors, probes, context.options.seed
         )
-        return SectionResult(estimates=rows, details=details, tensors=probes)
+        return with_attacks(SectionResult(estimates=rows, details=details, tensors=probes), run_attacks(context))
     baseline = Baseline(
         context.spec, context.images, context.embedded.vectors, context.pairs, context.clean,
         comparator=context.model.card.comparator.value,
     )  # fmt: skip
     estimates = measure(baseline, probes, both=details.apply_to == "both")
-    found = SectionResult(estimates=estimates, details=details, tensors=probes)
+    found = SectionResult(
+        estimates=estimates, details=details, tensors=probes, unmeasured=said_of_draw("conditions", baseline.drawn)
+    )
     return with_attacks(found, run_attacks(context))
 
 
@@ -63,13 +66,17 @@ def remeasure(saved: Saved) -> SectionResult:
         again = answers_under(
             saved.spec, saved.result.model, saved.images, saved.vectors, probes, saved.result.run.seed
         )
-        return SectionResult(estimates=again, details=saved.result.robustness, tensors=probes)
+        found = SectionResult(estimates=again, details=saved.result.robustness, tensors=probes)
+        return with_attacks(found, remeasure_attacks(saved))
     baseline = Baseline(
         saved.spec, saved.images, saved.vectors, saved.pairs, saved.clean,
         comparator=saved.result.model.comparator.value,
     )  # fmt: skip
     estimates = measure(baseline, probes, both=_spec(saved.spec).apply_to == "both")
-    found = SectionResult(estimates=estimates, details=saved.result.robustness, tensors=probes)
+    found = SectionResult(
+        estimates=estimates, details=saved.result.robustness, tensors=probes,
+        unmeasured=said_of_draw("conditions", baseline.drawn),
+    )  # fmt: skip
     return with_attacks(found, remeasure_attacks(saved))
 
 

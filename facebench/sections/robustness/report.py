@@ -12,9 +12,10 @@ from facebench.report.svg import el
 from facebench.report.tables import Cell, Table, counted, notes, plain, table, text, value
 from facebench.schema import Estimate
 from facebench.schema import Point as OperatingPoint
-from facebench.schema.robustness import FAMILIES, LEVELS, SEVERITIES, family_of, kind_of, level_of
+from facebench.schema.robustness import FAMILIES, SEVERITIES, family_of, kind_of, level_of, levels_of
 from facebench.sections.robustness.answers_report import answer_sections
 from facebench.sections.robustness.attacks import report as attacks
+from facebench.sections.robustness.attacks.answers_report import attack_sections
 from facebench.sections.robustness.attacks.charts import Line, Point, curve_chart
 from facebench.sections.robustness.statements import statements as statements  # part of a section's contract
 from facebench.sections.robustness.words import words
@@ -30,7 +31,7 @@ TITLES = {
 def sections(reading: Reading) -> list[Section]:
     """Return one section per family of conditions that was run, and one on attacks."""
     if reading.result.task is not None:
-        return answer_sections(reading)
+        return [*answer_sections(reading), *attack_sections(reading)]
     details = reading.result.robustness
     conditions = () if details is None else details.conditions
     families = [family for family in FAMILIES if any(family_of(c) == family for c in conditions)]
@@ -137,7 +138,7 @@ class _Family:
 
     def _charts(self) -> list[Chart]:
         clean = self.reading.find("tar", target=self.reading.primary)
-        graded = [(kind, names) for kind, names in self.kinds if LEVELS[kind] == SEVERITIES and len(names) > 1]
+        graded = [(kind, names) for kind, names in self.kinds if levels_of(kind) == SEVERITIES and len(names) > 1]
         lines = []
         for kind, names in graded:
             start = (
@@ -164,14 +165,16 @@ class _Family:
 
     def _worst_first(self) -> Table:
         """Tabulate the kinds, worst first, with a picture of their worst level."""
-        graded = any(LEVELS[kind] == SEVERITIES for kind, _ in self.kinds)
-        levels = sorted({level_of(c) or 0 for kind, names in self.kinds if LEVELS[kind] == SEVERITIES for c in names})
+        graded = any(levels_of(kind) == SEVERITIES for kind, _ in self.kinds)
+        levels = sorted(
+            {level_of(c) or 0 for kind, names in self.kinds if levels_of(kind) == SEVERITIES for c in names}
+        )
         rows = []
         for kind, names in self.kinds:
             worst = min(names, key=self._tar)
             tar, drop = self.find("tar", worst), self.find("relative_drop", worst)
             far = max((self.find("fmr", c) for c in names), key=lambda e: (e.value or 0.0) if e else -1.0)
-            per_level = {level_of(c): c for c in names} if LEVELS[kind] == SEVERITIES else {}
+            per_level = {level_of(c): c for c in names} if levels_of(kind) == SEVERITIES else {}
             at = "" if worst == kind else words(worst).rpartition(", ")[2]
             rows.append(
                 [
@@ -195,7 +198,7 @@ class _Family:
 
     def _picture(self, names: Sequence[str], worst: str) -> Cell:
         """Return a cell of pictures: three severities, or the one level that loses most."""
-        shown = [c for c in names if level_of(c) in (1, 3, 5)] if LEVELS[kind_of(worst)] == SEVERITIES else []
+        shown = [c for c in names if level_of(c) in (1, 3, 5)] if levels_of(kind_of(worst)) == SEVERITIES else []
         pictures = [
             el("img", src=self.pictures[c], width=64, height=64, alt=words(c), title=words(c))
             for c in shown or [worst]

@@ -8,6 +8,7 @@ from facebench.report.statement import Statement, Tone
 from facebench.schema import Estimate, Flag
 from facebench.schema.attacks import Knowledge
 from facebench.sections.robustness.answers_report import answer_statements
+from facebench.sections.robustness.attacks.answers_report import attack_statements
 from facebench.sections.robustness.words import words
 
 _ENSEMBLE = "attack:ensemble-"
@@ -16,7 +17,7 @@ _ENSEMBLE = "attack:ensemble-"
 def statements(reading: Reading) -> list[Statement]:
     """Return one statement on altered probes and one on attacks, where the result has them."""
     if reading.result.task is not None:
-        return answer_statements(reading)
+        return [*answer_statements(reading), *attack_statements(reading)]
     return [*_altered(reading), *_attacked(reading)]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from facebench.schema.robustness import LEVELS, SEVERITIES, kind_of, level_of
+from facebench.schema.robustness import POSITIONS, kind_of, level_of, levels_of
 
 PLACES = (
     "upper left",
@@ -26,4 +26,6 @@ def words(condition: str) -> str:
     name, level = kind_of(condition).partition(":")[2].replace("_", " "), level_of(condition)
     if level is None:
         return name
-    return f"{name}, severity {level}" if LEVELS[kind_of(condition)] == SEVERITIES else f"{name}, {PLACES[level - 1]}"
+    if levels_of(kind_of(condition)) == POSITIONS:
+        return f"{name}, {PLACES[level - 1]}"
+    return f"{name}, severity {level}"

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facebench.schema.attack_report import Check, Signs
 from facebench.schema.attacks import AttackCell, Knowledge, Norm
-from facebench.sections.robustness.attacks.rates import Judged
 
 ZERO_GRADIENTS = 0.05
 AGREEMENT = 0.5
@@ -21,12 +20,19 @@ RESCALED = 0.9
 SLACK = 0.02  # of the pairs, and at least one pair
 
 
+class Opened(Protocol):
+    """Which rows were attacked, (A,), and which of them each budget opened, (E, A)."""
+
+    rows: NDArray[np.int64]
+    success: NDArray[np.bool_]
+
+
 @dataclass(frozen=True, eq=False)
 class Facts:
     """What is known of one cell."""
 
     cell: AttackCell
-    judged: Judged
+    judged: Opened
     signs: Signs
     arrays: Mapping[str, NDArray[Any]]
 

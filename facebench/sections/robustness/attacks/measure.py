@@ -15,6 +15,7 @@ from facebench.schema import Estimate, Point, ProtocolSpec, Unmeasured, point_fi
 from facebench.schema.attack_report import (
     AttackReport,
     CellReport,
+    Check,
     GoalReport,
     Level,
     Picture,
@@ -82,16 +83,9 @@ def measure_attacks(
     cells, estimates = [], []
     confidence = protocol.uncertainty.confidence
     for one, found, checks in zip(measured, judged, verdicts, strict=True):
-        unreliable = any(check.passed is False for check in checks)
-        found.unreliable = unreliable
+        found.unreliable = any(check.passed is False for check in checks)
         estimates += condition_estimates(found, images, threshold, point, confidence)
-        cells.append(
-            CellReport(
-                cell=one.cell, n_pairs=found.n_pairs, levels=_levels(one, found),
-                smallest=_smallest(one, found, confidence), trace=_trace(one), checks=checks, unreliable=unreliable,
-                signs=one.signs, spent=one.spent, picture=one.picture,
-            )
-        )  # fmt: skip
+        cells.append(cell_report(one, found.success, found.n_pairs, checks, confidence))
     more, gaps = ensemble_estimates(judged, protocol, images, threshold, point)
     report = AttackReport(
         threshold=threshold, **point_fields(point), cells=tuple(cells),
@@ -118,20 +112,31 @@ def judge_cell(
     return Judged(one.cell, victims, min(one.limit, victims.probe.size), one.rows, scores, success)
 
 
+def cell_report(
+    one: Measured, success: NDArray[np.bool_], n_pairs: int, checks: tuple[Check, ...], confidence: float
+) -> CellReport:
+    """Return what a cell found, from (E, A) whether each budget opened each row, after rounding to 8 bits."""
+    return CellReport(
+        cell=one.cell, n_pairs=n_pairs, levels=_levels(one, success), smallest=_smallest(one, success, confidence),
+        trace=_trace(one), checks=checks, unreliable=any(check.passed is False for check in checks), signs=one.signs,
+        spent=one.spent, picture=one.picture,
+    )  # fmt: skip
+
+
 def _sees_float(cell: AttackCell) -> bool:
     """Whether success before rounding was seen on the victim itself."""
     return cell.knowledge is Knowledge.WHITE_BOX
 
 
-def _crossed(one: Measured, found: Judged) -> NDArray[np.bool_]:
-    return np.asarray(one.arrays["crossed"], bool) if _sees_float(one.cell) else found.success
+def _crossed(one: Measured, success: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    return np.asarray(one.arrays["crossed"], bool) if _sees_float(one.cell) else success
 
 
-def _levels(one: Measured, found: Judged) -> tuple[Level, ...]:
-    crossed, distance = _crossed(one, found), np.asarray(one.arrays["distance"], float)
+def _levels(one: Measured, success: NDArray[np.bool_]) -> tuple[Level, ...]:
+    crossed, distance = _crossed(one, success), np.asarray(one.arrays["distance"], float)
     return tuple(
         Level(
-            condition=one.cell.condition(eps), eps=eps, n=one.rows.size, successes=int(found.success[e].sum()),
+            condition=one.cell.condition(eps), eps=eps, n=one.rows.size, successes=int(success[e].sum()),
             successes_float=int(crossed[e].sum()),
             median_change=float(np.median(distance[e][crossed[e]])) * 255 if crossed[e].any() else None,
         )
@@ -139,12 +144,12 @@ def _levels(one: Measured, found: Judged) -> tuple[Level, ...]:
     )  # fmt: skip
 
 
-def _smallest(one: Measured, found: Judged, confidence: float) -> Smallest | None:
+def _smallest(one: Measured, success: NDArray[np.bool_], confidence: float) -> Smallest | None:
     """Return the median smallest change: the distance itself of attacks that minimise it, else the smallest budget."""
     cell = one.cell
     if not cell.eps or cell.known.universal:
         return None
-    crossed = _crossed(one, found)
+    crossed = _crossed(one, success)
     opened = np.asarray(crossed.any(0))
     budgets = np.array([epsilon_value(eps) for eps in cell.eps])
     if cell.known.minimal:

@@ -52,8 +52,8 @@ def _section(result: Result, report: AttackReport) -> Section:
         *(_goal_block(result, report, goal.goal) for goal in report.goals),
         Block("Which threats were tried", tables=_filled(*(_grid(report, goal) for goal in Goal))),
         Block("By group", False, tables=_filled(_groups(result), _crossings(result))),
-        Block("Can the rows be trusted?", _any_unreliable(report), tables=_filled(_checks(report))),
-        Block("What it cost", False, tables=_filled(_ledger(report))),
+        Block("Can the rows be trusted?", _any_unreliable(report), tables=_filled(checks_table(report.cells))),
+        Block("What it cost", False, tables=_filled(ledger_table(report.cells, "Pairs"))),
     ]
     return Section("attacks", "Attacks", lead, tuple(b for b in blocks if b.tables or b.charts))
 
@@ -313,9 +313,10 @@ def _crossings(result: Result) -> Table:
 # ---- trust and cost
 
 
-def _checks(report: AttackReport) -> Table:
+def checks_table(cells: Sequence[CellReport]) -> Table:
+    """Tabulate the checks for hidden gradients of every cell, those that failed first."""
     rows = []
-    ordered = sorted(report.cells, key=lambda cell: not cell.unreliable)
+    ordered = sorted(cells, key=lambda cell: not cell.unreliable)
     for cell in ordered:
         failed = [c for c in cell.checks if c.passed is False]
         passed = [c.name for c in cell.checks if c.passed]
@@ -336,9 +337,10 @@ def _checks(report: AttackReport) -> Table:
     return table("Checks for hidden gradients", columns, rows, note)
 
 
-def _ledger(report: AttackReport) -> Table:
+def ledger_table(cells: Sequence[CellReport], unit: str) -> Table:
+    """Tabulate what every cell cost; `unit` is what was attacked."""
     rows = []
-    for cell in report.cells:
+    for cell in cells:
         spent, known = cell.spent, cell.cell.known
         rows.append(
             [
@@ -349,7 +351,7 @@ def _ledger(report: AttackReport) -> Table:
             ]
         )  # fmt: skip
     columns = [
-        "Attack", "#Pairs", "#Steps", "#Starts", "#Forward passes", "#Backward passes", "#Queries", "#Checks",
+        "Attack", f"#{unit}", "#Steps", "#Starts", "#Forward passes", "#Backward passes", "#Queries", "#Checks",
         "#Seconds", "#Seed",
     ]  # fmt: skip
     return table("Passes of one face, all budgets together", columns, rows)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -29,11 +28,10 @@ from facebench.sections.robustness.attacks.faces import FaceReader, draw_picture
 from facebench.sections.robustness.attacks.measure import Measured, measure_attacks
 from facebench.sections.robustness.attacks.needs import attack_needs
 from facebench.sections.robustness.attacks.sample import Victims, draw_victims, other_faces
-from facebench.sections.robustness.attacks.store import Batch, BatchStore
+from facebench.sections.robustness.attacks.signs import signs_of
+from facebench.sections.robustness.attacks.store import Batch, BatchStore, Sums
 
 UNIVERSAL_BATCH = 50
-RESCALED = 4.0
-RESCALED_PAIRS, RESCALED_STEPS = 4, 10
 TWINS = 0.9999  # cosine of embeddings above which a surrogate is the victim itself
 
 
@@ -45,28 +43,6 @@ def attack_pairs(context: RunContext, spec: AttackSpec) -> SectionResult:
             nothing to attack.
     """
     return _Run(context, spec).all()
-
-
-@dataclass
-class _Sums:
-    """What the batches of one cell add up to."""
-
-    rows: NDArray[np.int64]
-    arrays: dict[str, list[NDArray[Any]]] = field(default_factory=dict)
-    counts: dict[str, float] = field(default_factory=dict)
-
-    def add(self, batch: Batch) -> None:
-        for name, value in batch.arrays.items():
-            self.arrays.setdefault(name, []).append(value)
-        for name, count in batch.counts.items():
-            self.counts[name] = self.counts.get(name, 0) + count
-
-    def joined(self) -> dict[str, NDArray[Any]]:
-        once = ("trace_at", "example", "example_row")
-        return {
-            name: parts[0] if name in once else np.concatenate(parts, axis=0 if name == "pixels" else 1)
-            for name, parts in self.arrays.items()
-        }
 
 
 class _Run:
@@ -180,7 +156,7 @@ class _Run:
             if not gaps:
                 gaps.append(Unmeasured(what=what, why="every comparison drawn was wrong before the attack"))
             return None, gaps
-        sums = _Sums(rows)
+        sums = Sums(rows)
         size = UNIVERSAL_BATCH if cell.known.universal else self.spec.batch
         for start in range(0, rows.size, size):
             part = rows[start : start + size]
@@ -321,7 +297,7 @@ class _Run:
 
     # ---- what the cell says
 
-    def _measured(self, cell: AttackCell, victims: Victims, sums: _Sums, landmarks: Any, others: Any) -> Measured:
+    def _measured(self, cell: AttackCell, victims: Victims, sums: Sums, landmarks: Any, others: Any) -> Measured:
         signs, checks = self._signs(cell, victims, sums, landmarks, others)
         counts = sums.counts
         spent = Spent(
@@ -330,33 +306,15 @@ class _Run:
         )  # fmt: skip
         return Measured(cell, self._limit(cell), sums.rows, sums.joined(), signs, spent, self._picture(victims, sums))
 
-    def _signs(self, cell: AttackCell, victims: Victims, sums: _Sums, landmarks: Any, others: Any) -> tuple[Signs, int]:
+    def _signs(self, cell: AttackCell, victims: Victims, sums: Sums, landmarks: Any, others: Any) -> tuple[Signs, int]:
         """Look for hidden gradients on a few pairs; also after a resume, as their verdict is never stored."""
         part = sums.rows[: self.spec.check_pairs]
         if cell.knowledge is not Knowledge.WHITE_BOX:
             return Signs(n_pairs=0), 0
-        from facebench.probes.attacks.batch import check_masking, run_gradient
-
         rows = self._rows(cell, victims, part, landmarks, others)
-        target, device = self._aim(cell, rows, victims, part), self.context.options.device
-        found, ledger = check_masking(rows, target, device=device)
-        spent = ledger.forwards + ledger.backwards
-        rescaled = None
-        if cell.attack in ("fgsm", "bim", "pgd", "mim"):
-            few = rows.some(np.arange(min(len(rows), RESCALED_PAIRS)))
-            aim = replace(target, templates=target.templates[: len(few)])
-            short = _short(cell)
-            again = [run_gradient(short, few, aim, scale=scale, device=device) for scale in (1.0, RESCALED)]
-            rescaled = float((again[0].crossed == again[1].crossed).mean())
-            spent += sum(one.ledger.forwards + one.ledger.backwards for one in again)
-        counts = sums.counts
-        seen = max(counts["gradient_rows"], 1)
-        return Signs(
-            n_pairs=len(rows), zero_gradients=counts["zero_rows"] / seen, broken_gradients=counts["broken_rows"] / seen,
-            agreement=found.agreement, free=found.free, scatter=found.scatter, rescaled=rescaled, broken=found.broken,
-        ), spent  # fmt: skip
+        return signs_of(cell, rows, self._aim(cell, rows, victims, part), sums.counts, self.context.options.device)
 
-    def _picture(self, victims: Victims, sums: _Sums) -> Picture | None:
+    def _picture(self, victims: Victims, sums: Sums) -> Picture | None:
         """Return one attacked face at the largest budget, for phantom faces only: people are shown on request."""
         if not self.context.dataset.phantom:
             return None
@@ -367,10 +325,3 @@ class _Run:
         self.done += passes_done
         total = max(int(self.total), 1)
         self.context.options.progress("attack", total if finished else min(int(self.done), total - 1), total)
-
-
-def _short(cell: AttackCell) -> AttackCell:
-    """Return the cell at its middle budget, once and with few steps."""
-    eps = (cell.eps[len(cell.eps) // 2],)
-    steps = min(cell.steps or cell.known.steps or 1, RESCALED_STEPS)
-    return cell.model_copy(update={"eps": eps, "restarts": 1, "steps": steps})

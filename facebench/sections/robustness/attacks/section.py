@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from facebench.schema import ProtocolSpec
+from facebench.schema.attack_report import AnswerAttackReport
 from facebench.schema.robustness import RobustnessDetails
 from facebench.sections.contract import PlanRow, RunContext, Saved, SectionResult
+from facebench.sections.robustness.attacks.answers import attack_answers, remeasure_answers
 from facebench.sections.robustness.attacks.cost import plan
 from facebench.sections.robustness.attacks.measure import remeasure_part
 from facebench.sections.robustness.attacks.run import attack_pairs
@@ -16,11 +18,15 @@ from facebench.sections.robustness.attacks.run import attack_pairs
 def run_attacks(context: RunContext) -> SectionResult | None:
     """Run the attacks a protocol asks for, if any."""
     spec = context.spec.robustness
-    return None if spec is None or spec.attacks is None else attack_pairs(context, spec.attacks)
+    if spec is None or spec.attacks is None:
+        return None
+    return attack_answers(context, spec.attacks) if context.spec.task else attack_pairs(context, spec.attacks)
 
 
 def remeasure_attacks(saved: Saved) -> SectionResult | None:
     """Compute what attacks added to a result again, from the files beside it."""
+    if saved.spec.task is not None:
+        return remeasure_answers(saved)
     stored = saved.result.robustness
     if stored is None or stored.attacks is None:
         return None
@@ -36,9 +42,10 @@ def with_attacks(found: SectionResult, attacks: SectionResult | None) -> Section
         return found
     details = found.details
     assert isinstance(details, RobustnessDetails)
+    field = "answer_attacks" if isinstance(attacks.details, AnswerAttackReport) else "attacks"
     return replace(
         found, estimates=(*found.estimates, *attacks.estimates), unmeasured=(*found.unmeasured, *attacks.unmeasured),
-        details=details.model_copy(update={"attacks": attacks.details}), tensors={**found.tensors, **attacks.tensors},
+        details=details.model_copy(update={field: attacks.details}), tensors={**found.tensors, **attacks.tensors},
     )  # fmt: skip
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from facebench.files import canonical_json, sha256_bytes
@@ -20,6 +21,30 @@ class Batch:
 
     arrays: dict[str, NDArray[Any]]
     counts: dict[str, float]
+
+
+@dataclass
+class Sums:
+    """What the batches of one cell add up to."""
+
+    rows: NDArray[np.int64]
+    arrays: dict[str, list[NDArray[Any]]] = field(default_factory=dict)
+    counts: dict[str, float] = field(default_factory=dict)
+
+    def add(self, batch: Batch) -> None:
+        """Add a batch."""
+        for name, value in batch.arrays.items():
+            self.arrays.setdefault(name, []).append(value)
+        for name, count in batch.counts.items():
+            self.counts[name] = self.counts.get(name, 0) + count
+
+    def joined(self) -> dict[str, NDArray[Any]]:
+        """Return the arrays of all batches, rows side by side."""
+        once = ("trace_at", "example", "example_row")
+        return {
+            name: parts[0] if name in once else np.concatenate(parts, axis=0 if name == "pixels" else 1)
+            for name, parts in self.arrays.items()
+        }
 
 
 class BatchStore:

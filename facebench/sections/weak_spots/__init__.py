@@ -1,0 +1,5 @@
+"""Section ``weak_spots``: where errors are most frequent, over attributes and properties of the pictures."""
+
+from facebench.sections.section import Section
+
+SECTION = Section("weak_spots", needs_model=False)

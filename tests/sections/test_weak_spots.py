@@ -1,0 +1,65 @@
+"""The scan for weak spots through the command line: of answers and of comparisons, a planted slice is confirmed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from typer.testing import CliRunner
+
+from facebench.cli import application
+from facebench.measure.saved import load_result
+from tests.run.test_answers import run, write_rows
+
+SCAN = "weak_spots: {slices: 3, min_units: 6}\n"
+CLASSIFY = """
+name: spots
+title: Spots
+dataset: {name: faces}
+task: {shape: classify, head: expression, truth: expression, classes: [calm, joy]}
+groups: null
+"""
+
+
+def faces(folder: Path, people: int = 60) -> tuple[Path, list[dict[str, object]]]:
+    """Four pictures of each person; every second picture is dark."""
+    from PIL import Image
+
+    (folder / "images").mkdir(parents=True)
+    rng, rows = np.random.default_rng(3), []
+    for i in range(4 * people):
+        level = 40 if i % 2 else 180
+        pixels = np.clip(rng.normal(level, 8, (12, 12, 3)), 0, 255).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / f"images/{i}.png")
+        rows.append(
+            {"image_id": f"i{i}", "path": f"images/{i}.png", "identity": f"p{i // 4}",
+             "expression": ("calm", "joy")[(i // 2) % 2], "sex": "fm"[(i // 4) % 2]}
+        )  # fmt: skip
+    write_rows(folder / "manifest.csv", rows)
+    return folder, rows
+
+
+def test_dark_pictures_of_one_group_are_named(tmp_path: Path) -> None:
+    data, rows = faces(tmp_path / "faces")
+    rng, said = np.random.default_rng(1), []
+    for i, row in enumerate(rows):
+        wrong = rng.random() < (0.6 if i % 2 and row["sex"] == "m" else 0.08)
+        word = {"calm": "joy", "joy": "calm"}[str(row["expression"])] if wrong else row["expression"]
+        said.append({"image_id": row["image_id"], "label": word})
+    (tmp_path / "p.yaml").write_text(CLASSIFY + SCAN)
+    answers, out = write_rows(tmp_path / "a.csv", said), tmp_path / "out"
+    done = run(f"predictions:{answers}", str(tmp_path / "p.yaml"), "--data", f"faces={data}", "--out", str(out))
+    assert done.exit_code == 0, done.output
+    assert "identical to the bytes" in CliRunner().invoke(application(), ["rescore", str(out)]).output
+    result = load_result(out)
+    details = result.weak_spots
+    assert details is not None
+    spots = [spot.name for spot in details.spots if spot.confirmed]
+    assert any("sex=m" in name and "picture brightness" in name for name in spots), details
+    (excess,) = (e for e in result.estimates if e.metric == "weak_spot_excess" and e.of == spots[0])
+    assert excess.value is not None
+    assert 0.3 < excess.value < 0.8
+    assert {gap.what for gap in result.unmeasured} >= {"weak spots by pose"}
+    page = (out / "report.html").read_text()
+    assert "Where it fails" in page
+    assert "sex=m" in page
