@@ -143,7 +143,8 @@ class Pairing:
     ) -> Difference:  # fmt: skip
         """Return one difference; `values` are the base's and the model's.
 
-        Without `limits` its interval is that of the changed comparisons, where they are known, or the normal one.
+        Without `limits` its interval is that of the changed comparisons, where they are known, or the normal one. With
+        them the standard error is the one that the wider side implies, so that nothing decided on it goes beyond them.
         """
         a, b = values
         shown = tuple(dict.fromkeys(flags))
@@ -158,7 +159,11 @@ class Pairing:
         if error is None:
             flags = (*shown, Flag.NO_INTERVAL)
             return Difference.model_validate({**common, "difference": d, "flags": tuple(dict.fromkeys(flags))})
-        low, high, p_value = self._limits(d, error, fields) if limits is None or not error else self._of(d, limits)
+        if limits is None or not error:
+            low, high, p_value = self._limits(d, error, fields)
+        else:
+            low, high, p_value = self._of(d, limits)
+            error = max(paired.side_error(d, limit, self.confidence) for limit in limits)  # of the wider side
         least, most = definition.difference_bounds
         return Difference.model_validate(
             {**common, "difference": d, "standard_error": error, "ci_low": max(low, least), "ci_high": min(high, most),

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 DRAWS = 1000
+LEAST_SHARE = 1e-12  # of the largest variance; what is below is rounding
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,8 +103,11 @@ class Together:
     @cached_property
     def _normals(self) -> Floats:
         values, vectors = np.linalg.eigh(self.covariance)
-        drawn = fixed_generator(Fixed.PAIRED_GROUPS).standard_normal((DRAWS, values.size))
-        return np.asarray(drawn @ (vectors * np.sqrt(np.maximum(values, 0.0))).T)
+        values = np.where(values > LEAST_SHARE * values.max(initial=0.0), values, 0.0)
+        drawn = fixed_generator(Fixed.PAIRED_GROUPS).standard_normal((DRAWS // 2, values.size))
+        swapped = [self.columns.get((1 - model, kind, g), at) for (model, kind, g), at in self.columns.items()]
+        both = np.concatenate([drawn, drawn[:, swapped]])  # alike whichever of the two models is the base
+        return np.asarray(both @ ((vectors * np.sqrt(values)) @ vectors.T))
 
 
 def _moving(
