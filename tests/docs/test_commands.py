@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from facebench.schema import ModelFile, Policy, ProtocolSpec
+from facebench.schema.suite import SuiteFile
 from tests.docs.blocks import ROOT, Block, blocks, pages
 from tests.docs.conftest import run
 
@@ -115,6 +116,8 @@ def test_yaml(block: Block) -> None:
         ModelFile.parse(content, where=block.where)
     elif "rules" in content:
         Policy.parse(content, where=block.where)
+    elif "suite" in content:
+        SuiteFile.parse(content, where=block.where)
     else:
         assert set(content) <= SPECS, f"{block.where}: which file is this part of?"
         ProtocolSpec.parse({"name": "part", "title": "Part"} | content, where=block.where)

@@ -164,7 +164,7 @@ def test_numbers_are_joined_by_name(tmp_path: Path, faces: Path) -> None:
 name: test-affect
 title: Valence and arousal
 dataset: {name: faces}
-task: {shape: regress, truth: [valence, arousal], range: [-1, 1], ignore_values: [-2]}
+task: {shape: regress, truth: [valence, arousal], range: [-1, 1], ignore_values: [-2], bins: [-1, 0, 0.5]}
 groups: null
 """
     result = judge(tmp_path, folder, f"predictions:{write_rows(tmp_path / 'a.csv', rows)}", protocol)
@@ -173,6 +173,11 @@ groups: null
     assert one(result, "pcc").value == pytest.approx(1.0, abs=1e-9)
     assert result.task is not None
     assert result.task.n_judged == 39
+    judged = true[1:, 1]
+    for name, low, high in (("-1 to 0, arousal", -1, 0), ("0 to 0.5, arousal", 0, 0.5)):
+        inside = int(((judged >= low) & (judged < high)).sum())
+        assert 0 < inside == one(result, "mae_by_value", of=name).n_images
+    assert one(result, "mae_balanced", of="arousal").n_images == int((judged < 0.5).sum()) < 39
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def _of_groups(figure: Figure, cells: Mapping[str, Cell]) -> tuple[list[float], 
     values, variances = [], []
     for cell in cells.values():
         value, variance = cell.value(figure), cell.variance(figure)
-        if variance == 0 and figure.total is not None:
+        if variance == 0 and figure.hits is not None and figure.total is not None:
             variance = _unseen(value, int((figure.total(cell.sums) > 0).sum()))
         if np.isfinite(value) and variance is not None and variance > 0:
             values.append(value)

@@ -124,14 +124,14 @@ class _Measurer:
         fields |= self._at_threshold(figure.metric, common)
         if figure.parts:
             return self._largest(figure, cell, fields)
-        if figure.hits is None or figure.total is None:
+        if figure.total is not None:
+            fields["n_images"] = round(float(figure.total(cell.sums).sum()))
+        if figure.hits is None:
             if figure.metric == "uar_present" and np.isfinite(self._plain_mean(cell)):
                 return None  # all classes are there, and it is the same as the mean over all
             shift = cell.bias(figure) if figure.metric == "ece" else 0.0
             return self._estimate_of(cell.value(figure), cell.variance(figure), cell.n_units, fields, shift)
-        total = round(float(figure.total(cell.sums).sum()))
-        fields["n_images"] = total
-        if not total:
+        if not fields["n_images"]:
             return Estimate(value=None, **{**fields, "flags": (*fields["flags"], Flag.UNDEFINED_CLASS)})
         return self._rate(figure, cell, fields)
 

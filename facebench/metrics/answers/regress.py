@@ -145,13 +145,19 @@ def _by_value(part: Of, place: int, of: str | None, bins: Sequence[float]) -> li
         cut = part(sums)[..., place : place + 3 * k].reshape(*sums.shape[:-1], k, 3)
         return share(cut[..., what], cut[..., 0])
 
-    figures = [Figure("mae_balanced", lambda sums: each(sums, 1).mean(axis=-1), of)]
+    counts = [partial(_column, part, place + 3 * i) for i in range(k)]
+    figures = [
+        Figure(
+            "mae_balanced", lambda sums: each(sums, 1).mean(axis=-1), of,
+            total=lambda sums: np.sum([count(sums) for count in counts], axis=0),
+        )
+    ]  # fmt: skip
     figures += ordinal_figures(part, place + 3 * k, k, of)
     for i in range(k):
         name = f"{bins[i]:g} to {bins[i + 1]:g}" + ("" if of is None else f", {of}")
         figures += [
-            Figure("mae_by_value", partial(_one, each, 1, i), name),
-            Figure("bias_by_value", partial(_one, each, 2, i), name),
+            Figure("mae_by_value", partial(_one, each, 1, i), name, total=counts[i]),
+            Figure("bias_by_value", partial(_one, each, 2, i), name, total=counts[i]),
         ]
     return figures
 

@@ -21,7 +21,8 @@ class Figure:
         value: (..., C) sums to (...) values; NaN where undefined.
         of: the class, label, value or bin it is about; None for all.
         at: its cut-off.
-        hits, total: of a rate, so that value = hits / total; None for other figures.
+        hits: of a rate, so that value = hits / total; None for other figures.
+        total: how many images it is about, where these are not all that are judged.
         null: what an answer that ignores the picture scores, by name.
         parts: of the largest of several rates, these rates.
     """

@@ -66,6 +66,9 @@ def _scanned(
         for name in own.properties
         if f"property.{name}" not in tensors
     ]
+    if spec.task is None:
+        why = "slices are of single images, and a false match is of two people; `groups` compares false match rates"
+        gaps.append(Unmeasured(what="weak spots of false matches", why=why))
     if losses is None:
         gaps.append(Unmeasured(what="weak spots", why="the dataset names no identities, so it has no halves"))
         return SectionResult(unmeasured=tuple(gaps), tensors=dict(tensors))

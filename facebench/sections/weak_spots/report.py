@@ -59,7 +59,8 @@ def statements(reading: Reading) -> list[Statement]:
         why = "No slice held enough units in both halves to be tested."
         return [Statement("Where it fails", Tone.UNKNOWN, "Where it fails cannot be told.", why)]
     highs = [more.ci_high for _, more in found.values() if more.ci_high is not None]
-    headline = f"None of the {fmt.plural(len(details.spots), 'worst slice')} found was confirmed on the other half."
+    tested = fmt.plural(len(details.spots), "worst slice")
+    headline = f"None of the {tested} found ({details.loss}) was confirmed on the other half."
     detail = f"An excess of up to {fmt.number(max(highs))} in one of them may have gone unseen." if highs else ""
     return [Statement("Where it fails", Tone.UNKNOWN, headline, detail)]
 
