@@ -168,6 +168,13 @@ UNFAIR = (Group("a", 50), Group("b", 50, lift=0.3, separation=2.7), Group("c", 2
 ALIKE = Design("all pairs, two groups alike", (Group("a", 30), Group("b", 30)), target=0.03)
 UNLIKE = Design("all pairs, two groups unlike", (
     Group("a", 30), Group("b", 30, lift=0.4, separation=2.6)), target=0.03)  # fmt: skip
+LISTED = (
+    Design("sparse list, two groups alike", (Group("a", 300), Group("b", 300)), "sparse", target=0.05),
+    Design("sparse list, two groups unlike", (
+        Group("a", 300), Group("b", 300, lift=0.4, separation=2.6)), "sparse", target=0.05),
+    Design("dense list, two groups unlike", (
+        Group("a", 75), Group("b", 75, lift=0.4, separation=2.6)), "dense", target=0.03),
+)  # fmt: skip
 DESIGNS = (
     Design("all pairs, 40 people, 3 images", (Group("all", 40, 3),)),
     Design("all pairs, 60 people, 3 images", (Group("all", 60, 3),)),
@@ -188,5 +195,6 @@ DESIGNS = (
     Design("all pairs, 15 people, 4 images", (Group("all", 15, 4),), target=0.02),
     Design("dense list, 150 people", (Group("all", 150),), "dense", target=0.02),
     Design("dense list, strong effects", (Group("all", 150),), "dense", effect=0.5, target=0.02),
+    Design("dense list, three fair groups", FAIR, "dense", target=0.05),
     Design("dense list, three unfair groups", UNFAIR, "dense", target=0.05),
 )  # fmt: skip

@@ -9,7 +9,6 @@ import numpy as np
 
 from benchmarks.coverage_study import truths
 from benchmarks.coverage_study.designs import Design, draw
-from facebench.measure import overall
 from facebench.measure.grouped import GroupMeasurer
 from facebench.measure.groups import make_groupings
 from facebench.measure.sample import Sample
@@ -32,7 +31,7 @@ def estimates(design: Design, rng: np.random.Generator, replicates: int) -> list
     sample = Sample(drawn.images, drawn.models[0].scores, groupings, replicates=replicates, seed=seed)
     points = Points((design.target,))
     measurer = GroupMeasurer(
-        sample, points, overall.pooled_cutoffs(sample, points), policy="pooled", confidence=0.95, min_identities=2,
+        sample, points, policy="pooled", confidence=0.95, min_identities=2,
         design_effects=[1.0], seed=seed,
     )  # fmt: skip
     return measurer.estimates()

@@ -15,7 +15,7 @@ import numpy as np
 from benchmarks.coverage_study import differentials, truths
 from benchmarks.coverage_study.answers import Answering, answers
 from benchmarks.coverage_study.conditions import conditions
-from benchmarks.coverage_study.designs import ALIKE, DESIGNS, UNLIKE, Design, draw
+from benchmarks.coverage_study.designs import ALIKE, DESIGNS, LISTED, UNLIKE, Design, draw
 from benchmarks.coverage_study.judged import Judged, Source, protocol, warned
 from benchmarks.coverage_study.paired import differences
 from benchmarks.coverage_study.presentations import presentations
@@ -80,7 +80,7 @@ def points(design: Design, rng: np.random.Generator, replicates: int) -> Iterato
     for e in measure_scores(spec, drawn.images, drawn.models[0], seed=seed).estimates:
         if e.metric in true and e.value is not None:
             kind = e.metric if e.metric == "hter" else f"{e.metric} at a fixed threshold"
-            yield Judged(kind, e.value, e.ci_low, e.ci_high, true[e.metric])
+            yield Judged(warned(kind, e.flags), e.value, e.ci_low, e.ci_high, true[e.metric])
     (found,) = thresholds_of(drawn.images, drawn.models[0], [design.target], spec.uncertainty, seed)
     yield Judged("threshold of an FMR", found.threshold, found.low, found.high, stands)
 
@@ -108,7 +108,7 @@ SOURCES: dict[str, Studied] = {
     "verification": Studied(verification, DESIGNS),
     "points": Studied(points, DESIGNS),
     "groups": Studied(groups, tuple(design for design in DESIGNS if len(design.groups) > 1)),
-    "differences": Studied(differences, (*SINGLE, ALIKE, UNLIKE)),
+    "differences": Studied(differences, (*SINGLE, ALIKE, UNLIKE, *LISTED)),
     "conditions": Studied(conditions, (SINGLE[0], ALIKE, UNLIKE)),
     "searches": Studied(searches, SEARCHED),
     "answers": Studied(answers, ANSWERING),

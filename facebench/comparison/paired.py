@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facebench.comparison.comparable import Loaded
+from facebench.comparison.paired_groups import Together
 from facebench.measure import overall
 from facebench.measure.grouped import GroupMeasurer, GroupRates
-from facebench.measure.rates import Rate, design_effect, spread
+from facebench.measure.rates import Rate, design_effect
 from facebench.measure.sample import Sample, make_scores
 from facebench.measure.study import groupings_of, points_of
 from facebench.metrics import bootstrap, catalogue, clusters, influence, paired, uncertainty, verification
@@ -40,9 +41,8 @@ class Side:
         self.sample = Sample(loaded.images, self.scores, groupings, replicates=spec.uncertainty.replicates, seed=seed)
         self.points = self.asked.on(self.scores.impostor)
         self.fmr = [overall.false_match_rate(self.sample, point) for point in self.points]
-        self._cutoffs = overall.pooled_cutoffs(self.sample, self.asked)
         self.groups = GroupMeasurer(
-            self.sample, self.asked, self._cutoffs, policy=spec.threshold_policy,
+            self.sample, self.asked, policy=spec.threshold_policy,
             confidence=spec.uncertainty.confidence, min_identities=2,
             design_effects=overall.pooled_design_effects(self.fmr), seed=seed,
         )  # fmt: skip
@@ -63,9 +63,10 @@ class Side:
     @cached_property
     def miss_rates(self) -> Floats | None:
         """(R, T) FNMR of all genuine comparisons per bootstrap replicate, at the replicate's own threshold."""
-        if self._cutoffs is None or self.sample.weights is None:
+        cutoffs = overall.pooled_cutoffs(self.sample, self.asked)
+        if cutoffs is None or self.sample.weights is None:
             return None
-        accepts = bootstrap.replicate_accepts(self.sample.weights, self.sample.genuine, self._cutoffs)
+        accepts = bootstrap.replicate_accepts(self.sample.weights, self.sample.genuine, cutoffs)
         with np.errstate(invalid="ignore", divide="ignore"):
             rates: Floats = 1 - accepts[:, :, 0] / self.sample.genuine_weight[:, :1]
         return rates
@@ -109,6 +110,18 @@ class Pairing:
             return None
         return definition.higher_is_better
 
+    def together(self, number: int, t: int) -> Together | None:
+        """Return how the rates of the groups of a grouping move together; None where identities are not known."""
+        if not self.base.sample.has_identities:
+            return None
+        if (number, t) not in self._together:
+            self._together[number, t] = Together((self.base, self.model), number, t)
+        return self._together[number, t]
+
+    @cached_property
+    def _together(self) -> dict[tuple[int, int], Together]:
+        return {}
+
     @cached_property
     def _impostor_index(self) -> clusters.PairIndex:
         ends = self.base.loaded.images.identity[self.base.scores.impostor_ends]
@@ -126,9 +139,13 @@ class Pairing:
 
     def difference(
         self, metric: str, values: Sequence[float | None], error: float | None, method: str, *,
-        flags: Sequence[Flag] = (), **fields: Any,
+        flags: Sequence[Flag] = (), limits: uncertainty.Interval | None = None, **fields: Any,
     ) -> Difference:  # fmt: skip
-        """Return one difference with its normal interval; `values` are the base's and the model's."""
+        """Return one difference; `values` are the base's and the model's.
+
+        Without `limits` its interval is that of the changed comparisons, where they are known, or the normal one. With
+        them the standard error is the one that the wider side implies, so that nothing decided on it goes beyond them.
+        """
         a, b = values
         shown = tuple(dict.fromkeys(flags))
         common = {"model": self.model.label, "base": self.base.label, "metric": metric, "base_value": a, "value": b}
@@ -142,12 +159,21 @@ class Pairing:
         if error is None:
             flags = (*shown, Flag.NO_INTERVAL)
             return Difference.model_validate({**common, "difference": d, "flags": tuple(dict.fromkeys(flags))})
-        low, high, p_value = self._limits(d, error, fields)
+        if limits is None or not error:
+            low, high, p_value = self._limits(d, error, fields)
+        else:
+            low, high, p_value = self._of(d, limits)
+            error = max(paired.side_error(d, limit, self.confidence) for limit in limits)  # of the wider side
         least, most = definition.difference_bounds
         return Difference.model_validate(
             {**common, "difference": d, "standard_error": error, "ci_low": max(low, least), "ci_high": min(high, most),
              "ci_method": method, "p_value": p_value, "flags": shown}
         )  # fmt: skip
+
+    def _of(self, d: float, limits: uncertainty.Interval) -> tuple[float, float, float]:
+        """Return given limits and the p-value of none: normal, with the error that the limit towards 0 implies."""
+        error = paired.side_error(d, limits[0] if d > 0 else limits[1], self.confidence)
+        return *limits, paired.p_two_sided(d, error)
 
     def _limits(self, d: float, error: float, fields: Mapping[str, Any]) -> tuple[float, float, float]:
         """Return the limits of a difference and the p-value of none: of rates from what changed sides, else normal."""
@@ -250,8 +276,8 @@ def _one_group(
         for side, threshold in ((pairing.base, thresholds_a[g]), (pairing.model, thresholds_b[g]))
     )
     newly_wrong, newly_right = _changes(wrong_a, wrong_b)
-    drawn = getattr(a, f"{metric}_replicates"), getattr(b, f"{metric}_replicates")
-    variance = None if drawn[0] is None or drawn[1] is None else spread(drawn[1][:, g] - drawn[0][:, g])
+    together = pairing.together(number - 1, t)
+    variance = None if together is None else together.variance(metric, g)
     effect = design_effect(first) if metric == "fmr" else first.n / max(first.n_independent, 1)
     error = _error(variance, newly_wrong + newly_right, first.n, effect)
     flags = (
@@ -263,25 +289,8 @@ def _one_group(
         "n_identities": pairing.base.sample.n_identities(number, g),
         "newly_wrong": newly_wrong, "newly_right": newly_right, "flags": flags,
     }  # fmt: skip
-    found = [pairing.difference(metric, (first.value, second.value), error, "paired-bootstrap", **fields)]
+    found = [pairing.difference(metric, (first.value, second.value), error, "paired-delta", **fields)]
     if metric == "fnmr":
         values = 1 - first.value, 1 - second.value
-        found.append(pairing.difference("tar", values, error, "paired-bootstrap", **fields))
+        found.append(pairing.difference("tar", values, error, "paired-delta", **fields))
     return found
-
-
-Measure = Callable[..., float | None]
-
-
-def replicate_difference(measure: Measure, a: Sequence[Floats], b: Sequence[Floats]) -> float | None:
-    """Return the standard error of a measure's difference over replicates that share their weights.
-
-    Args:
-        a, b: for each argument of the measure (R, G) replicates under the base and under the model.
-    """
-    values = []
-    for row in range(a[0].shape[0]):
-        first, second = measure(*(part[row] for part in a)), measure(*(part[row] for part in b))
-        values.append(np.nan if first is None or second is None else second - first)
-    variance = spread(np.array(values, float))
-    return None if variance is None else float(np.sqrt(variance))

@@ -6,14 +6,17 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from facebench.comparison.paired import Measure, Pairing, replicate_difference
+from facebench.comparison.paired import Pairing
 from facebench.errors import InputError
 from facebench.measure.control import in_control
 from facebench.measure.grouped import GroupRates
 from facebench.measure.identification import closed_set, roles_of
-from facebench.metrics import catalogue, fairness, influence, paired, uncertainty, verification
+from facebench.measure.rates import spread
+from facebench.metrics import catalogue, disparity, influence, paired, uncertainty, verification
 from facebench.metrics.catalogue import Kind, Topic
+from facebench.metrics.disparity import Disparity
 from facebench.schema import Difference, Estimate, Flag, Result, point_fields
 from facebench.schema.timed import timed_estimates, why_times_differ
 from facebench.scoring import compare_pairs
@@ -94,14 +97,13 @@ def fold_differences(pairing: Pairing) -> list[Difference]:
     return [pairing.difference("accuracy", values, error, "paired-folds", n_comparisons=int(pairs.genuine.size))]
 
 
-OF_ONE_RATE: dict[str, Measure] = {"gap": fairness.gap, "max_min": fairness.max_min, "gini": fairness.gini}
-OF_BOTH: dict[str, Measure] = {"garbe": fairness.garbe, "ir": fairness.inequity_rate, "fdr": fairness.fdr}
+OF_ONE_RATE, OF_BOTH = ("gap", "max_min", "gini"), ("garbe", "ir", "fdr")
 
 
 def differential_differences(pairing: Pairing) -> list[Difference]:
     """Return the differences of the differential measures of every grouping at every target.
 
-    One weight matrix serves both models, so that what chance does to the groups does it to both.
+    The rates of both models are moved together as chance would move them: what it does to the groups, it does to both.
     """
     found: list[Difference] = []
     base = pairing.base
@@ -110,45 +112,51 @@ def differential_differences(pairing: Pairing) -> list[Difference]:
             rates = [side.group_rates[number][t][0] for side in (base, pairing.model)]
             flags = () if base.points[t].resolvable else (Flag.UNRESOLVABLE,)
             for metric, measure, kinds in _measures():
-                values, replicates = zip(*(_arguments(rate, kinds) for rate in rates), strict=True)
-                if any(v is None for v in values):
+                present = _present(rates[0], kinds), _present(rates[1], kinds)
+                if present[0] is None or present[0] != present[1]:
                     continue
-                a, b = (measure(*v) for v in values)
-                drawn = all(r is not None for r in replicates) and a is not None and b is not None
-                error = replicate_difference(measure, *replicates) if drawn else None
+                a, b = (
+                    _defined(measure.rows(*(np.array([getattr(rate, k)[g].value for g in present[0]]) for k in kinds)))
+                    for rate in rates
+                )
+                error, limits, method = None, None, "paired-delta"
+                together = pairing.together(number, t)
+                if together is not None and a is not None and b is not None:
+                    ratio = measure.scale == "ratio"
+                    drawn = together.draws if ratio else together.moved
+                    values = np.stack([measure.rows(*(drawn(m, k, present[0]) for k in kinds)) for m in (0, 1)], axis=1)
+                    variance = spread(values[:, 1] - values[:, 0])
+                    error = None if variance is None else float(np.sqrt(variance))
+                    if ratio and error is not None:
+                        limits, method = paired.ratio_difference((a, b), values, pairing.confidence), "mover"
                 found.append(
                     pairing.difference(
-                        metric, (a, b), error, "paired-bootstrap",
+                        metric, (a, b), error, method, limits=limits,
                         flags=flags, **point_fields(target), group=grouping.name, n_identities=base.n_identities,
                     )
                 )  # fmt: skip
     return found
 
 
-def _measures() -> Iterator[tuple[str, Measure, tuple[str, ...]]]:
+def _measures() -> Iterator[tuple[str, Disparity, tuple[str, ...]]]:
     for rate in ("fmr", "fnmr"):
-        for name, measure in OF_ONE_RATE.items():
-            yield f"{rate}_{name}", measure, (rate,)
-    for name, measure in OF_BOTH.items():
-        yield name, measure, ("fmr", "fnmr")
+        for name in OF_ONE_RATE:
+            yield f"{rate}_{name}", disparity.OF_ONE_RATE[name], (rate,)
+    for name in OF_BOTH:
+        yield name, disparity.OF_BOTH[name], ("fmr", "fnmr")
 
 
 MEASURES = frozenset(name for name, _, _ in _measures())
 
 
-def _arguments(rates: GroupRates, kinds: tuple[str, ...]) -> tuple[Any, Any]:
-    """Return the values and the replicates a measure takes; None where fewer than two groups have the rate."""
-    values, replicates = [], []
-    for kind in kinds:
-        known = [(g, rate.value) for g, rate in enumerate(getattr(rates, kind)) if rate is not None]
-        drawn = getattr(rates, f"{kind}_replicates")
-        if len(known) < 2:
-            return None, None
-        values.append(np.array([value for _, value in known]))
-        replicates.append(None if drawn is None else drawn[:, [g for g, _ in known]])
-    if len({v.size for v in values}) > 1:
-        return None, None
-    return values, None if any(r is None for r in replicates) else replicates
+def _defined(value: NDArray[np.float64]) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _present(rates: GroupRates, kinds: tuple[str, ...]) -> list[int] | None:
+    """Return the groups that have the rates; None where there are fewer than two, or where the kinds differ in them."""
+    found = [[g for g, rate in enumerate(getattr(rates, kind)) if rate is not None] for kind in kinds]
+    return found[0] if len(found[0]) > 1 and all(each == found[0] for each in found) else None
 
 
 def unpaired_differences(pairing: Pairing, done: list[Difference]) -> list[Difference]:

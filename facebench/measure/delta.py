@@ -23,6 +23,8 @@ from facebench.metrics.verification import held
 
 POOLED = 0  # the cell of all comparisons
 SLOPE_STEP = 0.2
+PRIOR_MOVED = 10.0
+"""Genuine comparisons of a group between two thresholds from which its own slope counts for more than that of all."""
 
 
 class Impostors:
@@ -116,7 +118,12 @@ class Deltas:
         """Return by how much the FNMR of a cell falls per FMR gained in the cell that sets the threshold."""
         high, low, gained = self.impostors(source).beside(threshold)
         scores, _ = self._genuine(cell)
-        return float(((scores < high).mean() - (scores < low).mean()) / gained)
+        moved = float(((scores < high) & (scores >= low)).sum())
+        if cell != POOLED:  # few comparisons of a group tell little of its slope: it leans on that of all
+            everyone = self.genuine.scores
+            share = float(((everyone < high) & (everyone >= low)).mean())
+            moved = scores.size * share * (moved + PRIOR_MOVED) / (scores.size * share + PRIOR_MOVED)
+        return moved / scores.size / gained
 
     def fnmr(self, cell: int, threshold: float, source: int | None) -> Influence:
         """Return the influence of the FNMR of a cell at a threshold set on those of another; None holds it fixed."""
@@ -126,15 +133,19 @@ class Deltas:
         of_threshold = self.impostors(source).rate(threshold)
         return clusters.added([(1.0, self.missed(cell, threshold)), (slope, of_threshold)])
 
+    def fmr_slope(self, cell: int, threshold: float, source: int) -> float:
+        """Return by how much the FMR of a cell rises per FMR gained in the cell that sets the threshold."""
+        own = self.impostors(cell)
+        high, low, gained = self.impostors(source).beside(threshold)
+        return (own.accepted(low) - own.accepted(high)) / own.scores.size / gained
+
     def fmr(self, cell: int, threshold: float, source: int | None) -> Influence:
         """Return the influence of the FMR of a cell at a threshold set on those of another; None holds it fixed."""
         own = self.impostors(cell)
         errors = own.accepted(threshold)
         if source is None:
             return own.index.rate(errors)
-        others = self.impostors(source)
-        high, low, gained = others.beside(threshold)
-        slope = (own.accepted(low) - own.accepted(high)) / own.scores.size / gained
+        others, slope = self.impostors(source), self.fmr_slope(cell, threshold, source)
         if source == POOLED:
             n, k = others.scores.size, max(1, others.accepted(threshold))
             return own.index.rate_beyond(errors, slope, others.rate(threshold), k / n, n)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -134,6 +134,8 @@ def _of_one_kind(name: str, kind: Kind | None, supposed: Supposed | None, contex
     found = []
     for metric, measure in measures.items():
         inverted = _inverted(measure, supposed, context.confidence, kind)
+        if metric == f"{name}_gap":
+            inverted = _bounded(inverted, kind, context.confidence)
         seen = {"detectable_ratio": kind.detectable_ratio} if metric == f"{name}_max_min" else {}
         found.append(context.estimate(metric, inverted, left_out, **counts, **seen))
         if metric == f"{name}_gap":
@@ -149,6 +151,13 @@ def _of_one_kind(name: str, kind: Kind | None, supposed: Supposed | None, contex
         fields = {"metric": test, "value": value, "p_value": p, "flags": flags}
         found.append(Estimate.model_validate({**context.common, **counts, **left, **fields}))
     return found
+
+
+def _bounded(gap: Inverted, kind: Kind, confidence: float) -> Inverted:
+    """Return a gap whose interval reaches as far as the bounds of the groups' rates where none shows an error."""
+    if gap.high is None or any(rate.errors for rate in kind.rates):
+        return gap
+    return replace(gap, high=max(gap.high, *(float(rate.interval(confidence)["ci_high"]) for rate in kind.rates)))
 
 
 def _debiased(kind: Kind, gap: Inverted) -> Inverted:
@@ -243,5 +252,4 @@ def _counted(rates: Sequence[Rate]) -> GroupCounts | None:
     errors, n = (np.array([getattr(rate, name) for rate in rates], float) for name in ("errors", "n"))
     variances = np.array([rate.variance for rate in rates], float)
     independent = np.array([max(rate.n_independent, 1) for rate in rates], float)
-    assumed = np.array([rate.design_effect for rate in rates], float)
-    return GroupCounts(errors, n, effective_numbers(errors, n, variances, independent, assumed))
+    return GroupCounts(errors, n, effective_numbers(errors, n, variances, independent))

@@ -143,11 +143,10 @@ def measure_scores(
     if working is not None:
         estimates += _without_failures(spec, images, working, seed, points)
     if groupings:
-        cutoffs = overall.pooled_cutoffs(sample, points)
         if vectors is not None:
             estimates += acquisition_estimates(vectors, images, groupings, confidence)
         measured = GroupMeasurer(
-            sample, points, cutoffs, policy=spec.threshold_policy, confidence=confidence,
+            sample, points, policy=spec.threshold_policy, confidence=confidence,
             min_identities=spec.groups.min_identities if spec.groups else 2,
             design_effects=overall.pooled_design_effects(pooled_rates), seed=seed,
             step=steps.finish,

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from facebench.errors import UnknownNameError
 from facebench.measure import differentials
 from facebench.measure.delta import POOLED
-from facebench.measure.rates import Rate, rate_estimate, spread
+from facebench.measure.moving import AtThreshold, Held, Together
+from facebench.measure.rates import Rate, leaning_flags, rate_estimate
 from facebench.measure.sample import Cell, Sample
 from facebench.measure.study import Points
-from facebench.metrics import bootstrap
 from facebench.metrics.bootstrap import RankedComparisons
 from facebench.metrics.sorting import BLOCK
 from facebench.metrics.streams import Stream, generator
@@ -30,24 +30,21 @@ class Operating:
     Attributes:
         source: ``pooled``, ``reference:<group>``, ``worst of <attributes>`` or the group itself.
         thresholds: (T,) per operating point.
-        cutoffs: (R, T) of the replicates, or None without identities.
         resolvable: (T,) whether each allows a false accept.
         cells: (T,) the cell whose impostor comparisons set each threshold; None for one that stands.
     """
 
     source: str
     thresholds: tuple[float, ...]
-    cutoffs: Floats | None
     resolvable: tuple[bool, ...]
     cells: tuple[int | None, ...]
 
 
 @dataclass(frozen=True, eq=False)
 class GroupRates:
-    """Rates of the groups of one grouping at one target, and their replicates (R, G); NaN columns where undefined.
+    """Rates of the groups of one grouping at one target, and points (P, G) that stand for replicates of them.
 
-    Replicates lie about the rate and have its variance: those of the vertex bootstrap count independent comparisons of
-    a list up to three times, so they are brought to the spread that the rate's own interval rests on.
+    The points have the variances of the rates and say how they move together; columns are NaN where undefined.
     """
 
     fmr: list[Rate | None]
@@ -63,7 +60,6 @@ class GroupMeasurer:
         self,
         sample: Sample,
         points: Points,
-        pooled: Floats | None,
         *,
         policy: str,
         confidence: float,
@@ -82,12 +78,11 @@ class GroupMeasurer:
         self.rng = generator(Stream.FAIR_DRAWS, seed)
         found = points.on(sample.impostor.scores)
         self.wanted = [p.fmr_target for p in found]  # the FMR each point is meant to have
-        self._pooled_accepts: tuple[Floats, Floats] | None = None
         self._counted: dict[float, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
         self._spreads: dict[tuple[int, int], tuple[float, int, float]] = {}
+        self._held: dict[tuple[Operating, int], Held] = {}
         self.pooled = Operating(
-            "pooled", tuple(p.threshold for p in found), pooled, tuple(p.resolvable for p in found),
-            self._set_on(POOLED),
+            "pooled", tuple(p.threshold for p in found), tuple(p.resolvable for p in found), self._set_on(POOLED)
         )  # fmt: skip
 
     def estimates(self) -> list[Estimate]:
@@ -101,10 +96,9 @@ class GroupMeasurer:
         cells = [i for i, cell in enumerate(self.sample.cells) if cell.grouping == number]
         operating = self._operating(number, cells)
         found: list[Estimate] = []
-        counted = {source: self._accepts(source) for source in dict.fromkeys(operating.values())}
         per_target: list[GroupRates] = []
         for t in range(len(self.points.keys)):
-            rates = self._rates(t, operating, counted)
+            rates = self._rates(t, operating)
             per_target.append(rates[0])
             found += self._group_estimates(number, t, rates, operating)
         for t in range(len(self.points.keys)):
@@ -112,15 +106,18 @@ class GroupMeasurer:
             self.step()
         return found
 
-    def group_rates(self, number: int) -> list[tuple[GroupRates, tuple[float, ...]]]:
-        """Return per target the rates of the groups of one grouping, with replicates, and their thresholds."""
+    def own(self, number: int) -> dict[int, Operating]:
+        """Return the cell of each group of a grouping, with the thresholds it is read at."""
         cells = [i for i, cell in enumerate(self.sample.cells) if cell.grouping == number]
-        operating = self._operating(number, cells)
-        counted = {source: self._accepts(source) for source in dict.fromkeys(operating.values())}
-        own = [o for i, o in operating.items() if self.sample.cells[i].first == self.sample.cells[i].second]
+        found = self._operating(number, cells)
+        return {i: o for i, o in found.items() if self.sample.cells[i].first == self.sample.cells[i].second}
+
+    def group_rates(self, number: int) -> list[tuple[GroupRates, tuple[float, ...]]]:
+        """Return per target the rates of the groups of one grouping, and their thresholds."""
+        cells = [i for i, cell in enumerate(self.sample.cells) if cell.grouping == number]
+        operating, own = self._operating(number, cells), self.own(number).values()
         return [
-            (self._rates(t, operating, counted)[0], tuple(o.thresholds[t] for o in own))
-            for t in range(len(self.points.keys))
+            (self._rates(t, operating)[0], tuple(o.thresholds[t] for o in own)) for t in range(len(self.points.keys))
         ]
 
     # ---- thresholds
@@ -144,7 +141,6 @@ class GroupMeasurer:
             worst = Operating(
                 f"worst of {self.sample.groupings[number].name}",
                 tuple(o.thresholds[t] for t, o in enumerate(highest)),
-                _highest([o.cutoffs for o in every]),
                 tuple(all(o.resolvable[t] for o in every) for t in range(len(self.points.keys))),
                 tuple(o.cells[t] for t, o in enumerate(highest)),
             )
@@ -166,69 +162,47 @@ class GroupMeasurer:
         cell = self.sample.index[Cell(number, group, group)]
         own = self.sample.only(self.sample.impostor, cell)
         points = self.points.on(own.scores)
-        cutoffs = None
-        if self.sample.weights is not None:
-            totals = self.sample.totals_of(cell)
-            cutoffs = self.points.cutoffs(self.sample.weights, own, totals)
         name = self.sample.group_name(number, group)
         return Operating(
-            name, tuple(p.threshold for p in points), cutoffs, tuple(p.resolvable for p in points),
-            self._set_on(cell),
+            name, tuple(p.threshold for p in points), tuple(p.resolvable for p in points), self._set_on(cell)
         )  # fmt: skip
-
-    def _accepts(self, operating: Operating) -> tuple[Floats, Floats] | None:
-        """Return (R, T, C) rates of false matches and of true matches in each replicate, or None."""
-        if operating.cutoffs is None or self.sample.weights is None:
-            return None
-        if operating is self.pooled and self._pooled_accepts is not None:
-            return self._pooled_accepts
-        found = self._count_replicates(operating.cutoffs, operating.thresholds)
-        if operating is self.pooled:
-            self._pooled_accepts = found  # every grouping is read at these thresholds
-        return found
-
-    def _count_replicates(self, cutoffs: Floats, thresholds: Sequence[float]) -> tuple[Floats, Floats]:
-        assert self.sample.weights is not None
-        weights, totals = self.sample.weights, self.sample.impostor_totals
-        false = bootstrap.replicate_accepts(weights, self.sample.impostor, cutoffs)
-        for t, threshold in enumerate(thresholds):
-            observed = self._point_counts(threshold)[0]
-            with np.errstate(invalid="ignore", divide="ignore"):
-                false[:, t] += np.nan_to_num(totals.filled * (observed / totals.observed))
-        true = bootstrap.replicate_accepts(weights, self.sample.genuine, cutoffs)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return false / totals.weight[:, None], true / self.sample.genuine_weight[:, None]
 
     # ---- rates
 
     def _rates(
-        self,
-        t: int,
-        operating: dict[int, Operating],
-        counted: dict[Operating, tuple[Floats, Floats] | None],
+        self, t: int, operating: dict[int, Operating]
     ) -> tuple[GroupRates, dict[int, Rate | None], dict[int, Rate | None]]:
         if not t:
             self._find_spreads(operating)
         fmr: dict[int, Rate | None] = {}
         fnmr: dict[int, Rate | None] = {}
-        replicates: dict[str, dict[int, Floats]] = {"fmr": {}, "fnmr": {}}
-        counts = {source: self._point_counts(source.thresholds[t]) for source in counted}
+        counts = {source: self._point_counts(source.thresholds[t]) for source in dict.fromkeys(operating.values())}
         for i, source in operating.items():
-            cell = self.sample.cells[i]
-            found = counted[source]
-            false, true = (None, None) if found is None else (found[0][:, t, i], 1 - found[1][:, t, i])
             false_accepts, true_accepts = counts[source]
             fmr[i] = self._impostor_rate(i, int(false_accepts[i]), t)
-            fnmr[i] = self._genuine_rate(i, int(true_accepts[i]), source, t) if cell.first == cell.second else None
-            if false is not None and true is not None:
-                replicates["fmr"][i], replicates["fnmr"][i] = _spread_as(false, fmr[i]), _spread_as(true, fnmr[i])
-        own = [i for i in operating if self.sample.cells[i].first == self.sample.cells[i].second]
-        columns = [
-            np.stack([replicates[kind][i] for i in own], axis=1) if replicates[kind] else None
-            for kind in ("fmr", "fnmr")
-        ]
-        rates = GroupRates([fmr[i] for i in own], [fnmr[i] for i in own], columns[0], columns[1])
-        return rates, fmr, fnmr
+            own = self.sample.cells[i].first == self.sample.cells[i].second
+            fnmr[i] = self._genuine_rate(i, int(true_accepts[i]), source, t) if own else None
+        return self._together(t, operating, fmr, fnmr), fmr, fnmr
+
+    def _together(
+        self, t: int, operating: dict[int, Operating], fmr: dict[int, Rate | None], fnmr: dict[int, Rate | None]
+    ) -> GroupRates:
+        """Return the rates of the groups, with points that stand for replicates: how they move together."""
+        cells = self.sample.cells
+        own = [i for i in operating if cells[i].first == cells[i].second]
+        rates = [fmr[i] for i in own], [fnmr[i] for i in own]
+        sources = {operating[i].cells[t] for i in own}
+        known = any(rate is not None for kind in rates for rate in kind)
+        if not self.sample.has_identities or not known or len(sources) > 1:
+            return GroupRates(*rates, None, None)  # groups with a threshold each do not move together
+        (source,) = sources
+        at = self._at(operating[own[0]], source, t)
+        beside = [i for i in operating if self.sample.n_impostor[i]]
+        return GroupRates(*rates, *Together(at, self.sample.n_impostor, beside, source).points(own, *rates))
+
+    def _at(self, operating: Operating, source: int | None, t: int) -> AtThreshold:  # noqa: ARG002 - of large runs
+        """Return the influences at the threshold of an operating point."""
+        return self._held[operating, t]
 
     def _point_counts(self, threshold: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return (C,) false accepts and (C,) true accepts per cell at one threshold."""
@@ -248,7 +222,7 @@ class GroupMeasurer:
         return Rate(errors, n, variance, disjoint, self.design_effects[t], "wilson-delta", leading)
 
     def _find_spreads(self, operating: dict[int, Operating]) -> None:
-        """Keep variance, disjoint comparisons and leading share of the FMR of each cell at each point.
+        """Keep variance, disjoint comparisons, leading share and influence of the FMR of each cell at each point.
 
         Cell by cell, because what is computed from one is as large as its comparisons.
         """
@@ -256,6 +230,11 @@ class GroupMeasurer:
             return
         deltas = self.sample.deltas
         setting = {cell for source in operating.values() for cell in source.cells}
+        self._held = {
+            (source, t): Held(deltas, threshold, source.cells[t])
+            for source in dict.fromkeys(operating.values())
+            for t, threshold in enumerate(source.thresholds)
+        }
         for i, source in operating.items():
             if not self.sample.n_impostor[i]:
                 continue
@@ -263,7 +242,12 @@ class GroupMeasurer:
             for t, threshold in enumerate(source.thresholds):
                 variance = deltas.fmr(i, threshold, source.cells[t]).variance
                 self._spreads[i, t] = variance, own.disjoint, own.index.leading
+                self._held[source, t].keep(i)
             deltas.forget_cells(setting)
+
+    def _leading(self, i: int) -> float:
+        """Return the share of the impostor comparisons of a cell that one identity takes part in."""
+        return float(self.sample.deltas.impostors(i).index.leading) if self.sample.has_identities else 0.0
 
     def _genuine_rate(self, i: int, accepts: int, source: Operating, t: int) -> Rate | None:
         n = int(self.sample.n_genuine[i])
@@ -297,11 +281,14 @@ class GroupMeasurer:
                 "n_impostor": int(self.sample.n_impostor[i]),
                 "n_identities": None if None in identities else sum(n or 0 for n in identities),
             }  # fmt: skip
-            flags = () if source.resolvable[t] else (Flag.UNRESOLVABLE,)
+            flags: tuple[Flag, ...] = () if source.resolvable[t] else (Flag.UNRESOLVABLE,)
             if any(n is not None and n < self.min_identities for n in identities):
                 flags = (*flags, Flag.FEW_IDENTITIES)
+            set_on = source.cells[t]  # of a threshold that leans on one identity every rate read at it does
+            flags = (*flags, *(() if set_on is None else leaning_flags(self._leading(set_on))))
             if self.sample.groupings[number].incomplete:
                 flags = (*flags, Flag.LABELS_INCOMPLETE)
+            flags = tuple(dict.fromkeys(flags))
             found.append(self._one("fmr", fmr[i], Flag.NO_IMPOSTOR, flags, common))
             if own:
                 found.append(self._one("fnmr", fnmr[i], Flag.NO_GENUINE, flags, common))
@@ -320,6 +307,10 @@ class GroupMeasurer:
         flags: tuple[Flag, ...] = () if source.resolvable[t] else (Flag.UNRESOLVABLE,)
         if any((self.sample.n_identities(number, g) or 0) < self.min_identities for g in range(len(grouping.groups))):
             flags = (*flags, Flag.FEW_IDENTITIES)
+        set_on = {o.cells[t] for o in operating.values()} - {None}
+        leading = [rate.leading for rate in rates.fmr if rate is not None]
+        leading += [self._leading(cell) for cell in set_on if cell is not None]
+        flags = (*flags, *leaning_flags(max(leading, default=0.0)))
         shared_threshold = self.points.fixed(t) or len({id(o) for o in operating.values()}) == 1
         common = {
             **point_fields(self.points.keys[t]), "group": grouping.name,
@@ -331,23 +322,10 @@ class GroupMeasurer:
             differentials.Kind.of(rates.fnmr, rates.fnmr_replicates),
         )
         wanted = self.wanted[t]
-        context = differentials.Context(grouping.groups, wanted, flags, common, self.confidence, self.rng)
+        context = differentials.Context(
+            grouping.groups, wanted, tuple(dict.fromkeys(flags)), common, self.confidence, self.rng
+        )
         return differentials.estimates(*kinds, context)
-
-
-def _spread_as(replicates: Floats, rate: Rate | None) -> Floats:
-    """Return replicates moved to lie about a rate with its variance."""
-    drawn = spread(replicates)
-    if rate is None or rate.variance is None or not drawn:
-        return replicates
-    moved: Floats = rate.value + (replicates - np.nanmean(replicates)) * np.sqrt(rate.variance / drawn)
-    return np.clip(moved, 0.0, 1.0)
-
-
-def _highest(cutoffs: Sequence[Floats | None]) -> Floats | None:
-    """Return the elementwise maximum of the groups' cutoffs, or None without identities."""
-    known = [each for each in cutoffs if each is not None]
-    return np.max(known, axis=0) if known else None
 
 
 def _counts(ranked: RankedComparisons, threshold: float) -> NDArray[np.int64]:

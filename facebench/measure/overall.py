@@ -13,6 +13,7 @@ from facebench.measure.rates import (
     complement,
     design_effect,
     genuine_rate,
+    leaning_flags,
     one_sided,
     rate_estimate,
     threshold_flags,
@@ -45,12 +46,11 @@ def false_match_rate(sample: Sample, point: OperatingPoint) -> Rate:
     return Rate(point.false_accepts, n, variance, everyone.disjoint, 1.0, "wilson-vertex", everyone.index.leading)
 
 
-def leaning_flags(sample: Sample) -> tuple[Flag, ...]:
+def leaning(sample: Sample) -> tuple[Flag, ...]:
     """Return what must be said where one identity takes part in half of the impostor comparisons or more."""
     if not sample.has_identities or not sample.impostor.scores.size:
         return ()
-    leans = sample.deltas.impostors(TOTAL).index.leading >= clusters.MOST_LEVERAGE
-    return (Flag.FEW_IDENTITIES,) if leans else ()
+    return leaning_flags(sample.deltas.impostors(TOTAL).index.leading)
 
 
 def threshold_estimates(
@@ -75,7 +75,7 @@ def threshold_estimates(
         # a threshold that rests on few false matches is itself uncertain, whatever the number of genuine errors
         unsure = limits
         if not points.fixed(number):
-            unsure = (*limits, *threshold_flags(point.false_accepts), *leaning_flags(sample))
+            unsure = (*limits, *threshold_flags(point.false_accepts), *leaning(sample))
         if not genuine.size:
             for metric in ("fnmr", "tar"):
                 estimates.append(Estimate(metric=metric, value=None, flags=(*unsure, Flag.NO_GENUINE), **common))
@@ -104,7 +104,7 @@ def _half_total_error_rate(
     parts = (sample.deltas.missed(TOTAL, point.threshold), sample.deltas.fmr(TOTAL, point.threshold, None))
     both = clusters.added([(1.0, part) for part in parts])
     found = half_of_rates(field, rates, parts[1].variance, parts[0].variance, both)
-    return found.model_copy(update={"flags": (*found.flags, *leaning_flags(sample))})
+    return found.model_copy(update={"flags": (*found.flags, *leaning(sample))})
 
 
 def half_of_rates(
@@ -157,13 +157,13 @@ def separation_estimates(sample: Sample, confidence: float) -> list[Estimate]:
     if not genuine.size or not impostor.size:
         flag = Flag.NO_IMPOSTOR if genuine.size else Flag.NO_GENUINE
         return [Estimate(metric=name, value=None, flags=(flag,), **common) for name in names]
-    leaning = leaning_flags(sample)
+    leans = leaning(sample)
     found = [
         _eer(sample, confidence, common),
         *_influence_estimates(sample, confidence, common),
         _zero_fmr(sample, confidence, common),
     ]
-    return [e.model_copy(update={"flags": (*e.flags, *leaning)}) for e in found] if leaning else found
+    return [e.model_copy(update={"flags": (*e.flags, *leans)}) for e in found] if leans else found
 
 
 def _eer(sample: Sample, confidence: float, common: dict[str, Any]) -> Estimate:

@@ -63,9 +63,7 @@ class Rate:
             flags.append(Flag.ALL_ERRORS)
         elif self.errors < FEW_ERRORS:
             flags.append(Flag.FEW_ERRORS)
-        if self.leading >= MOST_LEVERAGE:
-            flags.append(Flag.FEW_IDENTITIES)
-        return flags
+        return [*flags, *leaning_flags(self.leading)]
 
 
 def one_sided(
@@ -106,6 +104,11 @@ def genuine_rate(errors: NDArray[Any], identity: NDArray[Any], method: str = "wi
     variance = identity_variance(each - each.mean(), identity, each.size)
     people = int(np.unique(identity).size)
     return Rate(int(errors.sum()), errors.size, variance, people, errors.size / people, method)
+
+
+def leaning_flags(leading: float) -> tuple[Flag, ...]:
+    """Return what must be said where one identity takes part in such a share of the comparisons."""
+    return (Flag.FEW_IDENTITIES,) if leading >= MOST_LEVERAGE else ()
 
 
 def threshold_flags(false_matches: int) -> tuple[Flag, ...]:

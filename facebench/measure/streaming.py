@@ -14,9 +14,17 @@ from facebench.measure import control
 from facebench.measure.acquisition import acquisition_estimates
 from facebench.measure.every_score import Measurement, gaps
 from facebench.measure.overall import equal_error_interval, half_of_rates
-from facebench.measure.rates import Rate, complement, design_effect, genuine_rate, rate_estimate, threshold_flags
+from facebench.measure.rates import (
+    Rate,
+    complement,
+    design_effect,
+    genuine_rate,
+    leaning_flags,
+    rate_estimate,
+    threshold_flags,
+)
 from facebench.measure.sample import Images
-from facebench.measure.streaming_counts import Tallied, false_non_match_rate, independent_pairs
+from facebench.measure.streaming_counts import Tallied, false_non_match_rate, independent_pairs, leading_share
 from facebench.measure.streaming_groups import LargeGroups
 from facebench.measure.streaming_separation import separation_estimates
 from facebench.measure.study import groupings_of, points_of
@@ -112,11 +120,12 @@ def _at_targets(tallied: Tallied, confidence: float, *, failures: str = "counted
         false = tallied.false_matches(TOTAL, t)
         variance = false.of_rate.variance if tallied.has_identities else None
         independent = independent_pairs(tallied, TOTAL, 0, 0)
-        fmr = Rate(false.errors, false.n, variance, independent, 1.0, "wilson-vertex")
+        leading = leading_share(tallied, TOTAL, 0, 0) if tallied.has_identities else 0.0
+        fmr = Rate(false.errors, false.n, variance, independent, 1.0, "wilson-vertex", leading)
         rates.append(fmr)
         near = int(tallied.counts.near[t])
         estimates.append(rate_estimate("fmr", fmr, confidence, flags=limits, near_threshold=near, **common))
-        unsure = limits if points.fixed(t) else (*limits, *threshold_flags(false.errors))
+        unsure = limits if points.fixed(t) else (*limits, *threshold_flags(false.errors), *leaning_flags(leading))
         if not tallied.genuine.size:
             estimates += [
                 Estimate(metric=metric, value=None, flags=(*unsure, Flag.NO_GENUINE), **common)

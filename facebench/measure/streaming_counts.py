@@ -306,6 +306,20 @@ def independent_pairs(partition: Partition, grouping: int, first: int, second: i
     return uncertainty.disjoint_pairs(a) if first == second else min(a, b)
 
 
+def leading_share(partition: Partition, grouping: int, first: int, second: int) -> float:
+    """Return the share of the comparisons of a cell of all pairs that the identity with most of them takes part in.
+
+    Of identities with a_u images in one group and b_u in the other, those of u are ``a_u (B - b_u) + b_u (A - a_u)``.
+    """
+    label, identity = partition.groupings[grouping].label, partition.images.identity
+    a, b = (
+        np.bincount(identity[label == g], minlength=partition.identity_count).astype(np.float64)
+        for g in (first, second)
+    )
+    mine = a * (b.sum() - b) + b * (a.sum() - a)
+    return float(mine.max(initial=0.0) / max(mine.sum() / 2, 1.0))
+
+
 def false_non_match_rate(tallied: Tallied, grouping: int, group: int, t: int, source: int | None = TOTAL) -> Rate:
     """Return the FNMR of a group at an operating point.
 

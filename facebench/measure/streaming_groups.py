@@ -9,16 +9,48 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facebench.errors import InputError
-from facebench.measure import joint
 from facebench.measure.delta import POOLED
 from facebench.measure.grouped import GroupMeasurer, GroupRates, Operating
+from facebench.measure.moving import AtThreshold
 from facebench.measure.rates import Rate
 from facebench.measure.sample import Cell
-from facebench.measure.streaming_counts import Influence, Tallied, false_non_match_rate, independent_pairs
+from facebench.measure.streaming_counts import (
+    Influence,
+    Tallied,
+    false_non_match_rate,
+    independent_pairs,
+    leading_share,
+)
 from facebench.metrics import clusters
 from facebench.metrics.streams import Stream, generator
 
 Floats = NDArray[np.float64]
+
+
+class _Counted:
+    """`AtThreshold` of a run whose scores are only counted."""
+
+    def __init__(self, groups: LargeGroups, place: int, t: int) -> None:
+        self._groups, self._tallied, self._place, self._t = groups, groups.tallied, place, t
+
+    def false(self, cell: int) -> clusters.Influence:
+        """Return the influence of the FMR of a cell."""
+        return self._tallied.false_matches(cell, self._place).of_rate
+
+    def missed(self, cell: int) -> clusters.Influence:
+        """Return the influence of the FNMR of a cell."""
+        own = self._tallied.cells[cell]
+        found = self._tallied.false_non_matches(own.grouping, own.first, self._tallied.thresholds[self._place])
+        return found.of_rate
+
+    def false_slope(self, cell: int, source: int) -> float:
+        """Return by how much the FMR of a cell rises per FMR gained in the cell that sets the threshold."""
+        return self._groups.slope(cell, source, self._t)
+
+    def miss_slope(self, cell: int, source: int) -> float:
+        """Return by how much the FNMR of a cell falls per FMR gained in the cell that sets the threshold."""
+        own = self._tallied.cells[cell]
+        return self._tallied.slope(own.grouping, own.first, self._tallied.points.targets[self._t], source)
 
 
 class LargeGroups(GroupMeasurer):
@@ -45,7 +77,7 @@ class LargeGroups(GroupMeasurer):
         thresholds = tallied.thresholds[: len(self.points.keys)]
         named = range(len(self.points.targets), len(self.points.keys))
         self.wanted = [*self.points.targets, *(tallied.false_matches(0, t).rate for t in named)]
-        self.pooled = Operating("pooled", thresholds, None, tuple(tallied.resolvable), self._set_on(POOLED))
+        self.pooled = Operating("pooled", thresholds, tuple(tallied.resolvable), self._set_on(POOLED))
         self.tallied = tallied
 
     def _own(self, number: int, group: int) -> Operating:
@@ -56,81 +88,22 @@ class LargeGroups(GroupMeasurer):
             raise InputError(f"threshold_policy: group {name} has no impostor comparisons to set a threshold on")
         named = self.pooled.thresholds[len(self.points.targets) :]
         return Operating(
-            self.tallied.group_name(number, group), (*own.thresholds, *named), None,
+            self.tallied.group_name(number, group), (*own.thresholds, *named),
             (*own.resolvable, *(True for _ in named)), self._set_on(cell),
         )  # fmt: skip
 
     def _rates(
-        self, t: int, operating: dict[int, Operating], counted: dict[Operating, tuple[Floats, Floats] | None]
+        self, t: int, operating: dict[int, Operating]
     ) -> tuple[GroupRates, dict[int, Rate | None], dict[int, Rate | None]]:
-        del counted  # there are no replicates to count in
         sources = {i: source.cells[t] for i, source in operating.items()}
         fmr = {i: self._false_matches(i, sources[i], t) for i in operating}
         own = [i for i in operating if self.tallied.cells[i].first == self.tallied.cells[i].second]
         fnmr: dict[int, Rate | None] = dict.fromkeys(operating)
         fnmr |= {i: self._false_non_matches(i, sources[i], t) for i in own}
-        rates = [fmr[i] for i in own], [fnmr[i] for i in own]
-        together: tuple[Floats, Floats] | tuple[None, None] = (None, None)
-        if len({sources[i] for i in own}) == 1:  # groups with a threshold each do not move together
-            together = self._moving_together(own, sources[own[0]], t, *rates)
-        return GroupRates(*rates, *together), fmr, fnmr
+        return self._together(t, operating, fmr, fnmr), fmr, fnmr
 
-    def _moving_together(
-        self, own: list[int], source: int | None, t: int, fmr: list[Rate | None], fnmr: list[Rate | None]
-    ) -> tuple[Floats, Floats] | tuple[None, None]:
-        """Return points that stand for replicates of the rates of groups, (P, G) each; NaN columns where undefined."""
-        known = [(column, rate) for column, rate in enumerate([*fmr, *fnmr]) if rate is not None]
-        if not self.tallied.has_identities or not known:
-            return None, None
-        moving = [self._moving(own[c % len(own)], source, t, c < len(own), rate) for c, rate in known]
-        place = self.tallied.place(source or POOLED, t)
-        setting = self.tallied.false_matches(source or POOLED, place).of_rate
-        found = joint.points(
-            np.array([rate.value for _, rate in known]), joint.covariance(moving, setting, self._alike(own[0], place))
-        )
-        columns = np.full((found.shape[0], 2 * len(own)), np.nan)
-        columns[:, [column for column, _ in known]] = found
-        return columns[:, : len(own)], columns[:, len(own) :]
-
-    def _moving(self, i: int, source: int | None, t: int, impostor: bool, rate: Rate) -> joint.Moving:
-        tallied, cell = self.tallied, self.tallied.cells[i]
-        place = tallied.place(source or POOLED, t)
-        variance = rate.variance or 0.0
-        if impostor:
-            slope = 0.0 if source is None else -self._slope(i, source, t)
-            of_rate = tallied.false_matches(i, place).of_rate
-            return joint.Moving(of_rate, True, self._with_setting(i, source or POOLED, place), slope, variance)
-        missed = tallied.false_non_matches(cell.grouping, cell.first, tallied.thresholds[place])
-        slope = 0.0
-        if source is not None:
-            slope = tallied.slope(cell.grouping, cell.first, self.points.targets[t], source)
-        return joint.Moving(missed.of_rate, False, 0.0, slope, variance)
-
-    def _with_setting(self, i: int, source: int, place: int) -> float:
-        """Return the sum over pairs of identities of the influence on a cell's FMR times that on the setting one."""
-        alike = self._alike(i, place)
-        if source != POOLED:
-            return self._root(i, place) * self._root(source, place) * (1.0 if i == source else alike)
-        parts = (
-            self._root(c, place) * self.tallied.n_impostor[c] / self.tallied.n * (1.0 if c == i else alike)
-            for c in self._cells_beside(i)
-        )
-        return float(self._root(i, place) * sum(parts))
-
-    def _cells_beside(self, i: int) -> list[int]:
-        """Return the cells of a cell's grouping that have comparisons."""
-        number = self.tallied.cells[i].grouping
-        return [
-            c for c, cell in enumerate(self.tallied.cells) if cell.grouping == number and self.tallied.n_impostor[c]
-        ]
-
-    def _root(self, i: int, place: int) -> float:
-        return float(np.sqrt(self.tallied.false_matches(i, place).of_rate.independent))
-
-    def _alike(self, i: int, place: int) -> float:
-        """Return how alike pairs of identities err in different cells of a cell's grouping."""
-        sums = [(self._root(c, place) * self.tallied.n_impostor[c]) ** 2 for c in (POOLED, *self._cells_beside(i))]
-        return joint.alike_between_cells(sums[0], sums[1:])
+    def _at(self, operating: Operating, source: int | None, t: int) -> AtThreshold:  # noqa: ARG002 - counted by t
+        return _Counted(self, self.tallied.place(source or POOLED, t), t)
 
     def _false_matches(self, i: int, source: int | None, t: int) -> Rate | None:
         cell = self.tallied.cells[i]
@@ -139,7 +112,12 @@ class LargeGroups(GroupMeasurer):
         found = self.tallied.false_matches(i, self.tallied.place(source or POOLED, t))
         variance = self._variance(i, source, t, found) if self.tallied.has_identities else None
         independent = independent_pairs(self.tallied, cell.grouping, cell.first, cell.second)
-        return Rate(found.errors, found.n, variance, independent, self.design_effects[t], "wilson-delta")
+        leading = self._leading(i)
+        return Rate(found.errors, found.n, variance, independent, self.design_effects[t], "wilson-delta", leading)
+
+    def _leading(self, i: int) -> float:
+        cell = self.tallied.cells[i]
+        return leading_share(self.tallied, cell.grouping, cell.first, cell.second)
 
     def _variance(self, i: int, source: int | None, t: int, found: Influence) -> float:
         """Return the variance of a cell's FMR at a threshold that is itself estimated.
@@ -151,7 +129,7 @@ class LargeGroups(GroupMeasurer):
         """
         if source is None:
             return found.of_rate.variance
-        slope = self._slope(i, source, t)
+        slope = self.slope(i, source, t)
         setting = self.tallied.false_matches(source, self.tallied.place(source, t))
         own, every = found.of_rate, setting.of_rate
         if source == i:
@@ -167,7 +145,7 @@ class LargeGroups(GroupMeasurer):
             inside * own.independent + outside * max(0.0, every.independent - part**2 * own.independent),
         ).variance
 
-    def _slope(self, i: int, source: int, t: int) -> float:
+    def slope(self, i: int, source: int, t: int) -> float:
         """Return by how much the FMR of a cell rises per FMR gained in the cell that sets the threshold."""
         place = self.tallied.place(source, t)
         cell, setting = (self.tallied.false_matches(c, place) for c in (i, source))

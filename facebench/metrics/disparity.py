@@ -26,6 +26,11 @@ def max_min(x: Floats) -> Floats:
     return _quotient(x.max(axis=-1), x.min(axis=-1))
 
 
+def min_max(x: Floats) -> Floats:
+    """Return min / max."""
+    return _quotient(x.min(axis=-1), x.max(axis=-1))
+
+
 def max_geomean(x: Floats) -> Floats:
     """Return max / geometric mean."""
     with np.errstate(divide="ignore"):
@@ -79,9 +84,7 @@ def equalised_odds_difference(fmr: Floats, fnmr: Floats) -> Floats:
 
 def equalised_odds_ratio(fmr: Floats, fnmr: Floats) -> Floats:
     """Return the smaller of min/max FMR and min/max TAR."""
-    tar = 1 - fnmr
-    ratios = [_quotient(x.min(axis=-1), x.max(axis=-1)) for x in (fmr, tar)]
-    return np.asarray(np.minimum(*ratios))
+    return np.asarray(np.minimum(min_max(fmr), min_max(1 - fnmr)))
 
 
 def _quotient(above: Floats, below: Floats) -> Floats:
@@ -99,6 +102,9 @@ class Disparity:
         alike: the value of equal rates.
         low, high: the range for G groups; high None means without limit.
         scale: a ratio is compared on its logarithm, and its excess is a quotient.
+        summed: it adds up the deviations of all groups, so those that may be noise count too.
+        parts: of the larger or smaller of two measures, both of them: of the first kind of rates and of the second.
+        smoothed: half an error is added to all counts while samples are compared: single rates stand in denominators.
     """
 
     rows: Callable[..., Floats]
@@ -106,6 +112,9 @@ class Disparity:
     low: float
     high: Callable[[int], float] | None
     scale: Literal["difference", "ratio"] = "difference"
+    smoothed: bool = False
+    summed: bool = False
+    parts: tuple[Disparity, ...] = ()
 
 
 def _one(_: int) -> float:
@@ -114,20 +123,32 @@ def _one(_: int) -> float:
 
 OF_ONE_RATE = {
     "gap": Disparity(gap, 0, 0, _one),
-    "max_min": Disparity(max_min, 1, 1, None, "ratio"),
-    "max_geomean": Disparity(max_geomean, 1, 1, None, "ratio"),
+    "max_min": Disparity(max_min, 1, 1, None, "ratio", smoothed=True),
+    "max_geomean": Disparity(max_geomean, 1, 1, None, "ratio", smoothed=True),
     "gini": Disparity(gini, 0, 0, _one),
-    "sedg": Disparity(sedg, 0, 0, lambda n: 2.0 * (n - 1)),
+    "sedg": Disparity(sedg, 0, 0, lambda n: 2.0 * (n - 1), summed=True),
 }
 """Measures of FMR or of FNMR."""
 
 OF_BOTH = {
     "fdr": Disparity(fdr, 1, 0, _one),
-    "ir": Disparity(inequity_rate, 1, 1, None, "ratio"),
+    "ir": Disparity(inequity_rate, 1, 1, None, "ratio", smoothed=True),
     "garbe": Disparity(garbe, 0, 0, _one),
-    "werm": Disparity(werm, 1, 1, None, "ratio"),
-    "equalised_odds_difference": Disparity(equalised_odds_difference, 0, 0, _one),
-    "equalised_odds_ratio": Disparity(equalised_odds_ratio, 1, 0, _one),
+    "werm": Disparity(werm, 1, 1, None, "ratio", smoothed=True),
+    "equalised_odds_difference": Disparity(
+        equalised_odds_difference, 0, 0, _one, parts=(OF_ONE_RATE["gap"], OF_ONE_RATE["gap"])
+    ),
+    "equalised_odds_ratio": Disparity(
+        equalised_odds_ratio,
+        1,
+        0,
+        _one,
+        smoothed=True,
+        parts=(
+            Disparity(min_max, 1, 0, _one, smoothed=True),
+            Disparity(lambda fnmr: min_max(1 - fnmr), 1, 0, _one, smoothed=True),
+        ),
+    ),
 }
 """Measures of FMR and FNMR together."""
 
@@ -144,4 +165,4 @@ def mean_absolute_error(reference: float) -> Disparity:
     def rows(x: Floats) -> Floats:
         return np.asarray(100 * np.abs(x - reference).mean(axis=-1) / reference)
 
-    return Disparity(rows, 0, 0, lambda _: 100 * max(1 / reference - 1, 1.0))
+    return Disparity(rows, 0, 0, lambda _: 100 * max(1 / reference - 1, 1.0), summed=True)

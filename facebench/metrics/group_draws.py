@@ -17,6 +17,8 @@ Floats = NDArray[np.float64]
 DRAWS = 1000
 PRIOR_ERRORS = 30.0
 """Errors of a group from which its own design effect counts for more than that of the others."""
+LEAST_EFFECT = 0.05
+"""Least design effect of counts: their sum stands where they set the threshold themselves."""
 _SMOOTH_ERRORS = 25.0
 """Effective errors from which counts are taken from the beta quantile and rounded."""
 _SMOOTH_EFFECT = 8.0
@@ -30,7 +32,7 @@ class GroupCounts:
 
     Attributes:
         errors, n: (G,) errors, and comparisons.
-        n_eff: (G,) effective number of independent comparisons, at most `n`.
+        n_eff: (G,) effective number of independent comparisons; above `n` where a shared threshold holds the rates.
     """
 
     errors: Floats
@@ -66,7 +68,7 @@ class GroupCounts:
         return np.stack(columns, axis=1)
 
 
-def effective_numbers(errors: Floats, n: Floats, variances: Floats, independent: Floats, assumed: Floats) -> Floats:
+def effective_numbers(errors: Floats, n: Floats, variances: Floats, independent: Floats) -> Floats:
     """Return (G,) effective numbers of comparisons for samples under supposed rates.
 
     ``n / DEFF`` with ``DEFF = V n / (p (1 - p))``. Variances of groups with few errors are poorly known, so what a
@@ -78,7 +80,9 @@ def effective_numbers(errors: Floats, n: Floats, variances: Floats, independent:
         errors, n: (G,) counts.
         variances: (G,) of the rates.
         independent: (G,) m, comparisons between disjoint identities.
-        assumed: (G,) design effect where no group shows errors and non-errors.
+
+    Where no group shows errors and non-errors, nothing is certain but that comparisons between disjoint identities are
+    independent, as in the bounds of the groups' own rates (`uncertainty.zero_error_bounds`).
     """
     from scipy.special import stdtrit
 
@@ -87,15 +91,15 @@ def effective_numbers(errors: Floats, n: Floats, variances: Floats, independent:
     weight = np.minimum(errors, n - errors)
     with np.errstate(divide="ignore", invalid="ignore"):
         effect = np.where(weight > 0, variances * n / (p * (1 - p)), 1.0)
-        shared = np.maximum(effect - 1, 0) / size
+        shared = (effect - 1) / size  # below 0 where the threshold that the groups share holds their rates together
     if weight.sum() > 0:
         common = float((weight * shared).sum() / weight.sum())
         own = weight / (weight + PRIOR_ERRORS)
         effect = 1 + (own * shared + (1 - own) * common) * size
     else:
-        effect = np.maximum(assumed, 1.0)
+        effect = size
     effect = effect * (stdtrit(np.maximum(independent, 2.0), 0.975) / 1.959964) ** 2
-    return np.asarray(n / np.clip(effect, 1.0, n))
+    return np.asarray(n / np.clip(effect, LEAST_EFFECT, n))
 
 
 def correlated_normals(
@@ -155,10 +159,31 @@ def _beta_binomial(p: float, n: float, effect: float) -> Floats:
     top = int(min(n, np.ceil(mean + 12 * np.sqrt(mean * effect) + 12 * effect)))
     k = np.arange(top + 1.0)
     chosen = gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)
-    if effect <= 1 + 1e-6 or n < 2:
+    if abs(effect - 1) <= 1e-6 or n < 2:
         logs = chosen + k * np.log(p) + (n - k) * np.log1p(-p)
+    elif effect < 1:
+        return _hypergeometric(p, n, effect)
     else:
         size = max((n - 1) / (effect - 1) - 1, 0.02)
         logs = chosen + betaln(k + p * size, n - k + (1 - p) * size) - betaln(p * size, (1 - p) * size)
     cumulative = np.cumsum(np.exp(logs))
+    return np.asarray(cumulative[:-1], np.float64)
+
+
+def _hypergeometric(p: float, n: float, effect: float) -> Floats:
+    """Return the cumulative distribution of n drawn from so many that the variance is `effect` times the binomial one.
+
+    With ``M = (n - effect) / (1 - effect)`` comparisons in all, p M of them errors, as where a threshold accepts a
+    given number of all comparisons and the group holds n of them.
+    """
+    from scipy.special import gammaln
+
+    everything = max((n - effect) / (1 - effect), n + 1)
+    errors = p * everything
+    k = np.arange(max(0.0, np.ceil(n - everything + errors)), np.floor(min(n, errors)) + 1.0)
+    inside = gammaln(errors + 1) - gammaln(k + 1) - gammaln(errors - k + 1)
+    right = everything - errors
+    logs = inside + gammaln(right + 1) - gammaln(n - k + 1) - gammaln(right - n + k + 1)
+    weights = np.exp(logs - logs.max())
+    cumulative = np.concatenate([np.zeros(int(k[0])), np.cumsum(weights) / weights.sum()])
     return np.asarray(cumulative[:-1], np.float64)

@@ -21,8 +21,9 @@ from facebench.metrics.group_draws import GroupCounts
 Floats = NDArray[np.float64]
 UNDEFINED = 0.05
 """Share of fair draws that may be undefined; beyond it there is no expectation."""
-TAIL_SHARE = 0.4
-"""Share of 1 - confidence in each tail; the rest makes up for a shape of the groups' rates that is itself estimated."""
+NEAR_SHARE, FAR_SHARE = 0.6, 0.3
+"""Shares of 1 - confidence in the tail towards alike and in the other, which also has to make up for a shape of the
+groups' rates that is itself estimated."""
 _NOISE = 1.0
 """Deviations below so many standard errors are taken for noise."""
 
@@ -61,6 +62,7 @@ class Supposed:
 
     def __init__(self, kinds: tuple[GroupCounts, ...], normals: Floats, centre: float | None = None) -> None:
         self.kinds = kinds
+        self._centre = centre
         self.paths = [_Path.of(kind, centre) for kind in kinds]
         self.lambdas = _grid([path.step for path in self.paths])
         self._normals = np.split(normals, np.cumsum([kind.n.size for kind in kinds])[:-1], axis=1)
@@ -77,13 +79,23 @@ class Supposed:
         """Return the samples of one kind, those drawn so far included."""
         found = object.__new__(Supposed)
         found.kinds, found.paths, found.lambdas = (self.kinds[i],), [self.paths[i]], self.lambdas
+        found._centre = self._centre
         found._normals = [self._normals[i]]
         found._drawn = {at: [counts[i]] for at, counts in self._drawn.items()}
         return found
 
+    def with_noise(self) -> Supposed:
+        """Return samples along rates as far apart as observed, what may be noise included."""
+        found = object.__new__(Supposed)
+        found.kinds, found._centre, found._normals = self.kinds, self._centre, self._normals
+        found.paths = [_Path.of(kind, self._centre, noise=0.0) for kind in self.kinds]
+        found.lambdas = _grid([path.step for path in found.paths])
+        found._drawn = {0: self.counts(0)}
+        return found
+
     def invert(self, measure: Disparity, confidence: float) -> Inverted:
         """Return the value, interval, expectation and excess of a measure."""
-        return _Inversion(self, measure).found(confidence)
+        return _Inversion(self.with_noise() if measure.summed else self, measure).found(confidence)
 
     def equal_rates(self) -> tuple[float, float] | None:
         """Return Q and the p value that all groups have one rate; of the first kind.
@@ -124,14 +136,15 @@ class _Inversion:
         self._samples: dict[int, Floats] = {}
 
     def _of(self, counts: list[Floats]) -> Floats:
-        """Return the measure of counts; of a ratio with half an error added, so that it is always defined.
+        """Return the measure of counts; of quotients of rates with half an error added, so that none is 0.
 
-        As many comparisons are added as errors (Walter, 1975), so that groups in which all are errors stay alike,
-        whatever their sizes.
+        For a ratio of error rates as many comparisons are added as errors (Walter, 1975), so that groups in which all
+        are errors stay alike, whatever their sizes; where shares without error are divided too, one is added.
         """
         kinds = self.supposed.kinds
-        if self.ratio:
-            return self.measure.rows(*((k + 0.5) / (kind.n + 0.5) for kind, k in zip(kinds, counts, strict=True)))
+        if self.measure.smoothed:
+            more = 0.5 if self.ratio else 1.0
+            return self.measure.rows(*((k + 0.5) / (kind.n + more) for kind, k in zip(kinds, counts, strict=True)))
         return self.measure.rows(*(k / kind.n for kind, k in zip(kinds, counts, strict=True)))
 
     def samples(self, i: int) -> Floats:
@@ -147,17 +160,30 @@ class _Inversion:
         excess = None if self.value is None or expected is None else self._beyond(self.value, expected)
         if not np.isfinite(self.observed) or not self.samples(0).size:
             return Inverted(self.value, expected=expected, excess=excess, ratio=self.ratio)
-        tail = TAIL_SHARE * (1 - confidence)
-        near, far = self._limit(tail), self._limit(1 - tail)
+        near, far = self._limit(NEAR_SHARE * (1 - confidence)), self._limit(1 - FAR_SHARE * (1 - confidence))
         if near is None:  # beyond all that was supposed: nothing is known of how far
             near = float(self.supposed.lambdas[-1])
-        at = self._at(near), (self._at(far) if far is not None else None)
+        at = self._at(near), (self._furthest(far, confidence) if far is not None else None)
         if self.ratio and self.value is None:
             at = at[0], None
         beyond = self._moved(near), (self._moved(far) if far is not None else None)
         low, high = self._within(*at)
         excess_low, excess_high = (None, None) if excess is None else self._holding(*beyond, excess)
         return Inverted(self.value, low, high, expected, excess, excess_low, excess_high, self.ratio)
+
+    def _furthest(self, far: float, confidence: float) -> float | None:
+        """Return the measure at a lambda; of the larger of two measures the largest limit, as either may be it.
+
+        Rates of both kinds are supposed to move apart together, but each of them is uncertain by itself.
+        """
+        limits = [self._at(far)]
+        for i, part in enumerate(self.measure.parts):
+            alone = _Inversion(self.supposed.one(i), part)
+            own = alone._limit(1 - FAR_SHARE * (1 - confidence)) if np.isfinite(alone.observed) else None
+            if own is None:
+                return None
+            limits.append(alone._at(own))
+        return max(limits) if self.sign > 0 else min(limits)
 
     def _expected(self) -> float | None:
         kinds = zip(self.supposed.kinds, self.supposed.counts(0), strict=True)
@@ -243,7 +269,7 @@ class _Path:
     step: float
 
     @classmethod
-    def of(cls, kind: GroupCounts, centre: float | None) -> _Path:
+    def of(cls, kind: GroupCounts, centre: float | None, noise: float = _NOISE) -> _Path:
         """Lead from a common rate past the observed ones.
 
         Deviations shrink by their share of noise (the non-negative garrote of Breiman, 1995), or else groups that are
@@ -256,7 +282,7 @@ class _Path:
         deviations = _logit(p) - _logit(np.asarray(common))
         order = np.lexsort((error, deviations))
         high, low = int(order[-1]), int(order[0])
-        sure = deviations * np.maximum(0, 1 - (_NOISE * error / np.where(deviations == 0, 1, deviations)) ** 2)
+        sure = deviations * np.maximum(0, 1 - (noise * error / np.where(deviations == 0, 1, deviations)) ** 2)
         deviations = np.where(deviations == 0, 0, sure)
         deviations[high] = max(deviations[high], error[high])
         deviations[low] = min(deviations[low], -error[low])

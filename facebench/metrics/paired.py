@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil, hypot, inf, sqrt
+from math import ceil, exp, hypot, inf, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from facebench.metrics.streams import Fixed, fixed_generator
 
 Floats = NDArray[np.float64]
 
+MAX_EXPONENT = 100.0  # exp of it squared is still a number
 POWER_QUANTILE = 0.8416212335729143  # of 80 % power, on the standard normal scale
 
 
@@ -63,8 +64,9 @@ def small_count_variance(variance: float, discordant: int, n: int, design_effect
 
 
 def discordant_interval(
-    newly_wrong: int, newly_right: int, n: int, variance: float, confidence: float
-) -> tuple[uncertainty.Interval, float]:
+    newly_wrong: float, newly_right: float, n: int, variance: float, confidence: float, *,
+    least_effect: float = 1.0,
+) -> tuple[uncertainty.Interval, float]:  # fmt: skip
     """Return the interval of the difference of two error rates on the same comparisons, and the p-value of none.
 
     The difference is the share that became wrong less the share that became right. Each has a Wilson interval at the
@@ -77,15 +79,16 @@ def discordant_interval(
     effect measures: a general approach", 2008.
 
     Args:
-        newly_wrong: comparisons that were right and are wrong now.
+        newly_wrong: comparisons that were right and are wrong now; of a mean over conditions parts of them count.
         newly_right: comparisons that were wrong and are right now.
         n: all comparisons.
         variance: of the difference, over identities.
         confidence: of the interval.
+        least_effect: the least design effect of the changes; 0 where they are parts of comparisons.
     """
     w, r = newly_wrong / n, newly_right / n
     independent = (w + r - (w - r) ** 2) / n
-    effect = max(1.0, variance / independent if independent > 0 else variance * n**2)
+    effect = max(least_effect, variance / independent if independent > 0 else variance * n**2)
 
     def limits(level: float) -> uncertainty.Interval:
         (low_w, high_w), (low_r, high_r) = (uncertainty.wilson(share, n / effect, level) for share in (w, r))
@@ -97,6 +100,33 @@ def discordant_interval(
         low, high = limits(middle)
         excluded, held = (middle, held) if low > 0 or high < 0 else (excluded, middle)
     return limits(confidence), 1 - excluded
+
+
+def ratio_difference(
+    values: tuple[float, float], replicates: Floats, confidence: float
+) -> uncertainty.Interval:  # fmt: skip
+    """Return the interval of b - a for two ratios of at least 1 on the same comparisons.
+
+    Ratios are skewed, so each has limits on its logarithm, ``a exp(-+ z s)``, and these are combined by the method of
+    variance estimates recovery with the correlation r of both: ``D - sqrt(x² + y² - 2 r x y)`` with x from b to its
+    lower limit and y from a to its upper one. Source: Zou, "Toward using confidence intervals to compare correlations",
+    2007.
+
+    Args:
+        values: a and b.
+        replicates: (R, 2) both in replicates of the comparisons; NaN where undefined.
+    """
+    (a, b), z = values, uncertainty.normal_quantile(confidence)
+    logs = np.log(replicates[np.isfinite(replicates).all(axis=1)])
+    spreads = logs.std(axis=0)
+    r = float(np.mean(np.prod(logs - logs.mean(axis=0), axis=1)) / np.prod(spreads)) if spreads.all() else 0.0
+    down = [x - max(1.0, x * exp(-z * float(s))) for x, s in zip(values, spreads, strict=True)]
+    up = [x * exp(min(z * float(s), MAX_EXPONENT)) - x for x, s in zip(values, spreads, strict=True)]
+
+    def reach(x: float, y: float) -> float:
+        return sqrt(max(0.0, x * x + y * y - 2 * r * x * y))
+
+    return b - a - reach(down[1], up[0]), b - a + reach(up[1], down[0])
 
 
 def paired_genuine(

@@ -59,6 +59,7 @@ class Fixed(IntEnum):
     REPEATED_SAMPLE = 19
     DRAWN_COMPARISONS = 23
     DRAWN_PEOPLE = 29
+    PAIRED_GROUPS = 31
 
 
 FIXED_SEED = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from facebench.measure import joint, overall
+from facebench.measure import joint
 from facebench.measure.grouped import GroupMeasurer
 from facebench.measure.sample import Sample, score_embeddings
 from facebench.measure.streaming_counts import Tallied
@@ -51,8 +51,7 @@ def test_rates_move_together_as_in_replicates() -> None:
         images, score_embeddings(vectors, images, None, "cosine").scores, groupings, replicates=1000, seed=1
     )
     fields = {"confidence": 0.95, "min_identities": 2, "design_effects": [1.0] * 3, "seed": 0}
-    cutoffs = overall.pooled_cutoffs(sample, points)
-    dense = GroupMeasurer(sample, points, cutoffs, policy="pooled", **fields)  # type: ignore[arg-type]
+    dense = GroupMeasurer(sample, points, policy="pooled", **fields)  # type: ignore[arg-type]
     large = LargeGroups(Tallied(images, vectors, groupings, points, "cosine", LARGE), **fields)  # type: ignore[arg-type]
     for number, shares_people in ((1, False), (2, True)):
         for (drawn, _), (found, _) in zip(dense.group_rates(number), large.group_rates(number), strict=True):

@@ -123,11 +123,10 @@ def states_a_differential(seed, ratio):
     sample = Sample(
         Images(names, names, {}), everyone, [Grouping("g", ("g=a", "g=b", "g=c"), label)], replicates=300, seed=seed
     )
-    from facebench.measure.overall import pooled_cutoffs
 
     points = Points((0.01,))
     measurer = GroupMeasurer(
-        sample, points, pooled_cutoffs(sample, points), policy="pooled", confidence=0.95, min_identities=10,
+        sample, points, policy="pooled", confidence=0.95, min_identities=10,
         design_effects=[1.0], seed=seed,
     )  # fmt: skip
     found = {e.metric: e for e in measurer.estimates() if e.group == "g"}

@@ -88,7 +88,7 @@ ALTERED = (
     _altered(
         name="relative_drop", label="Relative drop", kind=Kind.DIFFERENCE, direction=_LOWER, bounds=_BELOW_ONE,
         words="Share of the clean TAR that is lost at the same threshold; 0: nothing, 1: everything.",
-        intervals=("delta",),
+        intervals=("mover", "delta"),
     ),
     _altered(
         name="mean_tar", label="Mean TAR", kind=Kind.MEAN, direction=_HIGHER, bounds=UNIT, format=Format.SHARE,
@@ -97,7 +97,7 @@ ALTERED = (
     _altered(
         name="mean_relative_drop", label="Mean relative drop", kind=Kind.DIFFERENCE, direction=_LOWER,
         words="Share of the clean TAR that is lost on average over all conditions of a family.", bounds=_BELOW_ONE,
-        intervals=("delta",),
+        intervals=("mover", "delta"),
     ),
     _altered(
         name="worst_tar", label="Worst TAR", kind=Kind.RATE, direction=_HIGHER, bounds=UNIT, format=Format.SHARE,

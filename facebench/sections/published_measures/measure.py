@@ -151,7 +151,7 @@ def _over_groups(
     wrong = np.stack([_mean_of(w, ~right) for w, right in zip(weights, correct, strict=True)], axis=1)
     errors, n = (np.array([f(right) for right in correct], float) for f in (lambda r: (~r).sum(), np.size))
     variances = np.array([spread(column) or 0.0 for column in wrong.T])
-    n_eff = effective_numbers(errors, n, variances, n, np.ones(n.size))
+    n_eff = effective_numbers(errors, n, variances, n)
     supposed = Supposed((GroupCounts(errors, n, n_eff),), correlated_normals(n.size, wrong, case.rng(300)))
     estimates = []
     for metric, measure in disparity.OF_ACCURACY.items():

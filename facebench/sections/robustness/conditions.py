@@ -34,7 +34,7 @@ from facebench.measure.rates import (
 )
 from facebench.measure.sample import Images, Pairs
 from facebench.measure.study import groupings_of
-from facebench.metrics import disparity, fairness, uncertainty, verification
+from facebench.metrics import disparity, fairness, paired, uncertainty, verification
 from facebench.metrics.inversion import Inverted
 from facebench.metrics.streams import Fixed, fixed_generator
 from facebench.schema import Estimate, Flag, Point, ProtocolSpec, point_fields
@@ -239,23 +239,29 @@ def relative_drop(
     """Return ``1 - TAR / TAR_clean`` at one threshold, paired comparison by comparison.
 
     With a and b in [0, 1] whether (how often) a comparison is accepted clean and altered, A and B their means, the
-    influence of a comparison is ``-(b - (B / A) a) / A``; the interval is that of the delta method over identities.
+    influence of a comparison is ``-(b - (B / A) a) / A``. The drop is what was lost less what was gained, over A, and
+    its limits are made of those of both shares (`paired.discordant_interval`), with the variance of the influences over
+    identities.
     """
     before = accepted(baseline.clean_scores, cell).astype(np.float64)
     after = np.asarray(now, np.float64)
     common = {**cell.fields, "condition": condition, "metric": metric}
     if not before.any():
         return Estimate.model_validate({**common, "value": None, "flags": (*cell.flags, Flag.INSUFFICIENT)})
-    share = float(after.mean() / before.mean())
-    if baseline.images.identities is None:
-        return Estimate.model_validate({**common, "value": 1 - share, "flags": (*cell.flags, Flag.NO_INTERVAL)})
-    influence = -(after - share * before) / before.mean()
-    variance = uncertainty.identity_variance(influence, cell.first, influence.size)
-    half = uncertainty.normal_quantile(baseline.confidence) * float(np.sqrt(variance))
-    if variance == 0:  # nothing changed, or everything: the delta method has nothing to go by
-        return Estimate.model_validate({**common, "value": 1 - share, "flags": (*cell.flags, Flag.NO_INTERVAL)})
-    limits = {"ci_low": 1 - share - half, "ci_high": min(1.0, 1 - share + half), "ci_method": "delta"}
-    return Estimate.model_validate({**common, **limits, "value": 1 - share, "flags": cell.flags})
+    clean = float(before.mean())
+    value = 1 - float(after.mean() / clean)
+    influence = -(after - (1 - value) * before) / clean
+    known = baseline.images.identities is not None
+    variance = uncertainty.identity_variance(influence, cell.first, influence.size) if known else 0.0
+    if variance == 0:  # without identities, and where nothing changed, or everything, there is nothing to go by
+        return Estimate.model_validate({**common, "value": value, "flags": (*cell.flags, Flag.NO_INTERVAL)})
+    lost, gained = (float(np.maximum(change, 0.0).sum()) for change in (before - after, after - before))
+    whole = bool((after == np.rint(after)).all())  # of a mean over conditions the changes are parts of one
+    (low, high), _ = paired.discordant_interval(
+        lost, gained, after.size, variance * clean**2, baseline.confidence, least_effect=1.0 if whole else 0.0
+    )
+    limits = {"ci_low": min(low / clean, value), "ci_high": min(1.0, max(high / clean, value)), "ci_method": "mover"}
+    return Estimate.model_validate({**common, **limits, "value": value, "flags": cell.flags})
 
 
 def _gaps(

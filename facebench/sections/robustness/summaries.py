@@ -83,13 +83,13 @@ class Summary:
     def _worst(self, cell: Cell, rates: list[Rate], family: str, *, genuine: bool) -> Estimate:
         """Return the highest error rate of a family as worst_fmr, or 1 minus it as worst_tar.
 
-        The limits of the single conditions are taken at confidence ``1 - (1 - c) / m`` over m conditions, so that they
-        hold together; the largest lower and the largest upper one then bound the largest rate.
+        The largest upper limit holds the largest rate as often as that condition's own does. The largest lower one
+        may be that of another condition, so lower limits are taken at confidence ``1 - (1 - c) / m`` over m conditions.
         """
         worst = max(rates, key=lambda rate: rate.value)
         together = 1 - (1 - self._baseline.confidence) / len(rates)
-        limits = [_limits(rate, together) for rate in rates]
-        low, high = (max(column) for column in zip(*limits, strict=True))
+        low = max(rate.interval(together)["ci_low"] for rate in rates)
+        high = max(rate.interval(self._baseline.confidence)["ci_high"] for rate in rates)
         value = worst.value
         flags = (*cell.flags, *worst.flags())
         if genuine:
@@ -98,12 +98,6 @@ class Summary:
             metric="worst_tar" if genuine else "worst_fmr", value=value, ci_low=low, ci_high=high,
             ci_method="bonferroni", errors=worst.errors, flags=flags, condition=family, **cell.fields,
         )  # fmt: skip
-
-
-def _limits(rate: Rate, confidence: float) -> tuple[float, float]:
-    """Return an interval of a rate."""
-    interval = rate.interval(confidence)
-    return interval["ci_low"], interval["ci_high"]
 
 
 def _genuine_cells(baseline: Baseline) -> Iterator[Cell]:
