@@ -84,7 +84,7 @@ def measure_attacks(
     confidence = protocol.uncertainty.confidence
     for one, found, checks in zip(measured, judged, verdicts, strict=True):
         found.unreliable = any(check.passed is False for check in checks)
-        estimates += condition_estimates(found, images, threshold, point, confidence)
+        estimates += condition_estimates(found, protocol, images, threshold, point)
         cells.append(cell_report(one, found.success, found.n_pairs, checks, confidence))
     more, gaps = ensemble_estimates(judged, protocol, images, threshold, point)
     report = AttackReport(

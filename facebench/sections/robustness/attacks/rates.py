@@ -82,7 +82,7 @@ def _distinct(values: Ints) -> int:
 
 
 def condition_estimates(
-    judged: Judged, images: Images, threshold: float, point: Point | None, confidence: float
+    judged: Judged, protocol: ProtocolSpec, images: Images, threshold: float, point: Point | None
 ) -> list[Estimate]:
     """Return attack_success and robust_tar or robust_far of a cell at each of its budgets, over all comparisons."""
     found: list[Estimate] = []
@@ -91,14 +91,15 @@ def condition_estimates(
         success[judged.rows] = judged.success[e]
         attacked = np.zeros(judged.n_pairs, bool)
         attacked[judged.rows] = True
-        common = _common(judged.cell.condition(eps), threshold, point)
+        common = _common(judged.cell.condition(eps), protocol, threshold, point)
+        confidence = protocol.uncertainty.confidence
         sample = _Sample(judged.victims, np.arange(judged.n_pairs), images, common, confidence)
         found += _pair_estimates(sample, success, attacked, judged.unreliable)
     return found
 
 
-def _common(condition: str, threshold: float, point: Point | None) -> dict[str, object]:
-    source = "fixed" if isinstance(point, str) else "pooled"
+def _common(condition: str, protocol: ProtocolSpec, threshold: float, point: Point | None) -> dict[str, object]:
+    source = protocol.thresholds[point].origin if isinstance(point, str) else "pooled"
     return {"condition": condition, "threshold": threshold, "threshold_source": source, **point_fields(point)}
 
 
@@ -162,7 +163,7 @@ def ensemble_estimates(
             attacked &= reached
             success[one.rows[inside]] |= one.success[e][inside]
         unreliable = any(one.unreliable for one, _ in parts)
-        common = _common(name, threshold, point)
+        common = _common(name, protocol, threshold, point)
         sample = _Sample(parts[0][0].victims, np.arange(n), images, common, protocol.uncertainty.confidence)
         found += _pair_estimates(sample, success & attacked, attacked, unreliable)
         floor = protocol.groups.min_identities if protocol.groups else 2
