@@ -26,7 +26,7 @@ def top(version: Annotated[bool, typer.Option("--version", help="Print the versi
 @app.command()
 def run(
     model: Annotated[str, typer.Argument(help="A model file (YAML), a registered name, or scores:FILE.")],
-    protocol: Annotated[str, typer.Argument(help="A protocol's name or the path of its YAML file.")],
+    protocol: Annotated[str, typer.Argument(help="A protocol's name, or the path of its YAML file or of a suite's.")],
     data: Annotated[list[str] | None, typer.Option("--data", metavar="NAME=PATH", help="Bind a dataset.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for the result.")] = Path("out"),
     seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 0,
@@ -55,6 +55,7 @@ def run(
     """
     from facebench.cli.progress import ProgressPrinter
     from facebench.cli.streams import prints_aside
+    from facebench.cli.suites import run_suite, say_suite
     from facebench.execution.lock import refuse_second_run
     from facebench.execution.options import RunOptions
     from facebench.models import load_model
@@ -65,9 +66,12 @@ def run(
     from facebench.run.needs import unmet_needs
     from facebench.run.protocols import load_protocol
     from facebench.run.report import verdict_sentences, write_report
+    from facebench.run.suites import load_suite
 
     bound = bindings(data or [])
-    loaded_protocol = load_protocol(protocol)
+    suite = load_suite(protocol)
+    if suite is None:
+        loaded_protocol = load_protocol(protocol)
     refuse_second_run(out)
     with ProgressPrinter("start") as progress, prints_aside():
         options = RunOptions(
@@ -75,7 +79,9 @@ def run(
             compat=tuple(compat or ()), trust_code=trust_code, model_reference=model, progress=progress.update,
             second_model=second_model, executor=executor,
         )  # fmt: skip
-        if is_score_reference(model):
+        if suite is not None:
+            record = run_suite(model, suite, bound, options)
+        elif is_score_reference(model):
             if bound:
                 raise InputError(f"{model} brings its own comparisons; leave out --data")
             result = evaluate_scores(load_scored_model(model), loaded_protocol, options)
@@ -84,8 +90,12 @@ def run(
             for gap in unmet_needs(loaded, loaded_protocol.spec):
                 typer.echo(f"Will not be measured: {gap.what}: {gap.why}", err=True)
             result = evaluate(loaded, loaded_protocol, bound, options)
-        progress.update("report", 0, 1)
-        report = write_report(result, out / "report.html")
+        if suite is None:
+            progress.update("report", 0, 1)
+            report = write_report(result, out / "report.html")
+    if suite is not None:
+        say_suite(record, out, as_json=as_json)
+        return
     if as_json:
         print_json({"result": str(out / "result.json"), "report": str(report), "result_id": result.result_id})
         return
@@ -171,6 +181,24 @@ def report(
 
     folder = result if is_folder(result) else result.parent
     typer.echo(str(write_report(load_result(result), out or folder / "report.html")))
+
+
+@app.command()
+def figures(
+    result: Annotated[Path, typer.Argument(help="result.json, or the folder it lies in.")],
+    out: Annotated[Path | None, typer.Option(help="Folder of the figures; default: figures beside the result.")] = None,
+    format: Annotated[str, typer.Option(help="pdf, svg, png or eps.")] = "pdf",
+) -> None:
+    """Draw the figures of a result for papers: DET, scores, groups, matrix, attacks, regions, classes.
+
+    Example: facebench figures out/my-model --format pdf
+    """
+    from facebench.measure.saved import load_result
+    from facebench.run.figures import draw_figures
+
+    folder = result if is_folder(result) else result.parent
+    for path in draw_figures(load_result(result), out or folder / "figures", kind=format):
+        typer.echo(str(path))
 
 
 @app.command()

@@ -101,7 +101,7 @@ def _listed(spec: GroupSpec) -> tuple[tuple[str, ...], ...]:
 
 
 def _is_numeric(column: Column) -> bool:
-    return float in set(map(type, column))
+    return any(issubclass(kind, float) for kind in set(map(type, column)))
 
 
 def _single(name: str, column: Column, spec: GroupSpec) -> Grouping | str:

@@ -37,7 +37,8 @@ def gini(x: Floats) -> Floats:
     """Return Gini's coefficient with the small-sample correction."""
     n = x.shape[-1]
     differences = 2 * np.sort(x, axis=-1) @ (2.0 * np.arange(n) - n + 1)
-    return _quotient(n / (n - 1) * differences, 2 * n * n * x.mean(axis=-1))
+    # equal rates may give a little less than 0 by rounding
+    return _quotient(n / (n - 1) * np.maximum(differences, 0.0), 2 * n * n * x.mean(axis=-1))
 
 
 def sedg(x: Floats) -> Floats:

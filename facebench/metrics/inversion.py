@@ -124,10 +124,14 @@ class _Inversion:
         self._samples: dict[int, Floats] = {}
 
     def _of(self, counts: list[Floats]) -> Floats:
-        """Return the measure of counts; of a ratio with half an error added, so that it is always defined."""
+        """Return the measure of counts; of a ratio with half an error added, so that it is always defined.
+
+        As many comparisons are added as errors (Walter, 1975), so that groups in which all are errors stay alike,
+        whatever their sizes.
+        """
         kinds = self.supposed.kinds
         if self.ratio:
-            return self.measure.rows(*((k + 0.5) / (kind.n + 1) for kind, k in zip(kinds, counts, strict=True)))
+            return self.measure.rows(*((k + 0.5) / (kind.n + 0.5) for kind, k in zip(kinds, counts, strict=True)))
         return self.measure.rows(*(k / kind.n for kind, k in zip(kinds, counts, strict=True)))
 
     def samples(self, i: int) -> Floats:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from facebench.errors import InputError
+from facebench.metrics.streams import FIXED_SEED
 from facebench.models.calling import TOLERANCE, distances
 from facebench.models.context import LoadContext
 from facebench.models.protocol import FaceModel, Faces
@@ -60,5 +61,5 @@ def check_factory_contract(factory: Any, name: str) -> None:
     except InputError:  # an adapter, which needs a model file; `check_adapter_contract` takes the loaded model
         return
     if isinstance(model, FaceModel):
-        rng = np.random.default_rng(0)
+        rng = np.random.default_rng(FIXED_SEED)
         check_adapter_contract(model, rng.integers(0, 256, (8, 112, 112, 3)).astype(np.uint8))

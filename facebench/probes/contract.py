@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from facebench.metrics.streams import FIXED_SEED
 from facebench.probes.face import Change, Kind, Pixels
 from facebench.schema.attacks import Attack, Knowledge, Known, Norm
 from facebench.schema.robustness import FAMILIES, SEVERITIES
@@ -25,7 +26,7 @@ def check_condition_contract(kind: Any, name: str) -> None:
     assert family in FAMILIES, f"{name}: call the entry point FAMILY.NAME, with a family of {', '.join(FAMILIES)}"
     known = kind.levels == SEVERITIES[: len(kind.levels)]
     assert known, f"{name}: levels are 1, 2, ... up to {SEVERITIES[-1]}, found {kind.levels}"
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(FIXED_SEED)
     y, x = np.mgrid[:SIDE, :SIDE]
     plain = np.stack([(x + 2 * y) % 256, (3 * x + y) % 256, (x * y) % 256], axis=2)
     face = np.clip(plain // 2 + rng.integers(0, 100, plain.shape), 0, 255).astype(np.uint8)
@@ -43,7 +44,7 @@ def check_condition_contract(kind: Any, name: str) -> None:
 
 
 def _change(face: Pixels, level: int) -> Change:
-    return Change(face, LANDMARKS.copy(), np.random.default_rng(7), level)
+    return Change(face, LANDMARKS.copy(), np.random.default_rng(FIXED_SEED), level)
 
 
 def check_attack_contract(attack: Any, name: str) -> None:

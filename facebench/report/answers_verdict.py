@@ -56,7 +56,7 @@ def _quality(reading: Reading, details: TaskDetails) -> Statement:
     words = measure(found.metric)
     limits = fmt.interval(found.ci_low, found.ci_high, words.write)
     within = f" ({fmt.percent(reading.result.protocol.confidence)} interval {limits})" if limits != fmt.MISSING else ""
-    headline = f"{_plain(found, words.write(found.value))}{within}."
+    headline = f"{_plain(found, words.write(found.value), _unit(reading, details))}{within}."
     if details.shape is Shape.SCORE:
         headline = f"{_attacks(reading, found, details)}{within}."
     beside = ""
@@ -71,13 +71,19 @@ def _quality(reading: Reading, details: TaskDetails) -> Statement:
     return Statement("Answers", Tone.PLAIN, headline, beside.strip())
 
 
-def _plain(found: Estimate, written: str) -> str:
+def _unit(reading: Reading, details: TaskDetails) -> str:
+    """Return the unit of the numbers answered, as the model file names it; nothing where it does not."""
+    heads = reading.result.model.outputs or ()
+    return next((f" {fmt.clip(head.unit, 20)}" for head in heads if head.name == details.head and head.unit), "")
+
+
+def _plain(found: Estimate, written: str, unit: str = "") -> str:
     name = measure(found.metric).label
     if found.metric in ("uar", "top1_accuracy") and found.value is not None:
         per = "in each class, on average" if found.metric == "uar" else "over all images"
         return f"Right in {round(100 * found.value)} of 100 images {per}: {name} {written}"
     if found.metric == "mae":
-        return f"Answers are off by {written} on average: {name}"
+        return f"Answers are off by {written}{unit} on average: {name}"
     return f"{name} {written}"
 
 

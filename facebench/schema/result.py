@@ -140,7 +140,7 @@ class Estimate(AtPoint):
 class Curve(Strict):
     """Points of a curve or bars of a histogram, for the report."""
 
-    kind: Literal["det", "histogram", "cmc", "edc", "epc", "reliability", "risk-coverage", "error-by-value"]
+    kind: Literal["det", "histogram", "cmc", "edc", "reliability", "risk-coverage", "error-by-value"]
     name: str = Field(description="det and cmc: all; histogram: genuine or impostor")
     group: str = "all"
     condition: str = "clean"

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from facebench.schema import ModelFile, Policy, ProtocolSpec
+from facebench.schema.suite import SuiteFile
 from tests.docs.blocks import ROOT, Block, blocks, pages
 from tests.docs.conftest import run
 
@@ -35,6 +36,8 @@ def test_what_is_not_executed_is_reasoned_and_rare() -> None:
         ("README.md", "make"),  # an environment of its own, and this very test
         ("CONTRIBUTING.md", "make"),
         ("docs/quickstart.md", "pip"),
+        ("docs/plugins.md", "from"),  # parts of a package that is not installed
+        ("docs/plugins.md", "import"),
         ("docs/ci.md", "from"),  # quantises a real network
         ("docs/scale.md", "facebench"),  # a cluster, a GPU
         ("docs/zoo.md", "facebench"),  # trains for minutes
@@ -115,6 +118,8 @@ def test_yaml(block: Block) -> None:
         ModelFile.parse(content, where=block.where)
     elif "rules" in content:
         Policy.parse(content, where=block.where)
+    elif "suite" in content:
+        SuiteFile.parse(content, where=block.where)
     else:
         assert set(content) <= SPECS, f"{block.where}: which file is this part of?"
         ProtocolSpec.parse({"name": "part", "title": "Part"} | content, where=block.where)

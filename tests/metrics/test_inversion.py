@@ -59,6 +59,23 @@ def test_a_ratio_without_enough_errors_has_no_expectation():
     assert 1 <= found.low < 5
 
 
+@pytest.mark.parametrize(
+    ("errors", "n", "n_eff"),
+    [
+        ([23, 18, 41, 6], [24, 18, 42, 6], [3, 2, 4, 1]),
+        ([23, 18, 41, 6], [24, 18, 42, 6], [13, 10, 30, 3]),
+        ([398, 4], [400, 4], [400, 4]),
+    ],
+)
+def test_a_ratio_of_groups_that_nearly_always_err_is_as_open_as_their_gap(errors, n, n_eff):
+    """Half an error added to unlike sizes set all-error groups apart: the upper limit was the observed ratio itself."""
+    kind = supposed(counts(errors, n, n_eff))
+    gap, ratio = kind.invert(GAP, 0.95), kind.invert(RATIO, 0.95)
+    widest = 1 / (1 - gap.high)  # the smallest ratio of rates that lie so far apart
+    assert ratio.value < 1.05
+    assert np.log(ratio.high) > 0.75 * np.log(widest)
+
+
 def test_a_clear_ratio_is_compared_as_a_quotient():
     found = supposed(counts([100, 1000], [10000, 10000])).invert(RATIO, 0.95)
     assert found.expected == pytest.approx(1.06, abs=0.04)

@@ -15,7 +15,7 @@ from facebench.execution.options import RunOptions
 from facebench.models.zoo.closed_form import ClosedFormModel, Fault
 from facebench.probes.attacks.batch import radius
 from facebench.run.evaluate import evaluate, rescore
-from facebench.run.protocols import Protocol
+from facebench.run.protocols import Protocol, load_protocol
 from facebench.schema import ProtocolSpec, Result
 from facebench.schema.attacks import Norm
 from tests.probes.planted import attack, make_faces, model
@@ -72,6 +72,27 @@ def test_success_against_budget_is_the_closed_form(name: str, goal: str, faces: 
     stored, fresh = rescore(tmp_path)
     assert stored.estimates == fresh.estimates
     assert stored.result_id == fresh.result_id
+
+
+def test_a_threshold_from_a_development_set_is_named_in_every_row(faces: Path, tmp_path: Path) -> None:
+    """Attacks said ``fixed`` where clean rates named the development set."""
+    attack(model(), faces, tmp_path / "dev", {"attack": "fgsm", "goal": "dodging", "eps": ["1/255"]})
+    (tmp_path / "p.yaml").write_text(
+        "{name: t, title: t, uncertainty: {replicates: 100}, groups: {attributes: [group], min_identities: 2},\n"
+        "operating_points: [{name: dev, threshold: {from: dev/result.json, fmr_target: 0.05}},\n"
+        "  {name: own, threshold: 0.5}], primary_operating_point: dev,\n"
+        "robustness: {attacks: {max_pairs: 40, operating_point: dev,\n"
+        "  cells: [{attack: fgsm, goal: dodging, eps: [4/255]}]}}}\n",
+        encoding="utf-8",
+    )
+    options = RunOptions(out=tmp_path / "out", batch_size=32)
+    result = evaluate(model(), load_protocol(tmp_path / "p.yaml"), {"faces": faces}, options)
+    rows = [row for row in result.estimates if row.operating_point == "dev" and row.threshold_source]
+    assert {row.condition.split("-")[0] for row in rows} >= {"clean", "attack:fgsm", "attack:ensemble"}
+    assert {row.threshold_source.split(":")[0] for row in rows} == {"development"}
+    assert {row.threshold_source for row in result.estimates if row.operating_point == "own"} <= {"fixed"}
+    stored, fresh = rescore(tmp_path / "out")
+    assert stored.estimates == fresh.estimates
 
 
 def test_planted_robustness_is_recovered_in_its_order(faces: Path, tmp_path: Path) -> None:

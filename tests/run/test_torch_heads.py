@@ -103,6 +103,7 @@ def test_two_protocols_take_one_pass_of_a_network_with_two_heads(model: Path, fa
     before = calls(model)
     second = judged(model, faces, REGRESS, tmp_path / "b")
     assert one(second, "mae").value == pytest.approx(0, abs=1e-3)
+    assert "years on average: Mean absolute error" in (tmp_path / "b" / "report.html").read_text()
     assert calls(model) - before < 40  # only the probe at loading: the answers of the faces are in the store
 
 
@@ -139,3 +140,17 @@ def test_a_grey_network_sees_grey_and_gives_gradients(model: Path) -> None:
     faces = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), dtype=np.uint8)
     pixels = torch.from_numpy(faces.transpose(0, 3, 1, 2).copy()).float() / 255
     assert loaded.module()(pixels).detach().numpy() == pytest.approx(loaded.embed(faces), abs=0.1)
+
+
+def test_the_age_of_phantoms_is_asked_of_any_network_with_such_a_head(model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done = run(str(model), "phantom-age", "--out", str(out), "--limit", "120", "--trust-code")
+    assert done.exit_code == 0, done.output
+    result = load_result(out)
+    (mae,) = (e for e in result.estimates if (e.metric, e.group, e.condition) == ("mae", "all", "clean"))
+    assert (mae.n_images, mae.n_identities) == (120, 24)
+    conditions = {e.condition for e in result.estimates if e.metric == "mae"}
+    assert {"clean", "corruption:low_light:3", "occlusion:surgical_mask"} <= conditions
+    groups = {e.group for e in result.estimates}
+    assert {"sex", "tone"} <= groups
+    assert not any(group.startswith("age") for group in groups)  # truth is no group

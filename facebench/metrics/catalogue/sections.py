@@ -172,7 +172,7 @@ ATTACK = (
 _spot = partial(MetricDef, topic=Topic.DIFFERENTIAL, counted=Counted.IMAGES, intervals=("t-units",), direction=_LOWER)
 SPOTS = (
     _spot(
-        name="weak_spot_errors", label="Errors in a slice", kind=Kind.MEAN, bounds=UNIT, format=Format.SHARE,
+        name="weak_spot_errors", label="Errors in a slice", kind=Kind.MEAN, bounds=UNIT,
         words="Share of errors in a slice that was found on other people, such as dark pictures of one group.",
     ),
     _spot(

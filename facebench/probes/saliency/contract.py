@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from facebench.metrics.streams import FIXED_SEED
 from facebench.probes.saliency.subject import Explained, Saliency, Target, Traits, Uses
 
 SIDE = 48
@@ -55,7 +56,7 @@ def _subject() -> Explained:
 
         def __init__(self) -> None:
             super().__init__()
-            torch.manual_seed(0)
+            torch.manual_seed(FIXED_SEED)
             self.layers = nn.Sequential(nn.Conv2d(3, 8, 5, stride=2, padding=2), nn.ReLU(), nn.AvgPool2d(4))
             self.last = nn.Linear(8 * (SIDE // 8) ** 2, 16, bias=False)
 
@@ -73,6 +74,6 @@ def _subject() -> Explained:
             rows: NDArray[np.float32] = network(pixels).numpy()
         return rows
 
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(FIXED_SEED)
     probe, mate = rng.integers(0, 256, (2, SIDE, SIDE, 3)).astype(np.uint8)
     return Explained(probe, Target(embed(mate[None])[0]), embed, module=network, reference=mate)

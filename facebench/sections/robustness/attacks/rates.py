@@ -92,8 +92,7 @@ def condition_estimates(
         attacked = np.zeros(judged.n_pairs, bool)
         attacked[judged.rows] = True
         common = _common(judged.cell.condition(eps), protocol, threshold, point)
-        confidence = protocol.uncertainty.confidence
-        sample = _Sample(judged.victims, np.arange(judged.n_pairs), images, common, confidence)
+        sample = _Sample(judged.victims, np.arange(judged.n_pairs), images, common, protocol.uncertainty.confidence)
         found += _pair_estimates(sample, success, attacked, judged.unreliable)
     return found
 
