@@ -52,7 +52,7 @@ def _attacked(baseline: Baseline, clean: Measurement, probes: Vectors) -> list[E
     cell = AttackCell.model_validate({"attack": "fgsm", "goal": Goal.DODGING, "eps": ("8/255",)})
     right = np.flatnonzero(~wrong)
     judged = rates.Judged(cell, victims, rows.size, right, now[None, right], (now[right] < threshold)[None])
-    return rates.condition_estimates(judged, baseline.images, threshold, point, baseline.confidence)
+    return rates.condition_estimates(judged, baseline.spec, baseline.images, threshold, point)
 
 
 def _truth(design: Design, e: Estimate) -> float | None:

@@ -10,22 +10,32 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facebench.measure.delta import POOLED
+from facebench.measure.grouped import GroupMeasurer, GroupRates
 from facebench.measure.rates import Rate
+from facebench.measure.sample import Sample
 from facebench.metrics.clusters import PairIndex
 from facebench.metrics.streams import Fixed, fixed_generator
-
-if TYPE_CHECKING:
-    from facebench.comparison.paired import Side
 
 Floats = NDArray[np.float64]
 DRAWS = 1000
 LEAST_SHARE = 1e-12  # of the largest variance; what is below is rounding
+
+
+class Measured(Protocol):
+    """What is read of one model of a comparison."""
+
+    sample: Sample
+    groups: GroupMeasurer
+
+    @property
+    def group_rates(self) -> list[list[tuple[GroupRates, tuple[float, ...]]]]:
+        """Per grouping and target: the rates of its groups and the thresholds they are read at."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +74,7 @@ class Together:
         t: of the operating point.
     """
 
-    def __init__(self, sides: tuple[Side, Side], number: int, t: int) -> None:
+    def __init__(self, sides: tuple[Measured, Measured], number: int, t: int) -> None:
         self.columns: dict[tuple[int, str, int], int] = {}
         settings: dict[tuple[int, int], Floats] = {}
         moving: list[_Moving] = []
@@ -111,7 +121,7 @@ class Together:
 
 
 def _moving(
-    side: Side, place: tuple[int, int, int], kind: str, g: int, rate: Rate, settings: dict[tuple[int, int], Floats]
+    side: Measured, place: tuple[int, int, int], kind: str, g: int, rate: Rate, settings: dict[tuple[int, int], Floats]
 ) -> _Moving:
     model, number, t = place
     cell, operating = list(side.groups.own(number + 1).items())[g]
@@ -133,7 +143,7 @@ def _moving(
     return _Moving(together, own, settings[model, setting], slope, rate.variance or 0.0)
 
 
-def _units(side: Side, cell: int, threshold: float, everyone: PairIndex) -> _Units:
+def _units(side: Measured, cell: int, threshold: float, everyone: PairIndex) -> _Units:
     """Return the influence of each pair of identities on the FMR of a cell."""
     impostor = side.sample.impostor
     inside = np.flatnonzero(impostor.cells[:, side.sample.cells[cell].grouping] == cell)

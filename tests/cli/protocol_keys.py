@@ -326,7 +326,7 @@ OTHER: dict[str, tuple[str, Any, str]] = {
     "templates.normalise_first": ("templates", False, "differs"),
     "templates.detector_weight": ("templates", False, "differs"),
     "templates.flip": ("templates", False, "differs"),
-    "uncertainty.replicates": ("all-pairs", 100, "differs"),
+    "uncertainty.replicates": ("classes", 120, "differs"),
     "robustness.attacks.batch": ("fixed", 2, "same"),
     "ood.attack.steps": ("altered", 1, "differs"),
     "ood.rerank.alpha": ("altered", 0.1, "differs"),

@@ -29,7 +29,7 @@ def test_every_kind_says_where_plugins_go_and_where_it_is_told() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_entry_is_described(kind: str) -> None:
-    for row in entries(kind):
+    for row in (row for row in entries(kind) if row["origin"]):  # other tests register models of their own
         assert "error" not in row, row
         assert len(row["about"]) > 5, row
         assert row["options"]["type"] == "object", row
@@ -38,7 +38,7 @@ def test_every_entry_is_described(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_built_in_entry_keeps_its_contract(kind: str) -> None:
-    names = [name for name in registry_of(kind).names() if not name.startswith(EXPENSIVE)]
+    names = [row["name"] for row in entries(kind) if row["origin"] and not row["name"].startswith(EXPENSIVE)]
     broken = {name: told for name in names if (told := check(kind, name))}
     assert not broken
 

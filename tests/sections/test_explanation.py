@@ -12,7 +12,7 @@ import pytest
 from facebench.errors import InputError
 from facebench.execution.options import RunOptions
 from facebench.measure.saved import load_section
-from facebench.probes.saliency import METHODS, Saliency
+from facebench.probes.saliency import METHODS, Saliency, Uses, declares
 from facebench.run.evaluate import evaluate, rescore
 from facebench.run.plan import plan
 from facebench.run.protocols import Protocol, load_protocol
@@ -173,6 +173,7 @@ def test_a_plan_counts_the_passes_of_a_run(tmp_path, run) -> None:
 
 
 def test_a_method_without_a_map_is_flagged_and_never_a_hit(tmp_path, monkeypatch) -> None:
+    @declares(uses=Uses.EMBEDDINGS, random=False)
     def flat(subject: Any, **_: Any) -> Saliency:
         return Saliency.of(np.ones(subject.probe.shape[:2]), "flat", forwards=1)
 
@@ -191,7 +192,8 @@ def test_a_layer_that_does_not_exist_ends_the_run_with_its_name(tmp_path) -> Non
         evaluate(Small(), asked, {}, RunOptions(out=tmp_path))
 
 
-def test_a_method_that_knows_nothing_fails_its_controls(run) -> None:
+def test_a_method_that_knows_nothing_fails_its_controls(run, monkeypatch) -> None:
+    monkeypatch.setitem(METHODS._targets, "blind", METHODS.get("occlusion"))
     result, out, _ = run
     tensors = load_section(result, out, "explanation")
     rng = np.random.default_rng(0)
