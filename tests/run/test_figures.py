@@ -16,11 +16,12 @@ from facebench.run.figures import draw_figures
 from facebench.schema import Estimate, Result
 
 ENTRIES = Path(__file__).parents[2] / "leaderboard" / "phantom-core" / "phantom-arcface"
+ENTRY = next(path for path in ENTRIES.glob("*.json") if len(path.stem) == 64)  # a verdict may lie beside it
 
 
 @pytest.fixture(scope="module")
 def result() -> Result:
-    return load_result(next(ENTRIES.glob("*.json")))
+    return load_result(ENTRY)
 
 
 def test_what_the_result_holds_is_drawn(result: Result, tmp_path: Path) -> None:
@@ -75,7 +76,6 @@ def test_nothing_to_draw_is_said(result: Result, tmp_path: Path) -> None:
 
 
 def test_an_unknown_format_is_named(tmp_path: Path) -> None:
-    entry = next(ENTRIES.glob("*.json"))
-    found = CliRunner().invoke(app, ["figures", str(entry), "--format", "gif", "--out", str(tmp_path)])
+    found = CliRunner().invoke(app, ["figures", str(ENTRY), "--format", "gif", "--out", str(tmp_path)])
     assert found.exit_code != 0
     assert isinstance(found.exception, InputError | SystemExit)
