@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from facebench.cli.apps import Json, app, print_json
+
+if TYPE_CHECKING:
+    from facebench.run.thresholds import Threshold
 
 
 @app.command()
@@ -40,10 +43,18 @@ def thresholds(
             [
                 fmt.target(row.fmr_target), f"{row.threshold:.6g}", _limits(row.low, row.high),
                 fmt.fmr(row.fmr), fmt.interval(row.fmr_low, row.fmr_high, fmt.fmr),
-                fmt.k_of_n(row.false_matches, row.n_impostor), "" if row.resolvable else "finer than one false match",
+                fmt.k_of_n(row.false_matches, row.n_impostor), _notes(row),
             ]
         )  # fmt: skip
     print_table(table)
+
+
+def _notes(row: Threshold) -> str:
+    notes = {
+        "finer than one false match": not row.resolvable,
+        "no limits: one person takes part in half of the impostor comparisons": row.leaning,
+    }
+    return "; ".join(words for words, said in notes.items() if said)
 
 
 def _limits(low: float | None, high: float | None) -> str:

@@ -27,10 +27,11 @@ class Threshold:
     Attributes:
         threshold, low, high: accept at or above it, or at or below it where the scores are distances; the limits are
             the thresholds at which the interval of the FMR still holds the one wanted; None where nothing limits it on
-            that side, and without identities.
+            that side, without identities, and where one identity decides.
         fmr, fmr_low, fmr_high: the FMR achieved, with its interval.
         false_matches, n_impostor: its counts.
         resolvable: whether the data allows one false match at this target.
+        leaning: whether one identity takes part in half of the impostor comparisons or more; no limits are given then.
     """
 
     fmr_target: float
@@ -43,6 +44,7 @@ class Threshold:
     false_matches: int
     n_impostor: int
     resolvable: bool
+    leaning: bool = False
 
 
 def thresholds(path: Path, targets: Sequence[float]) -> tuple[Result, list[Threshold]]:
@@ -72,17 +74,18 @@ def thresholds_of(
     points = Points(tuple(sorted(set(targets))))
     confidence = asked.confidence
     sample = Sample(images, scored.scores, [], replicates=asked.replicates, seed=seed)
+    # where one identity takes part in most comparisons, limits held the threshold in .63 of trials: none are given
+    leans = bool(leaning(sample))
     found = []
     for point in points.on(sample.impostor.scores):
         limits: tuple[float | None, float | None] = (None, None)
-        # where one identity takes part in most comparisons, limits held the threshold in .63 of trials: none are given
-        if sample.has_identities and not leaning(sample):
+        if sample.has_identities and not leans:
             limits = _limits(sample, point, confidence)
         rate = false_match_rate(sample, point).interval(confidence)
         found.append(
             Threshold(
                 point.fmr_target, point.threshold, *limits, point.fmr, rate["ci_low"], rate["ci_high"],
-                point.false_accepts, point.n_impostor, point.resolvable,
+                point.false_accepts, point.n_impostor, point.resolvable, leans,
             )
         )  # fmt: skip
     return found

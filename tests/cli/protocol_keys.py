@@ -94,6 +94,7 @@ CASES: dict[str, Case] = {
             "explanation": {
                 "methods": [{"name": "occlusion", "options": {"patch": 28, "stride": 28}}], "pairs": 3, "triplets": 1,
                 "control_pairs": 2, "levels": 3, "sensitivity": ["otsu", "top-10"], "gallery": 1,
+                "points": [0.3, 0.4, 0.7, 0.4, 0.5, 0.6, 0.35, 0.8, 0.65, 0.8],
             },
         },
         data="parts",
@@ -136,9 +137,10 @@ CASES: dict[str, Case] = {
             "task": {
                 "shape": "classify", "head": "mood", "primary": "top1_accuracy", "truth": "mood",
                 "classes": ["calm", "joy"],
-                "ignore": ["other"], "merge": {"happy": "joy"}, "calibration_bins": 5,
+                "ignore": ["other"], "merge": {"happy": "joy"}, "calibration_bins": 5, "mirror": {"calm": "joy"},
             },
             "uncertainty": {"replicates": 100, "unit": "film"},
+            "weak_spots": {"attributes": ["sex"], "properties": ["brightness"], "slices": 1, "min_units": 2},
         },
         model="predictions:moods.csv",
     ),
@@ -147,7 +149,7 @@ CASES: dict[str, Case] = {
             **FAST,
             "task": {
                 "shape": "multilabel", "head": "units", "primary": "mean_f1", "truth": {"AU1": "au1", "AU2": "au2"},
-                "positive_from": 2, "ignore_values": [9], "threshold": 0.4,
+                "positive_from": 2, "ignore_values": [9], "threshold": 0.4, "mirror": {"AU1": "AU2"},
             },
         },
         model="predictions:units.csv",
@@ -158,6 +160,7 @@ CASES: dict[str, Case] = {
             "task": {
                 "shape": "regress", "head": "age", "primary": "mae", "truth": ["age"], "range": [0, 36], "clip": True,
                 "wrap": "none", "ignore_values": [27.34], "within": [5], "sigma": "doubt", "bins": [0, 40, 60],
+                "mirror": ["age"], "turns": {"age": "clockwise"},
             },
         },
         model="predictions:ages.csv",
@@ -179,6 +182,7 @@ CASES: dict[str, Case] = {
                 "shape": "distribution", "head": "mood", "primary": "kl",
                 "truth": {"calm": "votes_calm", "glad": "votes_joy"},
                 "other": ["votes_none"], "rule": "ferplus-majority", "merge": {"joy": "glad"}, "calibration_bins": 4,
+                "mirror": {"calm": "glad"},
             },
         },
         model="predictions:moods.csv",
@@ -207,6 +211,8 @@ CASES: dict[str, Case] = {
 }  # fmt: skip
 
 SEEN: dict[str, tuple[str, str]] = {
+    "weak_spots.attributes": ("classes", r'^weak_spots .*"columns":\["sex",'),
+    "weak_spots.properties": ("classes", r'^weak_spots .*"columns":\[.*"picture brightness"\]'),
     "name": ("all-pairs", r'^protocol .*"name":"all-pairs"'),
     "title": ("all-pairs", r"^page .*All pairs of a few phantoms"),
     "version": ("all-pairs", r'^protocol .*"version":7'),
@@ -326,6 +332,14 @@ OTHER: dict[str, tuple[str, Any, str]] = {
     "templates.normalise_first": ("templates", False, "differs"),
     "templates.detector_weight": ("templates", False, "differs"),
     "templates.flip": ("templates", False, "differs"),
+    "weak_spots.slices": ("classes", 3, "differs"),
+    "weak_spots.min_units": ("classes", 6, "differs"),
+    "task[classify].mirror": ("classes", {"calm": "blue"}, "mirror names 'blue'"),
+    "task[multilabel].mirror": ("labels", {"AU1": "AU7"}, "mirror names 'AU7'"),
+    "task[regress].mirror": ("numbers", ["height"], "mirror names 'height'"),
+    "task[regress].turns": ("numbers", {"height": "clockwise"}, "turns names 'height'"),
+    "task[distribution].mirror": ("votes", {"calm": "blue"}, "mirror names 'blue'"),
+    "explanation.points": ("explained", [1.5] * 10, "less than or equal to 1|at most 1"),
     "uncertainty.replicates": ("classes", 120, "differs"),
     "robustness.attacks.batch": ("fixed", 2, "same"),
     "ood.attack.steps": ("altered", 1, "differs"),

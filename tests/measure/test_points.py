@@ -226,3 +226,23 @@ def test_a_threshold_from_a_development_set(tmp_path: Path) -> None:
     text = (tmp_path / "p.yaml").read_text().replace("dev/result.json", "./dev")
     (tmp_path / "q.yaml").write_text(text, encoding="utf-8")
     assert load_protocol(tmp_path / "q.yaml").sha256 == first  # the same set and FMR, wherever the result lies
+
+
+@pytest.mark.parametrize("hub", [True, False])
+def test_where_one_person_decides_a_threshold_has_no_limits(tmp_path: Path, hub: bool) -> None:
+    """Limits held it in .63 of trials; the reason stands where they would."""
+    rng, people = np.random.default_rng(6), 40
+    lines = ["a,b,genuine,score,identity_a,identity_b"]
+    lines += [f"{p}/a,{p}/b,1,{rng.normal(0.7, 0.1):.4f},{p},{p}" for p in range(people)]
+    others = [(0, p) if hub else (p, (p + step) % people) for step in range(1, 6) for p in range(1, people)]
+    lines += [
+        f"{a}/a,{b}/{'abcde'[n % 5]},0,{rng.normal(0.1, 0.1):.4f},{a},{b}" for n, (a, b) in enumerate(others) if a != b
+    ]
+    (tmp_path / "s.csv").write_text("\n".join(dict.fromkeys(lines)) + "\n")
+    done = call("run", f"scores:{tmp_path / 's.csv'}", "scores", "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    row = json.loads(call("thresholds", tmp_path / "out", "--fmr", "0.05", "--json").stdout)["thresholds"][0]
+    assert row["leaning"] == hub
+    assert (row["low"] is None and row["high"] is None) == hub
+    said = "one person takes part in half of the impostor comparisons"
+    assert (said in " ".join(call("thresholds", tmp_path / "out", "--fmr", "0.05").output.split())) == hub

@@ -25,8 +25,13 @@ FROZEN = Path(__file__).resolve().parents[1] / "frozen"
 VERSIONS = sorted(path.name for path in FROZEN.iterdir() if path.name.startswith("v"))
 RESULTS = sorted(path.parent for path in FROZEN.glob("v*/*/result.json"))
 ROOT = FROZEN.parents[1]
-P_VALUES = ("equal_fmr_test", "equal_fnmr_test")
-"""Their value is a p-value, which moves with the variance of groups, as intervals do."""
+MOVED = {
+    ("phantom-eigenfaces", 0.1, "clean"): 0.152679808,
+    ("phantom-eigenfaces", 0.01, "control:random-labels"): 0.237441581,
+    ("phantom-eigenfaces", 0.1, "control:random-labels"): 0.009737610,
+    ("phantom-softmax", 0.01, "clean"): 0.292884008, ("phantom-softmax", 0.01, "control:random-labels"): 1.198018742,
+}  # fmt: skip
+"""Statistics of `equal_fnmr_test` follow how groups move together, which was mended since: what they are now."""
 
 
 def name(folder: Path) -> str:
@@ -49,8 +54,9 @@ def test_it_is_loaded_under_its_id_and_scored_again(folder: Path) -> None:
     assert len(fresh.estimates) == len(stored.estimates) == len(before["estimates"])
     for old, new in zip(stored.estimates, fresh.estimates, strict=True):
         assert (new.metric, new.group, new.condition, new.errors) == (old.metric, old.group, old.condition, old.errors)
-        if old.metric not in P_VALUES:
-            assert new.value == pytest.approx(old.value, abs=1e-6)
+        moved = old.metric == "equal_fnmr_test" and (folder.name, old.fmr_target, old.condition) in MOVED
+        expected = MOVED[folder.name, old.fmr_target, old.condition] if moved else old.value
+        assert new.value == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.parametrize("folder", RESULTS, ids=name)

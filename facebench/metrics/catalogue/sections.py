@@ -182,7 +182,7 @@ SPOTS = (
     _spot(
         name="weak_spot_excess", label="Excess in a slice", kind=Kind.DIFFERENCE, bounds=REAL,
         words="Mean loss in a slice less that elsewhere, on people who had no say in its choice; the p-value is "
-        "one-sided and corrected for the number of slices tested.",
+        "one-sided; `p_holm` is corrected for the number of slices tested.",
     ),
 )  # fmt: skip
 

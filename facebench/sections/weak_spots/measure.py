@@ -85,6 +85,11 @@ def _scanned(
     )  # fmt: skip
     tested = [(name, excess(losses.loss[~search], losses.unit[~search], slices[name][~search])) for name in found]
     kept = [(name, one) for name, one in tested if one is not None and one.units >= own.min_units]
+    gaps += [
+        Unmeasured(what=f"weak spot {name}", why="found on one half, but the other half holds too few units of it")
+        for name in found
+        if name not in dict(kept)
+    ]
     corrected = holm([one.p_value for _, one in kept])
     spots, estimates = [], []
     for (name, one), p in zip(kept, corrected, strict=True):
@@ -92,7 +97,8 @@ def _scanned(
         assert first is not None
         confirmed = p < 1 - spec.uncertainty.confidence
         spots.append(WeakSpot(name=name, confirmed=confirmed, n_searched=first.n, excess_searched=first.value))
-        estimates += _estimates(name, one, p, losses, spec.uncertainty.confidence)
+        tests = {"p_value": one.p_value, "p_holm": p, "family": len(kept)}
+        estimates += _estimates(name, one, tests, losses, spec.uncertainty.confidence)
     details = WeakSpotDetails(
         loss=losses.words, share=losses.share, unit=losses.name,
         units=(int(in_search.sum()), int((~in_search).sum())), searched=len(slices), columns=tuple(masks),
@@ -119,7 +125,7 @@ def _columns(spec: ProtocolSpec, own: WeakSpotSpec, images: Images, tensors: Ten
     return columns
 
 
-def _estimates(name: str, one: Excess, p: float, losses: Losses, confidence: float) -> list[Estimate]:
+def _estimates(name: str, one: Excess, tests: Mapping[str, float], losses: Losses, confidence: float) -> list[Estimate]:
     flags = (Flag.NAIVE_INTERVAL,) if losses.name == "image" else ()
     n_units = None if losses.name == "image" else one.units
     common = {"of": name, "n_images": one.n, "n_identities": n_units, "flags": flags}
@@ -127,10 +133,14 @@ def _estimates(name: str, one: Excess, p: float, losses: Losses, confidence: flo
     low, high = bounded_interval(one.inside, one.variance_inside, bounds, one.units, confidence)
     margin = t_quantile(confidence, one.units) * sqrt(one.variance)
     metric = "weak_spot_errors" if losses.share else "weak_spot_size"
+    inside = Estimate(metric=metric, value=one.inside, ci_low=low, ci_high=high, ci_method="t-units", **common)
+    excess = Estimate(
+        metric="weak_spot_excess", value=one.value, ci_low=one.value - margin, ci_high=one.value + margin,
+        ci_method="t-units", nulls={"elsewhere": one.outside}, **tests, **common,
+    )  # fmt: skip
+    # losses that are all alike have no variance, which says nothing of how far they may lie from what is true
+    without = {"ci_low": None, "ci_high": None, "ci_method": None, "flags": (*flags, Flag.NO_INTERVAL)}
     return [
-        Estimate(metric=metric, value=one.inside, ci_low=low, ci_high=high, ci_method="t-units", **common),
-        Estimate(
-            metric="weak_spot_excess", value=one.value, ci_low=one.value - margin, ci_high=one.value + margin,
-            ci_method="t-units", p_value=p, nulls={"elsewhere": one.outside}, **common,
-        ),
-    ]  # fmt: skip
+        inside.model_copy(update=without) if not losses.share and not one.variance_inside else inside,
+        excess if one.variance else excess.model_copy(update=without),
+    ]

@@ -26,7 +26,7 @@ def sections(reading: Reading) -> list[Section]:
             [
                 text(spot.name), value(inside, write), Cell(write((more.nulls or {}).get("elsewhere"))),
                 value(more, fmt.number), plain(inside.n_images), plain(inside.n_identities),
-                Cell(fmt.number(more.p_value)), text("confirmed" if spot.confirmed else "not confirmed"), notes(more),
+                Cell(fmt.number(more.p_holm)), text("confirmed" if spot.confirmed else "not confirmed"), notes(more),
             ]
         )  # fmt: skip
     searched, tested = (fmt.count(n) for n in details.units)
