@@ -121,12 +121,16 @@ def release_pages(array: Any) -> None:
     """
     import mmap
 
+    readable = False
     while array is not None:
         if isinstance(array, mmap.mmap):
-            array.madvise(mmap.MADV_DONTNEED)
+            if readable and hasattr(array, "madvise"):  # Windows has none
+                array.madvise(mmap.MADV_DONTNEED)
             return
-        if getattr(array, "mode", "r") != "r":
+        mode = getattr(array, "mode", None)  # of a `numpy.memmap`; other arrays have none
+        if mode not in (None, "r"):
             return
+        readable = readable or mode == "r"
         array = getattr(array, "base", None)
 
 

@@ -181,13 +181,14 @@ class Registry(Generic[T]):
 
     def _entry_points(self) -> dict[str, EntryPoint]:
         if self._plugins is None:
-            self._plugins = {}
+            found: dict[str, EntryPoint] = {}
             for point in entry_points(group=self.group) if self.group else ():
                 name = self._spell(point.name)
-                if name in self._targets or name in self._plugins:
+                if name in self._targets or name in found:
                     owner = point.dist.name if point.dist else point.value
                     raise InputError(f"{self.kind} {name!r} of {owner} collides with another of that name")
-                self._plugins[name] = point
+                found[name] = point
+            self._plugins = found  # only when all are: a collision is refused each time
         return self._plugins
 
 
@@ -230,7 +231,8 @@ def _parameters(found: object) -> Iterator[tuple[str, dict[str, Any]]]:
         if parameter.kind is parameter.KEYWORD_ONLY or (
             inspect.isclass(found) and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
         ):
-            words = parameter.annotation if isinstance(parameter.annotation, str) else parameter.annotation.__name__
+            said = parameter.annotation
+            words = said if isinstance(said, str) else getattr(said, "__name__", "")  # `int | None` has no name
             schema: dict[str, Any] = {"type": _TYPES[words]} if words in _TYPES else {}
             if parameter.default is not parameter.empty:
                 schema["default"] = parameter.default

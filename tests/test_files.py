@@ -123,3 +123,17 @@ def test_released_pages_are_read_again(tmp_path: Path) -> None:
     files.release_pages(own)
     assert own[0] == 7  # what was written here is in no file
     files.release_pages(np.arange(3))
+
+
+def test_only_pages_of_mapped_files_that_are_read_only_are_released() -> None:
+    import mmap
+
+    class Spied(mmap.mmap):
+        advised = 0
+
+        def madvise(self, *_: int) -> None:
+            self.advised += 1
+
+    anonymous = Spied(-1, 4096)
+    files.release_pages(np.ndarray(4096, np.uint8, buffer=anonymous))
+    assert not anonymous.advised  # nobody said that these pages are in a file

@@ -40,6 +40,15 @@ def test_a_name_in_use_is_never_overridden(shapes):
     assert shapes.origin("fraction") == "facebench"
 
 
+def test_a_collision_is_refused_each_time(monkeypatch):
+    points = [EntryPoint("fraction", "decimal:Decimal", "toy.shapes")]
+    monkeypatch.setattr("facebench.registry.entry_points", lambda group: points)
+    registry: Registry[object] = Registry("shape", builtin={"fraction": "fractions:Fraction"}, group="toy.shapes")
+    for _ in range(2):
+        with pytest.raises(InputError, match="collides"):
+            registry.names()
+
+
 def test_what_a_plugin_raises_names_it(shapes):
     with pytest.raises(
         PluginError, match=r"shape 'broken' \(no_such_module:thing of .*cannot be loaded: ModuleNotFound"
@@ -72,6 +81,11 @@ def test_options_come_from_the_signature_or_from_what_is_declared():
         "fill": {"type": "string", "default": "black"},
         "free": {"default": None},
     }
+
+    def union(*, width: int | None = None) -> None: ...
+
+    union.__annotations__["width"] = int | None  # as without postponed annotations
+    assert options_schema(union)["properties"] == {"width": {"default": None}}
 
     class Declared:
         options = {"depth": {"type": "integer", "minimum": 1}}  # noqa: RUF012 - as a plug-in would write it

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from typing import Any
 from facebench.errors import IncompleteError, InputError
 from facebench.execution.threads import in_one_thread
 
-CONNECT_S = 20
+CONNECT_S, PAUSE_S = 20, 0.5
 ATTEMPTS = 5
 """How often a task is given out again after its worker died under it."""
 
@@ -51,8 +52,7 @@ def run(
     from distributed.scheduler import KilledWorker
 
     with _client(address, workers) as client:
-        # on every worker, so that the death of one does not take the only copy along
-        handle = client.scatter(shared, broadcast=True, hash=False)
+        handle = _scattered(client, shared)
         attempts = dict.fromkeys(range(len(tasks)), 0)
 
         def submit(number: int) -> Any:
@@ -78,7 +78,7 @@ def run(
             except KilledWorker:
                 pass
             except CancelledError:  # the shared data went with its last holder
-                handle = _shared_again(client, shared)
+                handle = _scattered(client, shared)
             else:
                 yield number, found
                 continue
@@ -87,13 +87,21 @@ def run(
             futures.add(again)
 
 
-def _shared_again(client: Any, shared: Any) -> Any:
-    try:
-        return client.scatter(shared, broadcast=True, hash=False)
-    except OSError as error:  # among them TimeoutError
-        raise IncompleteError(
-            f"the Dask scheduler is gone ({error}); start one again, and run again to go on from here"
-        ) from error
+def _scattered(client: Any, shared: Any) -> Any:
+    """Send the shared data to every worker, so that the death of one does not take the only copy along.
+
+    A worker may die while it receives; the scheduler needs a moment to notice, and a new one takes its place.
+    """
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return client.scatter(shared, broadcast=True, hash=False)
+        except OSError as error:  # among them TimeoutError
+            if attempt == ATTEMPTS or client.status != "running":
+                raise IncompleteError(
+                    f"the Dask scheduler is gone ({error}); start one again, and run again to go on from here"
+                ) from error
+            time.sleep(PAUSE_S)
+    raise AssertionError("not reached")
 
 
 def _result(future: Any) -> Any:

@@ -27,12 +27,11 @@ def migrate_entries(paths: Sequence[Path]) -> list[Path]:
     found: dict[Path, Result] = {}
     for place in (place for path in paths for place in places_in(path)):
         content = read_json(place.path, "entry")
-        if isinstance(content, dict) and content.get("schema_version") == SCHEMA_VERSION:
-            continue
         result = Result.parse(content, where=f"entry {place.path}")
         if not result.result_id == result.compute_id() == place.result_id:
             raise InputError(f"entry {place.path}: its content does not match its result_id; it was changed")
-        found[place.path] = result
+        if content.get("schema_version") != SCHEMA_VERSION:
+            found[place.path] = result
     for path, result in found.items():
         write_atomic(path, entry_text(result))
     return list(found)

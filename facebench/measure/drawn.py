@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,6 +30,14 @@ def genuine_ends(identity: Ints) -> Ints:
     first = np.repeat(np.arange(order.size), each)
     second = np.arange(first.size) - np.repeat(np.cumsum(each) - each, each) + first + 1
     return np.stack([order[first], order[second]], axis=1)
+
+
+def listed_genuine(images: Images, pairs: Pairs | None) -> NDArray[np.integer[Any]]:
+    """Return (P, 2) the images of the genuine comparisons of a pair list, or of all pairs by their images."""
+    if pairs is not None:
+        return np.stack([pairs.a[pairs.genuine], pairs.b[pairs.genuine]], axis=1)
+    ends = genuine_ends(images.identity)
+    return ends[np.lexsort([ends[:, 1], ends[:, 0]])]
 
 
 def drawn_pairs(images: Images) -> Pairs | None:

@@ -80,7 +80,7 @@ def make_groupings(attributes: Mapping[str, Column], spec: GroupSpec) -> tuple[l
             unmeasured.append(Unmeasured(what=f"differentials by {column}", why=made))
             continue
         single[column] = made
-        if column in wanted and not _is_numeric(attributes[column]):
+        if column in wanted and not is_numeric(attributes[column]):
             categorical.append(column)
     crossed = combinations(categorical, 2) if spec.intersections == "pairwise" else _listed(spec)
     groupings = [single[column] for column in wanted if column in single]
@@ -100,13 +100,14 @@ def _listed(spec: GroupSpec) -> tuple[tuple[str, ...], ...]:
     return spec.intersections if isinstance(spec.intersections, tuple) else ()
 
 
-def _is_numeric(column: Column) -> bool:
+def is_numeric(column: Column) -> bool:
+    """Tell whether a column holds numbers."""
     return any(issubclass(kind, float) for kind in set(map(type, column)))  # those of numpy too
 
 
 def _single(name: str, column: Column, spec: GroupSpec) -> Grouping | str:
     """Return the grouping by one column, or why there is none."""
-    if _is_numeric(column):
+    if is_numeric(column):
         if name not in spec.bins:
             return "the column is numeric and the protocol states no bins for it"
         return _binned(name, column, spec.bins[name])

@@ -11,7 +11,7 @@ from facebench.errors import InputError
 from facebench.metrics.streams import FIXED_SEED
 from facebench.models.calling import TOLERANCE, distances
 from facebench.models.context import LoadContext
-from facebench.models.protocol import FaceModel, Faces
+from facebench.models.protocol import FaceModel, Faces, PrecomputedModel
 from facebench.schema import ModelCard
 
 
@@ -60,6 +60,8 @@ def check_factory_contract(factory: Any, name: str) -> None:
         model = factory(LoadContext(None, Path.cwd(), name=name))
     except InputError:  # an adapter, which needs a model file; `check_adapter_contract` takes the loaded model
         return
+    told = f"{name} returned {type(model).__name__}, which lacks `card` and `embed` (or `lookup`)"
+    assert isinstance(model, FaceModel | PrecomputedModel), told
     if isinstance(model, FaceModel):
         rng = np.random.default_rng(FIXED_SEED)
         check_adapter_contract(model, rng.integers(0, 256, (8, 112, 112, 3)).astype(np.uint8))

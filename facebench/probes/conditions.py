@@ -79,21 +79,22 @@ def alter(condition: str, pixels: Pixels, landmarks: Landmarks | None, image_id:
 
 def turned(condition: str, image_id: str, *, seed: int = 0) -> float:
     """Return by how many degrees a condition turns a picture, clockwise as it is looked at."""
-    turn = geometry.TURNS.get(kind_of(condition))
+    turn = kind(condition).turn
     if turn is None:
         return 0.0
     nothing = np.zeros((1, 1, 3), np.uint8)
-    return float(np.rad2deg(turn(_change(condition, nothing, np.zeros((5, 2)), image_id, seed))))
+    with CONDITIONS.blame(kind_of(condition), "failed to tell its turn"):
+        return float(np.rad2deg(turn(_change(condition, nothing, np.zeros((5, 2)), image_id, seed))))
 
 
 def turns(condition: str) -> bool:
     """Return whether a condition turns a picture."""
-    return kind_of(condition) in geometry.TURNS
+    return kind(condition).turn is not None
 
 
 def mirrored(condition: str) -> bool:
     """Return whether a condition mirrors a picture left and right."""
-    return kind_of(condition) == "geometry:flip"
+    return kind(condition).mirrors
 
 
 def _change(condition: str, pixels: Pixels, landmarks: Landmarks | None, image_id: str, seed: int) -> Change:

@@ -41,6 +41,10 @@ def check_condition_contract(kind: Any, name: str) -> None:
         assert np.array_equal(first, second), f"{name}: the same face, level and draws gave two pictures"
         changed |= not np.array_equal(first, face)
     assert changed, f"{name} changes nothing"
+    if kind.turn is not None:
+        nothing = np.zeros((1, 1, 3), np.uint8)
+        turn = float(kind.turn(_change(nothing, (kind.levels or (1,))[-1])))
+        assert np.isfinite(turn), f"{name}: `turn` gave {turn}; expected radians"
 
 
 def _change(face: Pixels, level: int) -> Change:

@@ -72,11 +72,16 @@ class Kind:
         apply: from a `Change` to the changed picture, (H, W, 3) uint8 of the same size; must leave its input as it is.
         version: raised whenever its pictures change, because altered embeddings are kept by it.
         levels: of a plug-in: 1, 2, ... rising in strength, at most 5; none for a change without levels.
+        turn: by how many radians it turns the picture, clockwise as it is looked at, from the same `Change` with its
+            random numbers not yet drawn; without pixels or landmarks to go by. None where it does not turn the picture.
+        mirrors: whether it exchanges left and right.
     """
 
     apply: Callable[[Change], Pixels]
     version: int = 2
     levels: tuple[int, ...] = ()
+    turn: Callable[[Change], float] | None = None
+    mirrors: bool = False
 
 
 def to_pixels(values: NDArray[np.floating]) -> Pixels:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -63,13 +61,6 @@ def _misalignment(face: Change) -> tuple[NDArray[np.float64], float, float]:
     return shift, float(turn), float(size)
 
 
-TURNS: dict[str, Callable[[Change], float]] = {
-    "geometry:rotation": _rotation,
-    "geometry:misalignment": lambda face: _misalignment(face)[1],
-}
-"""By how many radians a condition turns the picture, clockwise as it is looked at; others do not turn it."""
-
-
 def _cut(pixels: Pixels, kept: float) -> Pixels:
     from PIL import Image
 
@@ -96,7 +87,12 @@ def _warp(face: Change, *, angle: float = 0.0, scale: float = 1.0, shift: NDArra
 
 
 KINDS: dict[str, Kind] = {
-    f"geometry:{function.__name__}": Kind(function)
-    for function in (rotation, crop, translation, scale, misalignment, crop_70, flip)
+    "geometry:rotation": Kind(rotation, turn=_rotation),
+    "geometry:crop": Kind(crop),
+    "geometry:translation": Kind(translation),
+    "geometry:scale": Kind(scale),
+    "geometry:misalignment": Kind(misalignment, turn=lambda face: _misalignment(face)[1]),
+    "geometry:crop_70": Kind(crop_70),
+    "geometry:flip": Kind(flip, mirrors=True),
 }
 """Every change of geometry by its condition without the severity."""

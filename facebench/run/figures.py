@@ -17,6 +17,7 @@ from facebench.report import format as fmt
 from facebench.report.reading import Reading, comparisons, is_bound, short_label
 from facebench.report.wording import measure
 from facebench.schema import Estimate, Flag, Result
+from facebench.schema.attacks import epsilon_value
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 FORMATS = ("pdf", "svg", "png", "eps")
 WIDTH, HEIGHT = 3.4, 2.8  # inches: one column of a two-column paper
-MAX_GROUPS = 40
 DET_TICKS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.05, 0.2, 0.5, 0.8, 0.95, 0.99)
 COLOURS = ("#0b5fa5", "#c2410c", "#15803d", "#7c3aed", "#a16207", "#0e7490", "#be185d", "#4d4d4d")
 STYLE: Any = {  # matplotlib's own type lists all its keys
@@ -35,13 +35,15 @@ STYLE: Any = {  # matplotlib's own type lists all its keys
 _UNDATED: dict[str, dict[str, Any]] = {
     "pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}, "eps": {},
 }  # fmt: skip
-_ATTACK = re.compile(r"attack:(?P<attack>.+)-(?P<norm>linf|l2):(?P<eps>[0-9.]+)(?:/255)?:(?P<goal>[a-z]+)")
+_ATTACK = re.compile(
+    r"attack:(?P<attack>.+)-(?P<norm>linf|l2)(?P<surrogate>@[^:]+)?:(?P<eps>[0-9./]+):(?P<goal>[a-z]+)"
+)
 
 
 def draw_figures(result: Result, folder: Path, *, kind: str = "pdf") -> list[Path]:
     """Draw every figure that a result has the numbers for, and return the files.
 
-    `det`, `scores`, `groups-<attributes>` and `matrix-<attributes>` come from comparisons, `attacks-<goal>` from
+    `det`, `scores`, `groups-<attributes>` and `matrix-<attributes>` come from comparisons, `attacks-<goal>-<norm>` from
     attacks, `regions` from saliency, `classes` from answers. Bars are the intervals of the result; a triangle stands
     for a bound instead of a value. Equal results give equal bytes.
 
@@ -59,12 +61,14 @@ def draw_figures(result: Result, folder: Path, *, kind: str = "pdf") -> list[Pat
 
     if kind not in FORMATS:
         raise InputError(f"unknown format {kind!r} of figures. Known: {', '.join(FORMATS)}")
-    written = []
+    written: list[Path] = []
     with mpl.rc_context(STYLE):
         for name, draw, wide in _drawings(Reading(result)):
             figure = Figure(figsize=(WIDTH * wide, HEIGHT), layout="constrained")
             draw(figure)
-            target = Path(folder) / f"{re.sub('[^A-Za-z0-9_.-]+', '_', name)}.{kind}"
+            plain = re.sub("[^A-Za-z0-9_.-]+", "_", name)
+            alike = sum(path.stem.partition("~")[0] == plain for path in written)
+            target = Path(folder) / f"{plain}{f'~{alike + 1}' if alike else ''}.{kind}"
             write_atomic(target, _bytes(figure, kind))
             written.append(target)
     if not written:
@@ -88,13 +92,12 @@ def _drawings(reading: Reading) -> Iterator[tuple[str, Callable[[Figure], None],
     if any(c.kind == "histogram" for c in curves):
         yield "scores", lambda f: _scores(f.subplots(), reading), 1
     for grouping, groups in reading.groupings.items():
-        groups = groups[:MAX_GROUPS]
         if any(reading.rate(rate, g) for rate in ("fmr", "fnmr") for g in groups):
             yield f"groups-{grouping}", lambda f, g=groups: _groups(f, reading, g), 2  # type: ignore[misc]
         if len(groups) > 1 and reading.cell(reading.primary, groups[0], groups[1]):
             yield f"matrix-{grouping}", lambda f, g=groups: _matrix(f, reading, g), 1.3  # type: ignore[misc]
     for goal, rows in _attacks(reading.result.estimates).items():
-        yield f"attacks-{goal}", lambda f, r=rows: _budgets(f.subplots(), r), 1  # type: ignore[misc]
+        yield f"attacks-{goal}", lambda f, r=rows, n=goal: _budgets(f.subplots(), r, n.rpartition("-")[2]), 1  # type: ignore[misc]
     estimates = reading.result.estimates
     regions = [e for e in estimates if (e.metric, e.group, e.rule) == ("saliency_iou", "all", "strict")]
     if regions:
@@ -175,16 +178,17 @@ def _matrix(figure: Figure, reading: Reading, groups: Sequence[str]) -> None:
 
 
 def _attacks(estimates: Sequence[Estimate]) -> dict[str, dict[str, list[tuple[float, Estimate]]]]:
-    """Return for each goal the success of each attack by budget, in 1/255 for linf."""
+    """Return for each goal and norm the success of each attack by budget, in 1/255 for linf."""
     found: dict[str, dict[str, list[tuple[float, Estimate]]]] = defaultdict(lambda: defaultdict(list))
     for e in estimates:
         match = _ATTACK.fullmatch(e.condition)
         if match and e.metric == "attack_success" and e.group == "all" and e.value is not None:
-            found[match["goal"]][f"{match['attack']} ({match['norm']})"].append((float(match["eps"]), e))
+            eps = epsilon_value(match["eps"]) * (255 if match["norm"] == "linf" else 1)
+            found[f"{match['goal']}-{match['norm']}"][match["attack"] + (match["surrogate"] or "")].append((eps, e))
     return found
 
 
-def _budgets(ax: Axes, rows: dict[str, list[tuple[float, Estimate]]]) -> None:
+def _budgets(ax: Axes, rows: dict[str, list[tuple[float, Estimate]]], norm: str) -> None:
     for i, (name, points) in enumerate(rows.items()):
         # a little apart, so that bars of one budget do not hide each other
         at, drawn = (
@@ -194,7 +198,8 @@ def _budgets(ax: Axes, rows: dict[str, list[tuple[float, Estimate]]]) -> None:
         ax.errorbar(at, [e.value or 0.0 for e in drawn], yerr=_bars(drawn), fmt="o-", ms=3, lw=1, capsize=2,
                     color=COLOURS[i % len(COLOURS)], label=name)  # fmt: skip
     budgets = sorted({eps for points in rows.values() for eps, _ in points})
-    ax.set(xlabel="budget (linf in 1/255)", ylabel="attacks that succeed", ylim=(-0.03, 1.03), xscale="log")
+    unit = "linf, in 1/255" if norm == "linf" else "l2"
+    ax.set(xlabel=f"budget ({unit})", ylabel="attacks that succeed", ylim=(-0.03, 1.03), xscale="log")
     ax.set_xticks(budgets, [f"{eps:g}" for eps in budgets])
     ax.minorticks_off()
     ax.legend()

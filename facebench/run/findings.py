@@ -7,6 +7,7 @@ from typing import Any
 
 from facebench.measure.every_score import Measurement
 from facebench.schema import Result
+from facebench.sections import IN_ORDER
 from facebench.sections.contract import SectionResult
 
 
@@ -21,7 +22,9 @@ def findings(found: Measurement, parts: Mapping[str, SectionResult]) -> dict[str
         "task": found.task,
         **{name: details for name, details in told.items() if name in Result.model_fields},
         "extensions": {
-            name: details.model_dump(mode="json") for name, details in told.items() if name not in Result.model_fields
+            name: part.details.model_dump(mode="json") if part.details is not None else {}  # it may report all the same
+            for name, part in parts.items()
+            if name not in IN_ORDER
         }
         or None,
     }

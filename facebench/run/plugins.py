@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from typing import Any
 
 from facebench.data.load import readers
-from facebench.errors import InputError, UnknownNameError
+from facebench.errors import FaceBenchError, UnknownNameError
 from facebench.metrics.catalogue import METRICS
 from facebench.models.load import models
 from facebench.probes.attacks.catalogue import attacks
@@ -48,8 +49,9 @@ def entries(kind: str) -> list[dict[str, Any]]:
     found = []
     for name in registry.names():
         try:
-            found.append(asdict(registry.describe(name)))
-        except InputError as error:  # one that is broken must not hide the others
+            told = asdict(registry.describe(name))
+            found.append(json.loads(json.dumps(told, default=str)))  # a default may be anything, such as a path
+        except FaceBenchError as error:  # one that is broken must not hide the others
             found.append({"name": name, "origin": registry.origin(name), "error": str(error)})
     return found
 
@@ -65,6 +67,6 @@ def check(kind: str, name: str) -> str | None:
         raise UnknownNameError(registry.kind, name, registry.names())
     try:
         registry.check(name)
-    except (AssertionError, InputError) as error:
+    except (AssertionError, FaceBenchError) as error:
         return str(error)
     return None

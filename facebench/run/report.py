@@ -15,7 +15,7 @@ from facebench.report.reading import Reading
 from facebench.report.statement import Statement
 from facebench.report.verdict import verdict
 from facebench.schema import Result
-from facebench.sections import every_section, parts_of, statements_of
+from facebench.sections import parts_of, sections_in, statements_of
 
 
 def write_report(result: Result, path: Path) -> Path:
@@ -55,7 +55,7 @@ def verdict_sentences(result: Result) -> list[str]:
 def _parts(reading: Reading, statements: list[Statement]) -> list[Section]:
     if reading.result.task is not None:
         return [*answers.leading(reading), *parts_of(reading), *recognition.closing(reading, ())[-2:]]
-    own = tuple(section.condition_prefix for section in every_section() if section.condition_prefix)
+    own = tuple(section.condition_prefix for section in sections_in(reading.result) if section.condition_prefix)
     return [
         *recognition.leading(reading, statements),
         *parts_of(reading),

@@ -1,8 +1,8 @@
 """What a record says, for the hashes that name it: what was given, without the defaults of keys that came later.
 
-A hash of everything would change whenever the schema gains a key. So the keys of version 1 are listed, and always count
-when they hold a value; of every later key only a value other than its default counts. The ids of stored results and
-protocols therefore never move.
+A hash of everything would change whenever the schema gains a key. So the keys of version 1 (and a few that came right
+after it) are listed, and always count when they hold a value; of every later key only a value other than its default
+counts. The ids of stored results and protocols therefore never move.
 """
 
 from __future__ import annotations
@@ -16,7 +16,11 @@ from typing import Any
 from pydantic import BaseModel
 
 FIRST_KEYS = Path(__file__).with_name("first_keys.json")
-"""The keys of every record in version 1, by the record's name. Never edited: later keys are not added."""
+"""The keys that always count, by the record's name: all there were when hashes were first taken this way.
+
+These are the keys of version 1, and some that came between it and that day; their hashes hold them since. Keys that
+came later are not added.
+"""
 
 
 def identity(record: BaseModel, exclude: Any = None) -> dict[str, Any]:

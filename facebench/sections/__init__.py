@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from facebench.report.parts import Section as Part
     from facebench.report.reading import Reading
     from facebench.report.statement import Statement
-    from facebench.schema import ProtocolSpec
+    from facebench.schema import ProtocolSpec, Result
     from facebench.sections.contract import Listed, RunContext, Saved, SectionResult
 
 IN_ORDER = (
@@ -38,10 +38,13 @@ SECTIONS: Registry[Section] = Registry(
 """Names to sections. One of a plug-in is asked for, and tells its details, under the key `extensions`."""
 
 
-def every_section() -> list[Section]:
-    """Return all sections in their order, those of plug-ins last."""
-    names = [*IN_ORDER, *(name for name in SECTIONS.names() if name not in IN_ORDER)]
-    return [SECTIONS.get(name) for name in names]
+def sections_in(result: Result) -> list[Section]:
+    """Return the sections that may report on a result: those built in, then the plug-ins it was measured with.
+
+    One that is not installed here is left out; its estimates are then shown among the further ones.
+    """
+    own = [name for name in result.extensions or {} if name not in IN_ORDER and name in SECTIONS]
+    return [SECTIONS.get(name) for name in (*IN_ORDER, *own)]
 
 
 def sections_of(spec: ProtocolSpec) -> Iterator[Section]:
@@ -50,6 +53,7 @@ def sections_of(spec: ProtocolSpec) -> Iterator[Section]:
     Raises:
         UnknownNameError: it asks for a section of a plug-in that is not installed.
         InputError: it asks for a built-in one under `extensions`.
+        PluginError: a section of a plug-in is not what FaceBench asks for.
     """
     for name in IN_ORDER:
         if getattr(spec, name) is not None:
@@ -59,7 +63,8 @@ def sections_of(spec: ProtocolSpec) -> Iterator[Section]:
         if name in IN_ORDER:
             raise InputError(f"{where}: {name} is no extension; write it as a key of the protocol itself")
         section = SECTIONS.get(name, where=where)
-        section.asked(spec)
+        with SECTIONS.blame(name, "cannot be asked"):
+            section.asked(spec)
         yield section
 
 
@@ -82,18 +87,18 @@ def section_from_scores(section: Section, listed: Listed) -> SectionResult:
 
 
 def parts_of(reading: Reading) -> list[Part]:
-    """Return what all sections add to the page of a result."""
+    """Return what sections add to the page of a result."""
     found: list[Part] = []
-    for section in every_section():
+    for section in sections_in(reading.result):
         with SECTIONS.blame(section.name, "failed in its report"):
             found += section.parts(reading)
     return found
 
 
 def statements_of(reading: Reading) -> list[Statement]:
-    """Return what all sections add to the verdict."""
+    """Return what sections add to the verdict."""
     found: list[Statement] = []
-    for section in every_section():
+    for section in sections_in(reading.result):
         with SECTIONS.blame(section.name, "failed in its verdict"):
             found += section.statements(reading)
     return found

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
+from facebench.errors import PluginError
+
 if TYPE_CHECKING:
     from facebench.report.parts import Section as Part
     from facebench.report.reading import Reading
@@ -72,8 +74,11 @@ class Section:
 
         Raises:
             InputError: an option is unknown or wrong.
+            PluginError: a section of a plug-in does not say which options it takes.
         """
         if self.options is None:
+            if self.name not in type(spec).model_fields:
+                raise PluginError(f"section {self.name!r} of a plug-in has no `options`; give its record of options")
             return getattr(spec, self.name)
         given = (spec.extensions or {}).get(self.name)
         where = f"protocol {spec.name}, extensions.{self.name}"

@@ -14,6 +14,7 @@ ROOT = Path(facebench.__file__).resolve().parents[1]
 # a model whose call does what the first word of the command line says
 MODEL = """
 import ctypes, os, signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a suite started in the background hands down "ignore"
 import numpy as np
 import facebench
 from facebench import ModelCard

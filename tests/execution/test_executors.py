@@ -138,14 +138,33 @@ def test_a_result_lost_before_it_is_fetched_is_made_again(dask_cluster: str, mon
 
 @dask
 def test_a_scheduler_that_is_gone_is_told() -> None:
-    from facebench.execution.dask_cluster import _shared_again
+    from facebench.execution.dask_cluster import _scattered
 
     class Gone:
+        status = "closed"
+
         def scatter(self, *_: object, **__: object) -> None:
             raise OSError("Timed out trying to connect to tcp://127.0.0.1:1 after 20 s")
 
     with pytest.raises(IncompleteError, match=r"scheduler is gone .*run again to go on"):
-        _shared_again(Gone(), None)
+        _scattered(Gone(), None)
+
+
+def test_data_that_met_a_dying_dask_worker_are_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    from facebench.execution import dask_cluster
+
+    class Dying:
+        status = "running"
+        sent = 0
+
+        def scatter(self, shared: str, **_: object) -> str:
+            self.sent += 1
+            if self.sent < dask_cluster.ATTEMPTS:
+                raise ConnectionResetError("a worker went away")
+            return shared
+
+    monkeypatch.setattr(dask_cluster, "PAUSE_S", 0)
+    assert dask_cluster._scattered(Dying(), "shared") == "shared"
 
 
 def whereabouts(_shared: None, _task: int) -> int:

@@ -27,7 +27,7 @@ def result() -> Result:
 def test_what_the_result_holds_is_drawn(result: Result, tmp_path: Path) -> None:
     names = {path.name for path in draw_figures(result, tmp_path)}
     assert {"det.pdf", "scores.pdf", "groups-tone.pdf", "matrix-tone.pdf"} <= names
-    assert {"attacks-dodging.pdf", "regions.pdf"} <= names
+    assert {"attacks-dodging-linf.pdf", "regions.pdf"} <= names
     assert "classes.pdf" not in names
     assert all(path.read_bytes().startswith(b"%PDF") for path in tmp_path.iterdir())
 
@@ -51,22 +51,33 @@ def test_bars_are_the_intervals_of_the_result(result: Result) -> None:
         assert ends == pytest.approx([e.ci_low, e.ci_high])
 
 
-def test_attacks_are_sorted_by_goal_name_and_budget() -> None:
+def test_attacks_are_sorted_by_goal_norm_name_and_budget() -> None:
     def success(condition: str, value: float) -> Estimate:
         return Estimate(metric="attack_success", condition=condition, value=value)
 
     found = figures._attacks(
         [
             success("attack:pgd-linf:8/255:dodging", 0.9),
-            success("attack:pgd-linf:0.5/255:dodging", 0.1),
-            success("attack:deep-fool-l2:1.5:impersonation", 0.2),
+            success("attack:pgd-linf:0.02:dodging", 0.1),
+            success("attack:pgd-linf@phantom-triplet:4/255:dodging", 0.3),
+            success("attack:deep-fool-l2:0.5:impersonation", 0.2),
         ]
     )
     assert {goal: list(rows) for goal, rows in found.items()} == {
-        "dodging": ["pgd (linf)"],
-        "impersonation": ["deep-fool (l2)"],
+        "dodging-linf": ["pgd", "pgd@phantom-triplet"],
+        "impersonation-l2": ["deep-fool"],
     }
-    assert [eps for eps, _ in found["dodging"]["pgd (linf)"]] == [8.0, 0.5]
+    assert [eps for eps, _ in found["dodging-linf"]["pgd"]] == pytest.approx([8.0, 5.1])
+    assert [eps for eps, _ in found["impersonation-l2"]["deep-fool"]] == [0.5]
+
+
+def test_names_that_are_written_alike_get_files_of_their_own(result: Result, tmp_path: Path) -> None:
+    rows = [e for e in result.estimates if e.group.startswith("tone=") and e.condition == "clean"]
+    both = [e.model_copy(update={"group": e.group.replace("tone", name)}) for name in ("a b", "a~b") for e in rows
+            if e.group_b is None]  # fmt: skip
+    names = [path.name for path in draw_figures(result.model_copy(update={"estimates": (*both,)}), tmp_path)]
+    assert len(names) == len(set(names))
+    assert {"groups-a_b.pdf", "groups-a_b~2.pdf"} <= set(names)
 
 
 def test_nothing_to_draw_is_said(result: Result, tmp_path: Path) -> None:

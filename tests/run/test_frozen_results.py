@@ -169,6 +169,8 @@ def test_entries_migrate_by_command_with_their_numbers(tmp_path: Path) -> None:
     assert Result.parse(content, where="entry") == old
     assert migrate_entries([tmp_path / "board"]) == []
     path.write_text(path.read_text(encoding="utf-8").replace('"value":0.', '"value":0.9', 1), encoding="utf-8")
+    with pytest.raises(InputError, match="does not match its result_id"):
+        migrate_entries([path])  # of this version too
     path.write_text(path.read_text(encoding="utf-8").replace('"schema_version":2,', "", 1), encoding="utf-8")
     with pytest.raises(InputError, match="does not match its result_id"):
         migrate_entries([path])

@@ -6,8 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
-from facebench.errors import UnknownNameError
+from facebench.cli import application
+from facebench.errors import ModelError, UnknownNameError
+from facebench.models.load import models
 from facebench.run.plugins import KINDS, check, entries, registry_of
 from tests.toys import facebench, install
 
@@ -117,6 +120,28 @@ POINTS = {
     "facebench.conditions=corruption.dust": "DUST", "facebench.conditions=geometry.bad": "BAD",
     "facebench.attacks=sign": "SIGN", "facebench.attacks=greedy": "GREEDY",
 }  # fmt: skip
+
+
+def test_a_factory_must_return_a_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unloadable(context: object) -> None:
+        raise ModelError("weights do not fit")
+
+    monkeypatch.setitem(models._targets, "nothing", lambda context: None)
+    monkeypatch.setitem(models._targets, "unloadable", unloadable)
+    assert "returned NoneType" in str(check("adapters", "nothing"))
+    assert check("adapters", "unloadable") == "weights do not fit"
+
+
+def test_a_default_that_json_has_no_word_for_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def kept(context: object, *, folder: Path = Path("kept")) -> None:
+        """Keep a folder."""
+
+    monkeypatch.setitem(models._targets, "kept", kept)
+    done = CliRunner().invoke(application(), ["list", "adapters", "kept"])
+    assert done.exit_code == 0, done.exception
+    assert "kept" in done.output
+    done = CliRunner().invoke(application(), ["list", "adapters", "kept", "--json"])
+    assert done.exit_code == 0, done.exception
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,13 @@ from typer.testing import CliRunner
 
 from facebench.cli import application
 from facebench.measure.saved import load_result
+from facebench.probes.saliency.controls import RandomProjection
 from facebench.probes.saliency.expressions import UNITS, expression_regions
 from facebench.probes.saliency.heads import HeadTarget
-from facebench.probes.saliency.regions import TEMPLATE, from_landmarks
+from facebench.probes.saliency.regions import REGIONS, TEMPLATE, from_landmarks
+from facebench.schema import Flag
+from facebench.sections.explanation.expressions import expression_estimates
+from facebench.sections.explanation.writer import Explainees
 from tests.run.test_answers import run, write_rows
 
 CODE = """
@@ -135,3 +139,40 @@ def test_targets_of_heads_are_log_odds_or_the_value() -> None:
     share = HeadTarget(slice(1, 4), (0,), "probabilities").score(np.array([[0, 0.2, 0.3, 0.5]], np.float32))
     assert share[0] == pytest.approx(np.log(0.2 / 0.8), abs=1e-5)
     assert HeadTarget(slice(1, 4), (1,), "values").score(answers)[0] == 2
+
+
+def test_a_model_without_heads_is_asked_one_number_it_has() -> None:
+    model = RandomProjection(0)
+    faces = np.random.default_rng(1).integers(0, 256, (3, 112, 112, 3)).astype(np.uint8)
+    for start in (5, 64, 200):
+        asked = HeadTarget(slice(start, start + 3), (1,), "logits").untrained(model.embed, None)
+        assert np.isfinite(asked.score(model.embed(faces))).all()
+        assert all(part.dtype != object for part in asked.parts)  # these bytes name kept maps
+
+
+def test_images_without_a_map_or_a_second_region_are_counted_out() -> None:
+    parts = from_landmarks(TEMPLATE, (112, 112))
+    regions = np.stack([[parts[name] for name in REGIONS]] * 4)
+    only_brows = [parts[name] & (name == "brows") for name in REGIONS]
+    regions[0] = only_brows
+    maps = np.random.default_rng(1).random((4, 112, 112))
+    maps[3] = 0
+    who = Explainees(np.arange(4), {}, np.arange(0), ())
+    classes = ["sad"] * 4
+    found = expression_estimates("rise", True, {"rise/pairs": maps, "regions": regions}, who, classes, 0.95)
+    overall = {e.metric: e for e in found if e.of is None}
+    several = len(expression_regions(dict(zip(REGIONS, only_brows, strict=True)))) > 1
+    for e in overall.values():
+        assert e.n_genuine == (3 if several else 2)
+        assert Flag.DEGENERATE_MAPS in e.flags
+    assert "mismatched_region" in overall["saliency_iou"].nulls
+    mouthless = [parts[name] & (name == "nose") for name in REGIONS]
+    assert set(expression_regions(dict(zip(REGIONS, mouthless, strict=True)))) == {"disgust"}
+    regions[0] = mouthless
+    found = expression_estimates("rise", True, {"rise/pairs": maps, "regions": regions}, who, ["disgust"] * 4, 0.95)
+    (iou,) = (e for e in found if e.metric == "saliency_iou" and e.of is None)
+    assert iou.n_genuine == 2
+    assert "mismatched_region" in iou.nulls
+    nothing = {"rise/pairs": np.zeros_like(maps), "regions": regions}
+    found = expression_estimates("rise", True, nothing, who, ["disgust"] * 4, 0.95)
+    assert {e.value for e in found} == {None}

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import json
+from importlib.metadata import EntryPoint
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from facebench.errors import InputError, UnknownNameError
+from facebench.errors import InputError, PluginError, UnknownNameError
+from facebench.measure.saved import load_result
+from facebench.run.findings import findings
+from facebench.run.report import render_report
 from facebench.schema import ProtocolSpec
-from facebench.sections import sections_of
-from tests.toys import facebench, install
+from facebench.sections import SECTIONS, sections_of
+from facebench.sections.contract import SectionResult
+from facebench.sections.section import Section
+from tests.toys import ROOT, facebench, install
 
 SECTION = '''
 from facebench.schema import Strict
@@ -186,3 +194,26 @@ def test_built_in_sections_are_no_extensions() -> None:
         list(sections_of(ProtocolSpec.parse(asked, where="here")))
     with pytest.raises(UnknownNameError, match="nowhere"):
         list(sections_of(ProtocolSpec.parse({**asked, "extensions": {"nowhere": {}}}, where="here")))
+
+
+def test_a_broken_section_stops_no_result_that_did_not_ask_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = EntryPoint("broken", "no_such_module:thing", "facebench.sections")
+    monkeypatch.setattr(SECTIONS, "_plugins", {"broken": broken})
+    result = load_result(ROOT / "tests" / "frozen" / "v2" / "phantom-softmax")
+    assert "</html>" in render_report(result)
+    asked = result.model_copy(update={"extensions": {"broken": {}, "not_installed": {}}})
+    with pytest.raises(PluginError, match="section 'broken'"):
+        render_report(asked)
+
+
+def test_a_section_without_options_is_refused_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SECTIONS._targets, "bare", Section("bare", package="toy", line="Nothing."))
+    asked = {"name": "x", "title": "x", "extensions": {"bare": {}}}
+    with pytest.raises(PluginError, match=r"section 'bare' .*`options`"):
+        list(sections_of(ProtocolSpec.parse(asked, where="here")))
+
+
+def test_a_section_without_details_is_named_in_the_result() -> None:
+    clean: Any = SimpleNamespace(estimates=(), curves=(), unmeasured=(), task=None)
+    found = findings(clean, {"covariates": SectionResult(), "bare": SectionResult()})
+    assert found["extensions"] == {"bare": {}}

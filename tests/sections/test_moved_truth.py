@@ -15,6 +15,7 @@ from facebench.measure.answers.moved import mirrored_truth, turned_truth
 from facebench.measure.sample import Images
 from facebench.measure.saved import load_result
 from facebench.probes import conditions
+from facebench.probes.face import Change, Kind
 from facebench.schema.task import ClassifyTask, MultilabelTask, RegressTask
 from tests.run.test_answers import run, write_rows
 
@@ -167,3 +168,21 @@ def test_a_turn_is_told_as_it_is_drawn() -> None:
             seen = np.rad2deg(np.arctan2(float(y[far] - y[near]), float(x[far] - x[near])))
             assert seen == pytest.approx(conditions.turned(name, image), abs=6)
     assert conditions.turned("geometry:crop:3", "a") == 0
+
+
+def test_a_change_of_a_plugin_says_how_it_moves_the_truth(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lean(face: Change) -> float:
+        return face.level * 0.1 * float(face.rng.choice((-1, 1)))
+
+    own = {
+        "geometry:lean": Kind(lambda face: face.pixels[::-1], 1, (1, 2), turn=lean),
+        "geometry:mirror": Kind(lambda face: face.pixels[:, ::-1], 1, mirrors=True),
+    }
+    for name, change in own.items():
+        monkeypatch.setitem(conditions.CONDITIONS._targets, name, change)
+    assert abs(conditions.turned("geometry:lean:2", "a")) == pytest.approx(np.rad2deg(0.2))
+    assert conditions.turns("geometry:lean:1")
+    assert not conditions.mirrored("geometry:lean:1")
+    assert conditions.mirrored("geometry:mirror")
+    assert not conditions.turns("geometry:mirror")
+    assert conditions.mirrored("geometry:flip")

@@ -119,3 +119,30 @@ def test_numbers_that_are_further_off_in_a_slice_are_named(tmp_path: Path, plant
     assert worst.ci_high is not None
     assert worst.ci_low < 12 * np.sqrt(2 / np.pi) < worst.ci_high, "the mean size of a normal error"
     assert "Worst where" in page
+
+
+def test_without_units_nothing_is_confirmed(tmp_path: Path) -> None:
+    """One person may be in both halves, so that a slice found on one says nothing new on the other."""
+    data, rows = faces(tmp_path / "faces")
+    rng = np.random.default_rng(7)
+    for i, row in enumerate(rows):
+        row["age"], row["shot"] = int(rng.integers(20, 70)), f"s{i}"
+        row.pop("identity", None)
+    said = [
+        {
+            "image_id": row["image_id"],
+            "age": float(row["age"]) + rng.normal(0, 12 if i % 2 and row["sex"] == "m" else 3),
+        }
+        for i, row in enumerate(rows)
+    ]
+    write_rows(data / "manifest.csv", rows)
+    protocol = "name: spots\ntitle: Spots\ndataset: {name: faces}\ngroups: null\n"
+    protocol += "task: {shape: regress, truth: age, range: [0, 120]}\n" + SCAN
+    result, spots = scanned(tmp_path, f"predictions:{write_rows(tmp_path / 'a.csv', said)}", data, protocol)
+    assert not spots
+    told = {gap.what for gap in result.unmeasured}
+    assert "confirmation of weak spots" in told
+    assert "weak spots by shot" in told, "a column of too many words is named"
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "Where it fails cannot be told." in page
+    assert "Worst where" not in page

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from facebench.probes.saliency.controls import RANDOM_DIM
 from facebench.probes.saliency.subject import Faces, Scores, Vectors
 
 if TYPE_CHECKING:
@@ -66,4 +67,5 @@ class HeadTarget:
 
     def untrained(self, _embed: Callable[[Faces], Vectors], _reference: Faces | None) -> HeadTarget:
         """Return a question to a model that has learnt nothing and has no heads: one of its numbers."""
-        return HeadTarget(slice(0, None), (self.numbers.start + self.places[0],), "values")
+        place = (self.numbers.start + self.places[0]) % RANDOM_DIM
+        return HeadTarget(slice(place, place + 1), (0,), "values")

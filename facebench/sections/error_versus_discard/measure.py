@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facebench.errors import InputError, UnknownNameError
-from facebench.measure.drawn import genuine_ends
+from facebench.measure.drawn import listed_genuine
 from facebench.measure.every_score import Measurement
 from facebench.measure.groups import Column
 from facebench.measure.rates import Rate
@@ -63,11 +63,7 @@ class _Genuine:
 
 
 def _genuine(vectors: NDArray[np.float32], images: Images, pairs: Pairs | None, comparator: str) -> _Genuine:
-    if pairs is None:
-        ends = genuine_ends(images.identity)
-        ends = ends[np.lexsort([ends[:, 1], ends[:, 0]])]
-    else:
-        ends = np.stack([pairs.a[pairs.genuine], pairs.b[pairs.genuine]], axis=1)
+    ends = listed_genuine(images, pairs)
     return _Genuine(compare_pairs(vectors, ends[:, 0], ends[:, 1], comparator), ends)
 
 

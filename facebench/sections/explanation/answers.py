@@ -89,7 +89,6 @@ def _spread(
             fresh = next((p for p in places if int(images.identity[rows[p]]) not in seen), places[0])
             places.remove(fresh)
             row = int(rows[fresh])
-            if (row, k) not in chosen:
-                seen.add(int(images.identity[row]))
-                chosen.append((row, k))
+            seen.add(int(images.identity[row]))
+            chosen.append((row, k))
     return chosen

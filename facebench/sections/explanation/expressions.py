@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,16 @@ from facebench.sections.explanation.judging import Tensors
 from facebench.sections.explanation.writer import Explainees, Writer, is_map
 
 Floats = NDArray[np.float64]
+
+
+class _Row(NamedTuple):
+    """One map: its place, its expression, and its overlap beside the nulls; None without a map or another region."""
+
+    row: int
+    name: str
+    iou: float | None
+    gap: float | None
+    nulls: dict[str, float]
 
 
 def expression_estimates(
@@ -33,26 +43,27 @@ def expression_estimates(
     maps = tensors[f"{method}/pairs"].astype(np.float64)
     usable = [h / max(float(np.abs(h).max()), 1e-12) if is_map(h) else None for h in maps]
     total = np.sum([h for h in usable if h is not None], axis=0)
-    rows: list[tuple[int, float, float | None, dict[str, float]]] = []
+    rows: list[_Row] = []
     for row, (name, h) in enumerate(zip(expressions, usable, strict=True)):
         parts = {part: tensors["regions"][row, place].astype(bool) for place, part in enumerate(REGIONS)}
         regions = expression_regions(parts)
-        if name is None or h is None or name not in regions:
+        if name is None:
             continue
-        gap = metrics.mismatch_gap(h, name, regions)[0] if len(regions) > 1 else None
+        if h is None or name not in regions or len(regions) < 2:  # no map, or no region to set beside another
+            rows.append(_Row(row, name, None, None, {}))
+            continue
+        gap = metrics.mismatch_gap(h, name, regions)[0]
         nulls = _nulls(h, name, regions, total - h)
-        rows.append((row, metrics.area_matched_iou(h, regions[name]), gap, nulls))
+        rows.append(_Row(row, name, metrics.area_matched_iou(h, regions[name]), gap, nulls))
     found = []
-    present = sorted({name for row, *_ in rows if (name := expressions[row]) is not None})
-    for name in (None, *present):
-        kept = [one for one in rows if name is None or expressions[one[0]] == name]
-        if not kept:
-            continue
-        who = whom.pair_identity[[one[0] for one in kept]]
-        means = {key: float(np.mean([one[3][key] for one in kept])) for key in kept[0][3]}
+    for name in (None, *sorted({one.name for one in rows})):
+        kept = [one for one in rows if name in (None, one.name)]
+        who = whom.pair_identity[[one.row for one in kept]]
+        known = [one.nulls for one in kept if one.nulls]
+        means = {key: float(np.mean([nulls[key] for nulls in known])) for key in known[0]} if known else None
         fields: dict[str, Any] = {"region": "expression", "of": name}
-        found.append(writer.mean("saliency_iou", [one[1] for one in kept], who, nulls=means, lowest=0.0, **fields))
-        found.append(writer.mean("iou_mismatch_gap", [one[2] for one in kept], who, nulls={"chance": 0.0}, **fields))
+        found.append(writer.mean("saliency_iou", [one.iou for one in kept], who, nulls=means, lowest=0.0, **fields))
+        found.append(writer.mean("iou_mismatch_gap", [one.gap for one in kept], who, nulls={"chance": 0.0}, **fields))
     return found
 
 
@@ -61,8 +72,7 @@ def _nulls(h: Floats, name: str, regions: dict[str, NDArray[np.bool_]], others: 
     area = float(own.mean())
     found = {"chance": metrics.expected_iou(area, area)}
     wrong = [metrics.area_matched_iou(h, mask) for other, mask in regions.items() if other != name]
-    if wrong:
-        found["mismatched_region"] = float(np.mean(wrong))
+    found["mismatched_region"] = float(np.mean(wrong))
     for key, null in metrics.null_maps(h).items():
         found[key] = metrics.area_matched_iou(null, own)
     found["mean_map"] = metrics.area_matched_iou(others, own) if np.ptp(others) > 0 else found["chance"]

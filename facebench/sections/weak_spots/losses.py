@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facebench.measure.answers.truth import judged
 from facebench.measure.answers.units import units_of
+from facebench.measure.drawn import listed_genuine
 from facebench.measure.every_score import Measurement
 from facebench.measure.sample import Images, Pairs
 from facebench.schema import ModelCard, ProtocolSpec
 from facebench.scoring import compare_pairs
 
 Floats = NDArray[np.float64]
-MAX_PAIRS = 20
-"""Genuine comparisons of one image that count, where all pairs are compared."""
 _OF_SHAPE = {
     "classify": (("top1_accuracy",), True, "wrong class"), "distribution": (("top1_accuracy",), True, "wrong class"),
     "multilabel": (("mean_label_accuracy",), True, "labels wrong"), "regress": (("mae",), False, "size of the error"),
@@ -32,7 +30,7 @@ class Losses:
     Attributes:
         rows: (n,) images.
         loss: (n,).
-        unit: (n,) what is independent; `name` and `known` as in `Units`.
+        unit: (n,) number, from 0, of what is independent; `name` as in `Units`.
         words: what a loss is.
         share: whether losses are shares of errors.
     """
@@ -55,16 +53,17 @@ def losses_of(
     if images.identities is None:
         return None
     threshold = clean.at(spec.primary).threshold
-    first, second = _genuine(images.identity) if pairs is None else (pairs.a[pairs.genuine], pairs.b[pairs.genuine])
-    first, second = first.astype(np.int64), second.astype(np.int64)
+    assert threshold is not None, "every operating point has a threshold"
+    first, second = listed_genuine(images, pairs).T.astype(np.int64)
     scores = compare_pairs(vectors, first, second, card.comparator.value)
-    missed = ~(scores >= np.float32(threshold or 0.0))
+    missed = ~(scores >= np.float32(threshold))
     ends, twice = np.concatenate([first, second]), np.concatenate([missed, missed])
     n = np.bincount(ends, minlength=len(vectors))
     rows = np.flatnonzero(n)
     loss = np.bincount(ends, twice, minlength=len(vectors))[rows] / n[rows]
     words = "genuine comparisons missed at the primary operating point"
-    return Losses(rows, loss, images.identity[rows], "identity", words, True)
+    _, unit = np.unique(images.identity[rows], return_inverse=True)
+    return Losses(rows, loss, unit, "identity", words, True)
 
 
 def _of_answers(spec: ProtocolSpec, card: ModelCard, images: Images, vectors: NDArray[np.float32]) -> Losses:
@@ -77,20 +76,5 @@ def _of_answers(spec: ProtocolSpec, card: ModelCard, images: Images, vectors: ND
     loss = np.nanmax(each[:, known], axis=0)
     rows = found.rows[known]
     units = units_of(images, spec.uncertainty.unit, images.attributes, rows)
-    return Losses(rows, 1 - loss if right else loss, units.index, units.name, words, spec.task.shape != "regress")
-
-
-def _genuine(identity: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the genuine comparisons, of large identities each image with its next ones around a circle."""
-    order = np.argsort(identity, kind="stable")
-    groups = np.split(order, np.flatnonzero(np.diff(identity[order])) + 1)
-    first, second = [], []
-    for rows in groups:
-        if len(rows) <= MAX_PAIRS + 1:
-            pairs = list(combinations(rows.tolist(), 2))
-        else:
-            steps = range(1, MAX_PAIRS // 2 + 1)
-            pairs = [(int(rows[i]), int(rows[(i + step) % len(rows)])) for step in steps for i in range(len(rows))]
-        first += [a for a, _ in pairs]
-        second += [b for _, b in pairs]
-    return np.array(first, np.int64), np.array(second, np.int64)
+    _, unit = np.unique(units.index, return_inverse=True)
+    return Losses(rows, 1 - loss if right else loss, unit, units.name, words, spec.task.shape != "regress")

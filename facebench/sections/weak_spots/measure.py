@@ -22,7 +22,7 @@ from facebench.schema.task import truth_columns
 from facebench.schema.weak_spots import WeakSpot, WeakSpotDetails, WeakSpotSpec
 from facebench.sections.contract import PlanRow, RunContext, Saved, SectionResult
 from facebench.sections.weak_spots.losses import Losses, losses_of
-from facebench.sections.weak_spots.properties import masks_of, picture_properties
+from facebench.sections.weak_spots.properties import MAX_VALUES, masks_of, picture_properties
 
 Tensors = Mapping[str, NDArray[Any]]
 
@@ -72,7 +72,13 @@ def _scanned(
     if losses is None:
         gaps.append(Unmeasured(what="weak spots", why="the dataset names no identities, so it has no halves"))
         return SectionResult(unmeasured=tuple(gaps), tensors=dict(tensors))
-    masks = masks_of(_columns(spec, own, images, tensors), losses.rows)
+    columns = _columns(spec, own, images, tensors)
+    masks = masks_of(columns, losses.rows)
+    why = f"a column of words needs two to {MAX_VALUES} values, and one of numbers two"
+    gaps += [Unmeasured(what=f"weak spots by {name}", why=why) for name in columns if name not in masks]
+    if losses.name == "image":
+        why = "no people or other units are known, so that one person may be in both halves"
+        gaps.append(Unmeasured(what="confirmation of weak spots", why=why))
     rng = generator(Stream.WEAK_SPOTS, seed)
     units = int(losses.unit.max()) + 1
     in_search = np.zeros(units, bool)
@@ -84,9 +90,12 @@ def _scanned(
         count=own.slices, min_units=own.min_units,
     )  # fmt: skip
     tested = [(name, excess(losses.loss[~search], losses.unit[~search], slices[name][~search])) for name in found]
-    kept = [(name, one) for name, one in tested if one is not None and one.units >= own.min_units]
+    outside = {name: np.unique(losses.unit[~search & ~slices[name]]).size for name in found}
+    kept = [(name, one) for name, one in tested if one is not None and min(one.units, outside[name]) >= own.min_units]
     gaps += [
-        Unmeasured(what=f"weak spot {name}", why="found on one half, but the other half holds too few units of it")
+        Unmeasured(
+            what=f"weak spot {name}", why="found on one half, but the other holds too few units in or outside it"
+        )
         for name in found
         if name not in dict(kept)
     ]
@@ -95,7 +104,7 @@ def _scanned(
     for (name, one), p in zip(kept, corrected, strict=True):
         first = excess(losses.loss[search], losses.unit[search], slices[name][search])
         assert first is not None
-        confirmed = p < 1 - spec.uncertainty.confidence
+        confirmed = losses.name != "image" and p < 1 - spec.uncertainty.confidence
         spots.append(WeakSpot(name=name, confirmed=confirmed, n_searched=first.n, excess_searched=first.value))
         tests = {"p_value": one.p_value, "p_holm": p, "family": len(kept)}
         estimates += _estimates(name, one, tests, losses, spec.uncertainty.confidence)

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facebench.data import Dataset, decode_batches
-from facebench.measure.groups import Column
+from facebench.measure.groups import Column, is_numeric
+from facebench.probes.corruptions import GREY
 from facebench.schema import Failure
 
 Floats = NDArray[np.float64]
@@ -46,7 +47,7 @@ def picture_properties(dataset: Dataset, wanted: Sequence[str], workers: int) ->
 
 
 def _measured(picture: NDArray[np.uint8]) -> dict[str, float]:
-    grey = picture @ np.array([0.299, 0.587, 0.114])
+    grey = picture @ GREY.astype(np.float64)
     inner = grey[1:-1, 1:-1]
     curve = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:] - 4 * inner
     spread = float(curve.var()) if curve.size else 0.0
@@ -64,7 +65,7 @@ def masks_of(columns: Mapping[str, Column], rows: NDArray[np.int64]) -> dict[str
     found: dict[str, dict[str, Mask]] = {}
     for name, column in columns.items():
         cells = [column[row] for row in rows]
-        values = thirds(cells, name) if float in set(map(type, cells)) else _words(cells, name)
+        values = thirds(cells, name) if is_numeric(cells) else _words(cells, name)
         if len(values) > 1:
             found[name] = values
     return found

@@ -55,6 +55,9 @@ def statements(reading: Reading) -> list[Statement]:
     if confirmed:
         worst = max(confirmed, key=lambda name: found[name][1].value or 0.0)
         return [Statement("Where it fails", Tone.PLAIN, _sentence(details, *found[worst]), _others(confirmed, worst))]
+    if details.unit == "image":
+        why = "The data does not say which images belong together, so that one person may be in both halves."
+        return [Statement("Where it fails", Tone.UNKNOWN, "Where it fails cannot be told.", why)]
     if not details.spots:
         why = "No slice held enough units in both halves to be tested."
         return [Statement("Where it fails", Tone.UNKNOWN, "Where it fails cannot be told.", why)]
