@@ -107,7 +107,7 @@ class AnswerAttackReport(Strict):
     """Attacks on a sample of the answers; a pair of `cells` is an image here."""
 
     margin: str = Field(description="what is attacked, in words")
-    n_images: int = Field(description="judged images drawn")
+    n_images: int = Field(description="judged images drawn; a cell with fewer `n_pairs` is judged on the first of them")
     n_clean_errors: int = Field(description="wrong before any attack: they stay as they are, and count as wrong")
     cells: tuple[CellReport, ...]
 

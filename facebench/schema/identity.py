@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import BaseModel
 
 FIRST_KEYS = Path(__file__).with_name("first_keys.json")
-"""The keys of every record as version 1 had them the day before version 2, by the record's name; later ones are not added."""
+"""The keys of every record as version 1 last had them, by the record's name; later keys are not added."""
 
 
 def identity(record: BaseModel, exclude: Any = None) -> dict[str, Any]:

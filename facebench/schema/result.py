@@ -283,9 +283,10 @@ class RunInfo(Strict):
 
 
 # how long it took, how it looks and what is doubted is stored, but is no part of what was found
+_ATTACKS: dict[str, Any] = {"cells": {"__all__": {"picture": True, "spent": {"seconds": True}}}}
 _NO_FINDING: dict[str, Any] = {
     "data": {"left_out": True, "notes": True},
-    "robustness": {"attacks": {"cells": {"__all__": {"picture": True, "spent": {"seconds": True}}}}},
+    "robustness": {"attacks": _ATTACKS, "answer_attacks": _ATTACKS},
 }
 
 

@@ -256,6 +256,7 @@ def test_what_cannot_be_attacked_is_an_error_or_is_told(faces: Path, tmp_path: P
     assert any("needs gradients" in gap.why for gap in rest.unmeasured)
     assert any(estimate.condition == "corruption:jpeg:1" for estimate in rest.estimates)
     assert rescore(tmp_path / "f")[1].estimates == rest.estimates
+    assert rescore(tmp_path / "f")[1].unmeasured == rest.unmeasured
     with pytest.raises(InputError, match=r"300/255 lies outside \(0, 1\]"):
         attack(model(), faces, tmp_path / "c", {**white, "eps": ["300/255"]})
     worn = {"attack": "occluder", "goal": "dodging", "pattern": "glasses"}

@@ -87,6 +87,12 @@ def judged(tmp_path: Path, posed: tuple[Path, Path], keys: str, names: str) -> A
     return run(*words, "--trust-code")
 
 
+def figures(result: Any) -> dict[tuple[str, str], float]:
+    """Return the leading figure and the loss of all images, by metric and condition."""
+    rows = [e for e in result.estimates if e.group == "all" and (e.of is None or e.metric == "answer_loss")]
+    return {(e.metric, e.condition): e.value for e in rows}
+
+
 def test_angles_turn_and_mirror_with_the_picture(posed: tuple[Path, Path], tmp_path: Path) -> None:
     names = "'geometry:flip', 'geometry:rotation:5'"
     done = judged(tmp_path, posed, ", mirror: [yaw, roll], turns: {roll: clockwise}", names)
@@ -101,6 +107,33 @@ def test_angles_turn_and_mirror_with_the_picture(posed: tuple[Path, Path], tmp_p
     assert wrong.exit_code == 0
     again = {e.condition: e.value for e in load_result(tmp_path / "out").estimates if e.metric == "answer_loss"}
     assert again["geometry:rotation:5"] > 20
+
+
+def test_where_pictures_are_turned_beyond_the_range_neither_side_is_cut(
+    posed: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """The clean side alone was cut to the range, which hid its errors and made the condition look dear."""
+    rows = (posed[1] / "manifest.csv").read_text().splitlines()
+    top = max(abs(float(row.split(",")[4])) for row in rows[1:])
+    keys = f", mirror: [yaw, roll], turns: {{roll: clockwise}}, range: [-{top + 0.1}, {top + 0.1}], clip: true"
+    # a network that says ten times the roll: cut to the range, its clean answers look much better than they are
+    code = (posed[0].parent / "net.py").read_text()
+    (posed[0].parent / "net.py").write_text(code.replace("torch.rad2deg(", "10 * torch.rad2deg("))
+    protocol = PROTOCOL.replace('"360"', "none")
+    (tmp_path / "p.yaml").write_text(protocol % (keys, "'geometry:rotation:5'"))
+    words = (str(posed[0]), str(tmp_path / "p.yaml"), "--data", f"faces={posed[1]}", "--out", str(tmp_path / "out"))
+    done = run(*words, "--trust-code")
+    assert done.exit_code == 0, done.output
+    assert "identical to the bytes" in CliRunner().invoke(application(), ["rescore", str(tmp_path / "out")]).output
+    result = load_result(tmp_path / "out")
+    (gap,) = (gap for gap in result.unmeasured if "geometry:rotation:5" in gap.what)
+    assert "beyond the range" in gap.why
+    found = figures(result)
+    (tmp_path / "p.yaml").write_text(protocol % (keys.replace(", clip: true", ""), "'geometry:rotation:5'"))
+    assert run(*words, "--trust-code").exit_code == 0
+    plain = figures(load_result(tmp_path / "out"))
+    assert found["mae", "clean"] < plain["mae", "clean"] / 2
+    assert found["answer_loss", "geometry:rotation:5"] == plain["answer_loss", "geometry:rotation:5"]
 
 
 def test_geometry_is_refused_where_nobody_said_what_turns(posed: tuple[Path, Path], tmp_path: Path) -> None:

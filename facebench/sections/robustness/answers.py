@@ -18,7 +18,7 @@ from facebench.measure.sample import Images
 from facebench.metrics import catalogue
 from facebench.metrics.answers.intervals import finite, t_quantile
 from facebench.probes import conditions
-from facebench.schema import Estimate, Flag, ModelCard, ProtocolSpec
+from facebench.schema import Estimate, Flag, ModelCard, ProtocolSpec, Unmeasured
 from facebench.schema.robustness import RobustnessSpec, family_of
 from facebench.schema.task import AnyTask, RegressTask, mirror_of
 
@@ -49,9 +49,14 @@ def check_conditions(spec: ProtocolSpec, asked: RobustnessSpec) -> None:
 
 def answers_under(
     spec: ProtocolSpec, card: ModelCard, images: Images, clean: Vectors, probes: Mapping[str, Vectors], seed: int
-) -> tuple[Estimate, ...]:
-    """Return the leading figures under every condition, overall and per group, and how much worse each makes them."""
+) -> tuple[tuple[Estimate, ...], tuple[Unmeasured, ...]]:
+    """Return the leading figures under every condition, overall and per group, and how much worse each makes them.
+
+    Where a condition turns pictures beyond the range of the protocol, answers are cut to it on neither side of the
+    loss; the second value says so.
+    """
     found: list[Estimate] = []
+    gaps: list[Unmeasured] = []
     for condition, vectors in probes.items():
         seen = _moved(spec, images, condition, seed)
         own = _within_reach(spec, seen)
@@ -63,9 +68,12 @@ def answers_under(
             for e in measured.estimates
             if e.metric in led and (e.of is None or e.group == "all")
         ]
-        sides = ((spec, images, clean), (own, seen, vectors))
+        sides = ((own, images, clean), (own, seen, vectors))
         found.append(_loss(card, sides, measured.task.primary, condition, seed))
-    return tuple(found)
+        if _clips(spec) and not _clips(own):
+            why = "pictures were turned beyond the range of the protocol: answers are not cut to it here"
+            gaps.append(Unmeasured(what=f"clip under {condition}", why=f"{why}, on neither side of answer_loss"))
+    return tuple(found), tuple(gaps)
 
 
 def _moved(spec: ProtocolSpec, images: Images, condition: str, seed: int) -> Images:
@@ -117,6 +125,10 @@ def _loss(
         value=loss, ci_low=loss - margin, ci_high=loss + margin, ci_method="paired-units", n_identities=n, flags=flags,
         **common,
     )  # fmt: skip
+
+
+def _clips(spec: ProtocolSpec) -> bool:
+    return isinstance(spec.task, RegressTask) and spec.task.clip
 
 
 def _task(spec: ProtocolSpec) -> AnyTask:

@@ -40,10 +40,11 @@ def run(context: RunContext) -> SectionResult:
         examples=examples(context, names) if context.dataset.phantom else (),
     )  # fmt: skip
     if context.spec.task is not None:
-        rows = answers_under(
+        rows, gaps = answers_under(
             context.spec, context.model.card, context.images, context.embedded.vectors, probes, context.options.seed
         )
-        return with_attacks(SectionResult(estimates=rows, details=details, tensors=probes), run_attacks(context))
+        found = SectionResult(estimates=rows, details=details, tensors=probes, unmeasured=gaps)
+        return with_attacks(found, run_attacks(context))
     baseline = Baseline(
         context.spec, context.images, context.embedded.vectors, context.pairs, context.clean,
         comparator=context.model.card.comparator.value,
@@ -63,10 +64,10 @@ def remeasure(saved: Saved) -> SectionResult:
         raise InputError(f"robustness.safetensors lacks the embeddings of {missing[0]}; run the protocol again")
     probes = {name: saved.tensors[name] for name in names}
     if saved.spec.task is not None:
-        again = answers_under(
+        again, gaps = answers_under(
             saved.spec, saved.result.model, saved.images, saved.vectors, probes, saved.result.run.seed
         )
-        found = SectionResult(estimates=again, details=saved.result.robustness, tensors=probes)
+        found = SectionResult(estimates=again, details=saved.result.robustness, tensors=probes, unmeasured=gaps)
         return with_attacks(found, remeasure_attacks(saved))
     baseline = Baseline(
         saved.spec, saved.images, saved.vectors, saved.pairs, saved.clean,

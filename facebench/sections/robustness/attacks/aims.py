@@ -34,6 +34,7 @@ class Aims:
         rule: `probes.attacks.head.MarginRule`.
         right: (n,) whether the clean answer is right.
         words: what is attacked.
+        key: what the rule takes from all the data, such as a threshold; together with the task it names the rule.
     """
 
     rows: NDArray[np.int64]
@@ -41,6 +42,7 @@ class Aims:
     rule: Any
     right: NDArray[np.bool_]
     words: str
+    key: dict[str, float | None]
 
     def margins(self, answers: Vectors, places: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return margins of (A, W) answers of some of the images; NaN where there is none."""
@@ -71,7 +73,9 @@ def aims_of(spec: ProtocolSpec, card: ModelCard, images: Images, vectors: Vector
     clean, everyone = vectors[found.rows], np.arange(found.rows.size)
 
     def margins(unit: float) -> NDArray[np.float64]:
-        return Aims(found.rows, truth, make(unit=unit), np.ones(everyone.size, bool), words).margins(clean, everyone)
+        return Aims(found.rows, truth, make(unit=unit), np.ones(everyone.size, bool), words, {}).margins(
+            clean, everyone
+        )
 
     if isinstance(task, RegressTask):
         allowed = task.within[0] if task.within else ALLOWED * float(found.truth.std(axis=0).mean()) or 1e-6
@@ -79,8 +83,9 @@ def aims_of(spec: ProtocolSpec, card: ModelCard, images: Images, vectors: Vector
         words = f"{words}; an attack succeeds where it grows by more than {allowed:.3g}"
     size = np.abs(margins(1.0))
     unit = float(np.median(size[np.isfinite(size)])) if np.isfinite(size).any() else 0.0
-    rule = make(unit=unit if unit > 0 else 1.0)
-    return Aims(found.rows, truth, rule, np.asarray(margins(1.0) >= 0), words)
+    unit = unit if unit > 0 else 1.0
+    key = {"unit": unit, "threshold": None if found.threshold is None else found.threshold.value}
+    return Aims(found.rows, truth, make(unit=unit), np.asarray(margins(1.0) >= 0), words, key)
 
 
 def _aimed(

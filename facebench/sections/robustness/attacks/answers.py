@@ -6,33 +6,30 @@ image that was wrong before is left as it is and counts as wrong; what hints at 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from facebench.execution import environment
-from facebench.execution.embedding import store_root
-from facebench.files import cache_dir
+from facebench.errors import InputError
 from facebench.measure.sample import Images
 from facebench.metrics.streams import Stream, generator
 from facebench.schema import Comparator, Estimate, Flag, ModelCard, ProtocolSpec, Unmeasured
-from facebench.schema.attack_report import AnswerAttackReport, Picture, Spent
+from facebench.schema.attack_report import AnswerAttackReport, CellReport, Picture, Spent
 from facebench.schema.attacks import AttackCell, AttackSpec
 from facebench.sections.contract import RunContext, Saved, SectionResult
 from facebench.sections.robustness.answers import answers_under
 from facebench.sections.robustness.attacks.aims import Aims, aims_of
-from facebench.sections.robustness.attacks.faces import FaceReader, draw_picture
+from facebench.sections.robustness.attacks.faces import draw_picture
 from facebench.sections.robustness.attacks.masking import Facts, judge
 from facebench.sections.robustness.attacks.measure import Measured, cell_report
 from facebench.sections.robustness.attacks.needs import attack_needs
 from facebench.sections.robustness.attacks.signs import signs_of
-from facebench.sections.robustness.attacks.store import Batch, BatchStore, Sums
+from facebench.sections.robustness.attacks.store import Batch, Sums, batch_size, open_store
 
 Vectors = NDArray[np.float32]
-UNIVERSAL_BATCH = 50
 
 
 def attack_answers(context: RunContext, asked: AttackSpec) -> SectionResult:
@@ -44,21 +41,20 @@ def attack_answers(context: RunContext, asked: AttackSpec) -> SectionResult:
     return _Run(context, asked, cells).all(gaps)
 
 
-def remeasure_answers(saved: Saved) -> SectionResult | None:
-    """Compute the estimates of attacks again from the files beside the result; the checks are copied."""
+def remeasure_answers(saved: Saved, gaps: tuple[Unmeasured, ...]) -> SectionResult | None:
+    """Compute the estimates of attacks again from the files beside the result; the checks and gaps are copied."""
     stored = saved.result.robustness
     if stored is None or stored.answer_attacks is None:
-        return None
+        return SectionResult(unmeasured=gaps) if gaps else None
     report = stored.answer_attacks
-    sample = saved.tensors["attacks.sample"]
-    cells = [(cell.cell, cell.unreliable) for cell in report.cells]
-    tensors = {"attacks.sample": sample} | {
-        name: saved.tensors[name] for name in (condition for cell, _ in cells for condition in _conditions(cell))
-    }
+    names = [name for number, one in enumerate(report.cells) for name in _names(number, one.cell)]
+    missing = [name for name in names if name not in saved.tensors]
+    if missing:
+        raise InputError(f"robustness.safetensors lacks {missing[0]}; run the protocol again")
+    tensors = {name: saved.tensors[name] for name in names}
     rows = _estimates(
-        saved.spec, saved.result.model, saved.images, saved.vectors, tensors, cells, saved.result.run.seed
+        saved.spec, saved.result.model, saved.images, saved.vectors, tensors, report.cells, saved.result.run.seed
     )
-    gaps = tuple(gap for gap in saved.result.unmeasured if gap.what.startswith("attack:"))
     return SectionResult(estimates=rows, details=report, tensors=tensors, unmeasured=gaps)
 
 
@@ -73,11 +69,7 @@ class _Run:
         self.context, self.asked, self.cells = context, asked, cells
         card = context.model.card
         self.aims: Aims = aims_of(context.spec, card, context.images, context.embedded.vectors)
-        self.faces = FaceReader(context)
-        described = card.model_dump(mode="json", exclude={"licence", "training_data"})
-        runtime = {"packages": environment.packages(), "device": context.options.device}
-        root = store_root(card, cache_dir(), context.options.out)
-        self.store = BatchStore(root, {"model": described, "runtime": runtime, "task": _task_of(context.spec)})
+        self.store = open_store(context, task=_task_of(context.spec))
         self.network = context.model.module()
         rng = generator(Stream.ATTACKED_ANSWERS, context.options.seed)
         self.drawn: NDArray[np.int64] = rng.permutation(self.aims.rows.size)[: asked.max_pairs]
@@ -85,27 +77,25 @@ class _Run:
 
     def all(self, gaps: tuple[Unmeasured, ...]) -> SectionResult:
         context = self.context
-        if not self.aims.right[self.sample].any():
-            why = "every answer drawn was wrong before the attack"
-            more = tuple(Unmeasured(what=cell.condition(None), why=why) for cell in self.cells)
-            return SectionResult(unmeasured=(*gaps, *more))
-        measured = [self._cell(cell) for cell in self.cells]
+        measured = []
+        for cell in self.cells:
+            if self.aims.right[self._among(cell)].any():
+                measured.append(self._cell(cell))
+            else:
+                why = "every answer drawn was wrong before the attack"
+                gaps = (*gaps, Unmeasured(what=cell.condition(None), why=why))
+        if not measured:
+            return SectionResult(unmeasured=gaps)
         opened = [self._opened(one) for one in measured]
         facts = [Facts(one.cell, found, one.signs, one.arrays) for one, found in zip(measured, opened, strict=True)]
         confidence = context.spec.uncertainty.confidence
         reports = [
-            cell_report(one, found.success, self.sample.size, checks, confidence)
+            cell_report(one, found.success, self._among(one.cell).size, checks, confidence)
             for one, found, checks in zip(measured, opened, judge(facts), strict=True)
         ]
-        tensors: dict[str, NDArray[Any]] = {"attacks.sample": self.aims.rows[self.sample]}
-        for one in measured:
-            for level, condition in enumerate(_conditions(one.cell)):
-                after = context.embedded.vectors[tensors["attacks.sample"]].copy()
-                after[np.searchsorted(self.sample, one.rows)] = one.arrays["vectors"][level]
-                tensors[condition] = after
-        cells = [(report.cell, report.unreliable) for report in reports]
+        tensors = {name: value for number, one in enumerate(measured) for name, value in self._tensors(number, one)}
         rows = _estimates(
-            context.spec, context.model.card, context.images, context.embedded.vectors, tensors, cells,
+            context.spec, context.model.card, context.images, context.embedded.vectors, tensors, reports,
             context.options.seed,
         )  # fmt: skip
         report = AnswerAttackReport(
@@ -114,12 +104,27 @@ class _Run:
         )  # fmt: skip
         return SectionResult(estimates=rows, details=report, tensors=tensors, unmeasured=gaps)
 
+    def _among(self, cell: AttackCell) -> NDArray[np.int64]:
+        """Return the answers a cell is judged on: the first drawn, as many as it may attack."""
+        return np.sort(self.drawn[: cell.max_pairs])
+
+    def _tensors(self, number: int, one: Measured) -> list[tuple[str, NDArray[Any]]]:
+        """Return what lies beside the result of a cell: its images, and all their answers under each budget."""
+        among = self._among(one.cell)
+        images = self.aims.rows[among]
+        name, *conditions = _names(number, one.cell)
+        found: list[tuple[str, NDArray[Any]]] = [(name, images)]
+        for level, condition in enumerate(conditions):
+            after = self.context.embedded.vectors[images].copy()
+            after[np.searchsorted(among, one.rows)] = one.arrays["vectors"][level]
+            found.append((condition, after))
+        return found
+
     def _cell(self, cell: AttackCell) -> Measured:
-        limit = min(cell.max_pairs or self.asked.max_pairs, self.asked.max_pairs)
-        among = np.sort(self.drawn[:limit])
+        among = self._among(cell)
         rows = among[self.aims.right[among]]
         sums = Sums(rows)
-        size = UNIVERSAL_BATCH if cell.known.universal else self.asked.batch
+        size = batch_size(cell, self.asked)
         for start in range(0, rows.size, size):
             sums.add(self._batch(cell, rows[start : start + size]))
             self.context.options.progress("attack", min(start + size, rows.size), rows.size)
@@ -132,7 +137,7 @@ class _Run:
             forwards=int(counts["forwards"]), backwards=int(counts["backwards"]), queries=0, checks=checks,
             seed=self.context.options.seed, seconds=round(counts["seconds"], 3),
         )  # fmt: skip
-        return Measured(cell, limit, rows, sums.joined(), signs, spent, self._picture(sums))
+        return Measured(cell, among.size, rows, sums.joined(), signs, spent, self._picture(sums))
 
     def _opened(self, one: Measured) -> _Opened:
         """Judge the 8-bit images by what the adapter said of them."""
@@ -145,7 +150,7 @@ class _Run:
         context, images = self.context, self.aims.rows[part]
         content = {
             "cell": cell.model_dump(mode="json", exclude={"max_pairs"}), "seed": context.options.seed,
-            "batch": context.options.batch_size,
+            "batch": context.options.batch_size, "aims": self.aims.key,
             "rows": [
                 [str(context.embedded.sha256s[i]), context.images.image_ids[i], *map(float, self.aims.truth[row])]
                 for i, row in zip(images, part, strict=True)
@@ -174,7 +179,7 @@ class _Run:
         from facebench.probes.attacks.noise import row_seed
 
         images = self.aims.rows[part]
-        faces, ids = self.faces.read(images), self.context.images.image_ids
+        faces, ids = self.context.faces(images), self.context.images.image_ids
         seeds = tuple(row_seed(self.context.options.seed, cell.label, ids[i], "") for i in images)
         return Rows(faces, faces, faces, True, seeds, np.full((part.size, 5, 2), np.nan))
 
@@ -187,12 +192,17 @@ class _Run:
         if not self.context.dataset.phantom or "example" not in sums.arrays:
             return None
         row = int(sums.arrays["example_row"][0][0])
-        return draw_picture(self.faces.read(self.aims.rows[row : row + 1])[0], sums.arrays["example"][0][0])
+        return draw_picture(self.context.faces(self.aims.rows[row : row + 1])[0], sums.arrays["example"][0][0])
 
 
 def _task_of(spec: ProtocolSpec) -> Any:
     assert spec.task is not None
     return spec.task.model_dump(mode="json")
+
+
+def _names(number: int, cell: AttackCell) -> list[str]:
+    """Return the names of what lies beside the result of a cell: its sample, then each condition."""
+    return [f"attacks.{number}.sample", *_conditions(cell)]
 
 
 def _conditions(cell: AttackCell) -> list[str]:
@@ -201,9 +211,9 @@ def _conditions(cell: AttackCell) -> list[str]:
 
 def _estimates(
     spec: ProtocolSpec, card: ModelCard, images: Images, vectors: Vectors, tensors: Mapping[str, NDArray[Any]],
-    cells: list[tuple[AttackCell, bool]], seed: int,
+    cells: Sequence[CellReport], seed: int,
 ) -> tuple[Estimate, ...]:  # fmt: skip
-    """Return the leading figures of the sample under every attack, beside the same sample as it was.
+    """Return the leading figures of each cell's own sample under attack, beside the same sample as it was.
 
     Images that are not judged stay, as some of them set a threshold.
     """
@@ -211,17 +221,16 @@ def _estimates(
 
     assert spec.task is not None
     counted = judged(spec.task, card, vectors, images.attributes, f"protocol {spec.name}").rows
-    sample = tensors["attacks.sample"]
-    kept = np.setdiff1d(np.arange(len(vectors)), np.setdiff1d(counted, sample))
-    some, clean = images.some(kept), vectors[kept]
-    places = np.searchsorted(kept, sample)
-    probes = {}
-    for cell, _ in cells:
-        for condition in _conditions(cell):
+    found: list[Estimate] = []
+    for number, one in enumerate(cells):
+        name, *conditions = _names(number, one.cell)
+        kept = np.setdiff1d(np.arange(len(vectors)), np.setdiff1d(counted, tensors[name]))
+        clean = vectors[kept]
+        probes = {}
+        for condition in conditions:
             probes[condition] = clean.copy()
-            probes[condition][places] = tensors[condition]
-    misled = {condition for cell, unreliable in cells if unreliable for condition in _conditions(cell)}
-    found = answers_under(spec, card, some, clean, probes, seed)
-    return tuple(
-        e.model_copy(update={"flags": (*e.flags, Flag.UNRELIABLE)}) if e.condition in misled else e for e in found
-    )
+            probes[condition][np.searchsorted(kept, tensors[name])] = tensors[condition]
+        rows, _ = answers_under(spec, card, images.some(kept), clean, probes, seed)  # attacks turn nothing: no gaps
+        flags = (Flag.UNRELIABLE,) if one.unreliable else ()
+        found += [row.model_copy(update={"flags": (*row.flags, *flags)}) for row in rows]
+    return tuple(found)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from facebench.report import format as fmt
 from facebench.report.parts import Block, Section
 from facebench.report.reading import Reading, short_label
@@ -65,30 +67,44 @@ def attack_statements(reading: Reading) -> list[Statement]:
     report, task = _report(reading), reading.result.task
     if report is None or task is None:
         return []
-    found = _figures(reading, task.primary)
-    losses = [
-        (loss.value, cell, level)
-        for cell, level in _levels(report)
-        if (loss := _loss(reading, level.condition)) is not None and loss.value is not None
-        and Flag.UNRELIABLE not in loss.flags
-    ]  # fmt: skip
+    levels = [(cell, level, _loss(reading, level.condition)) for cell, level in _levels(report)]
+    trusted = [(cell, level, loss) for cell, level, loss in levels if loss is None or Flag.UNRELIABLE not in loss.flags]
+    losses = [(cell, level, loss) for cell, level, loss in trusted if loss is not None and loss.value is not None]
+    doubtful, unknown = len(levels) - len(trusted), len(trusted) - len(losses)
     if not losses:
-        headline = "Cannot tell what attacks do: every attack shows signs of hidden gradients."
-        return [Statement("Attacks", Tone.PLAIN, headline, "See the section on attacks for the checks that failed.")]
-    worst, cell, level = max(losses, key=lambda row: row[0])
-    e = found.get((level.condition, "all"))
+        return [Statement("Attacks", Tone.PLAIN, *_cannot_tell(doubtful, unknown))]
+    cell, level, loss = max(losses, key=lambda row: row[2].value or 0.0)
+    e = _figures(reading, task.primary).get((level.condition, "all"))
     write = measure(task.primary).write
-    limits = "" if e is None or e.ci_low is None else f" ({fmt.interval(e.ci_low, e.ci_high, write)})"
     shown = fmt.MISSING if e is None or e.value is None else write(e.value)
+    others = [f"{doubtful} cannot"] if doubtful else []
+    others += [f"{unknown} without a loss"] if unknown else []
+    beside = f" ({', '.join(others)})" if others else ""
     headline = (
-        f"{measure(task.primary).label} {shown}{limits} under {cell.cell.label} {level.eps or ''}, the worst of "
-        f"{fmt.plural(len(losses), 'attack')}."
+        f"{measure(task.primary).label} {shown}{_limits(e, write)} under {cell.cell.label} {level.eps or ''}, the "
+        f"worst of {fmt.plural(len(losses), 'attack budget')} that can be trusted{beside}."
     )
     detail = (
         f"{fmt.k_of_n(level.successes, level.n)} answers that were right became wrong; the attacker has the network. A "
-        f"loss of {fmt.number(worst)} on {fmt.plural(report.n_images, 'image')}."
+        f"loss of {fmt.number(loss.value)}{_limits(loss, fmt.number)} on {fmt.plural(cell.n_pairs, 'image')}."
     )
     return [Statement("Attacks", Tone.PLAIN, headline, detail)]
+
+
+def _cannot_tell(doubtful: int, unknown: int) -> tuple[str, str]:
+    """Return headline and detail where no budget has a loss that can be trusted."""
+    where = "See the section on attacks for the checks that failed."
+    if not unknown:
+        return "Cannot tell what attacks do: every attack shows signs of hidden gradients.", where
+    if not doubtful:
+        return "Cannot tell what attacks do: no loss can be computed on these images.", ""
+    budgets = fmt.plural(doubtful + unknown, "attack budget")
+    headline = f"Cannot tell what attacks do: {doubtful} of {budgets} show signs of hidden gradients."
+    return headline, f"No loss can be computed for the other {unknown}. {where}"
+
+
+def _limits(e: Estimate | None, write: Callable[[float | None], str]) -> str:
+    return "" if e is None or e.ci_low is None else f" ({fmt.interval(e.ci_low, e.ci_high, write)})"
 
 
 def _report(reading: Reading) -> AnswerAttackReport | None:

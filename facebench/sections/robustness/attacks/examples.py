@@ -14,16 +14,13 @@ from numpy.typing import NDArray
 from facebench.data.png import encode_png
 from facebench.files import write_atomic
 from facebench.sections.contract import RunContext
-from facebench.sections.robustness.attacks.faces import FaceReader
 from facebench.sections.robustness.attacks.measure import Measured
 from facebench.sections.robustness.attacks.sample import Victims
 
 FOLDER = "attacked"
 
 
-def save_examples(
-    context: RunContext, n: int, victims: Sequence[Victims], measured: Sequence[Measured], faces: FaceReader
-) -> None:
+def save_examples(context: RunContext, n: int, victims: Sequence[Victims], measured: Sequence[Measured]) -> None:
     """Write the first `n` attacked images of every condition below ``attacked/`` beside the result.
 
     The folder is a dataset: `manifest.csv` lists the enrolled and the attacked images, `pairs.csv` their comparisons;
@@ -49,7 +46,7 @@ def save_examples(
                 pairs.append((f"clean/{root[first]}", image_id, int(same)))
     for index in enrolled:
         path = f"images/clean/{index}.png"
-        _write(context, path, faces.read(np.array([index]))[0])
+        _write(context, path, context.faces(np.array([index]))[0])
         manifest.append((f"clean/{root[index]}", path, _identity(images.identities, index)))
     for a, b in pairwise(enrolled):
         if _identity(images.identities, a) != _identity(images.identities, b):

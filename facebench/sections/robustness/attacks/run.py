@@ -9,9 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facebench.errors import InputError
-from facebench.execution import environment
-from facebench.execution.embedding import store_root
-from facebench.files import cache_dir
 from facebench.metrics.streams import Stream, generator
 from facebench.models import load_model
 from facebench.models.calling import call_model
@@ -24,14 +21,13 @@ from facebench.scoring import compare_pairs
 from facebench.sections.contract import RunContext, SectionResult
 from facebench.sections.robustness.attacks.cost import passes
 from facebench.sections.robustness.attacks.examples import save_examples
-from facebench.sections.robustness.attacks.faces import FaceReader, draw_picture
+from facebench.sections.robustness.attacks.faces import draw_picture
 from facebench.sections.robustness.attacks.measure import Measured, measure_attacks
 from facebench.sections.robustness.attacks.needs import attack_needs
 from facebench.sections.robustness.attacks.sample import Victims, draw_victims, other_faces
 from facebench.sections.robustness.attacks.signs import signs_of
-from facebench.sections.robustness.attacks.store import Batch, BatchStore, Sums
+from facebench.sections.robustness.attacks.store import Batch, Sums, batch_size, open_store
 
-UNIVERSAL_BATCH = 50
 TWINS = 0.9999  # cosine of embeddings above which a surrogate is the victim itself
 
 
@@ -53,11 +49,7 @@ class _Run:
         assert self.clean.threshold is not None  # every operating point has one
         self.threshold = self.clean.threshold
         self.comparator = self.card.comparator.value
-        self.faces = FaceReader(context)
-        runtime = {"packages": environment.packages(), "device": context.options.device}
-        described = self.card.model_dump(mode="json", exclude={"licence", "training_data"})
-        root = store_root(self.card, cache_dir(), context.options.out)
-        self.store = BatchStore(root, {"model": described, "runtime": runtime})
+        self.store = open_store(context)
         self.surrogates: dict[str, Any] = {}
         self.network: Any = None
         self.prototypes: Any = None
@@ -82,7 +74,7 @@ class _Run:
             self.threshold, self.clean.point, every, measured,
         )  # fmt: skip
         if self.spec.save_examples:
-            save_examples(self.context, self.spec.save_examples, every, measured, self.faces)
+            save_examples(self.context, self.spec.save_examples, every, measured)
         return SectionResult(
             estimates=part.estimates, unmeasured=(*unmeasured, *part.unmeasured), details=part.details,
             tensors=part.tensors,
@@ -123,7 +115,7 @@ class _Run:
         if not same and model.card.embedding_dim == self.card.embedding_dim:
             usable = np.flatnonzero(np.isfinite(self.context.embedded.vectors).all(1))[:4]
             a = self.context.embedded.vectors[usable].astype(np.float64)
-            b = call_model(model, self.faces.read(usable)).astype(np.float64)
+            b = call_model(model, self.context.faces(usable)).astype(np.float64)
             cosine = (a * b).sum(1) / (np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1))
             same = bool((cosine > TWINS).all())
         if same:
@@ -157,7 +149,7 @@ class _Run:
                 gaps.append(Unmeasured(what=what, why="every comparison drawn was wrong before the attack"))
             return None, gaps
         sums = Sums(rows)
-        size = UNIVERSAL_BATCH if cell.known.universal else self.spec.batch
+        size = batch_size(cell, self.spec)
         for start in range(0, rows.size, size):
             part = rows[start : start + size]
             sums.add(self._batch(cell, victims, part, landmarks, others))
@@ -177,10 +169,10 @@ class _Run:
 
         ids, seed = self.context.images.image_ids, self.context.options.seed
         pairs = list(zip(victims.probe[part], victims.enrolled[part], strict=True))
-        enrolled = self.faces.read(victims.enrolled[part])
+        enrolled = self.context.faces(victims.enrolled[part])
         return Rows(
-            faces=self.faces.read(victims.probe[part]), enrolled=enrolled,
-            others=enrolled if (others[part] < 0).any() else self.faces.read(others[part]),
+            faces=self.context.faces(victims.probe[part]), enrolled=enrolled,
+            others=enrolled if (others[part] < 0).any() else self.context.faces(others[part]),
             genuine=cell.goal is Goal.DODGING,
             seeds=tuple(row_seed(seed, cell.label, ids[p], ids[e]) for p, e in pairs), landmarks=landmarks[part],
         )  # fmt: skip
@@ -252,7 +244,7 @@ class _Run:
 
             known = self._known_images()
             people, seed = self.context.images.identity[known], self.context.options.seed
-            self.prototypes = train_prototypes(to_tensor(self.faces.read(known)), people, seed=seed)
+            self.prototypes = train_prototypes(to_tensor(self.context.faces(known)), people, seed=seed)
         return self.prototypes
 
     def _aim(self, cell: AttackCell, rows: Any, victims: Victims, part: NDArray[np.int64]) -> Any:
@@ -319,7 +311,7 @@ class _Run:
         if not self.context.dataset.phantom:
             return None
         after, row = sums.arrays["example"][0][0], int(sums.arrays["example_row"][0][0])
-        return draw_picture(self.faces.read(victims.probe[row : row + 1])[0], after)
+        return draw_picture(self.context.faces(victims.probe[row : row + 1])[0], after)
 
     def _progress(self, passes_done: float, *, finished: bool = False) -> None:
         self.done += passes_done

@@ -25,14 +25,14 @@ def run_attacks(context: RunContext) -> SectionResult | None:
 
 def remeasure_attacks(saved: Saved) -> SectionResult | None:
     """Compute what attacks added to a result again, from the files beside it."""
+    gaps = tuple(gap for gap in saved.result.unmeasured if gap.what.startswith("attack:"))
     if saved.spec.task is not None:
-        return remeasure_answers(saved)
+        return remeasure_answers(saved, gaps)
     stored = saved.result.robustness
     if stored is None or stored.attacks is None:
-        return None
+        return SectionResult(unmeasured=gaps) if gaps else None
     comparator = saved.result.model.comparator.value
     part = remeasure_part(saved.spec, saved.images, saved.vectors, comparator, stored.attacks, saved.tensors)
-    gaps = tuple(gap for gap in saved.result.unmeasured if gap.what.startswith("attack:"))
     return SectionResult(estimates=part.estimates, unmeasured=gaps, details=part.details, tensors=part.tensors)
 
 

@@ -9,10 +9,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facebench.files import canonical_json, sha256_bytes
+from facebench.execution import environment
+from facebench.execution.embedding import store_root
+from facebench.files import cache_dir, canonical_json, sha256_bytes
+from facebench.schema.attacks import AttackCell, AttackSpec
+from facebench.sections.contract import RunContext
 from facebench.store import CheckedFolder
 
 FORMAT = 2
+UNIVERSAL_BATCH = 50
+
+
+def batch_size(cell: AttackCell, asked: AttackSpec) -> int:
+    """Return how many rows are attacked at once."""
+    return UNIVERSAL_BATCH if cell.known.universal else asked.batch
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +75,15 @@ class BatchStore:
     def put(self, content: Any, batch: Batch) -> None:
         """Store a batch; see `CheckedFolder.put`."""
         self._files.put(_name(content), batch.arrays, batch.counts)
+
+
+def open_store(context: RunContext, **more: Any) -> BatchStore:
+    """Return the store of a run, named by the model, the software, the device and what else counts for all batches."""
+    card = context.model.card
+    described = card.model_dump(mode="json", exclude={"licence", "training_data"})
+    runtime = {"packages": environment.packages(), "device": context.options.device}
+    root = store_root(card, cache_dir(), context.options.out)
+    return BatchStore(root, {"model": described, "runtime": runtime, **more})
 
 
 def _name(content: Any) -> str:
